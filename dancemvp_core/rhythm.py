@@ -1,0 +1,92 @@
+"""Motion intensity, its peaks, and the beat alignment rate ("Dance Rhythm Evaluation" in the paper)."""
+
+from __future__ import annotations
+
+import mir_eval
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+from scipy.signal import find_peaks
+
+SMOOTHING_S = 0.05  # Gaussian width: takes out marker noise, keeps strokes of 0.2 s and longer apart
+PEAK_DISTANCE_S = 0.25  # two strokes closer than a quaver at 120 BPM count as one
+PEAK_PROMINENCE = 0.15  # share of the 5th-to-95th percentile range, so that body scale does not matter
+TOLERANCE_S = 0.2  # the paper's
+_ROUNDING_S = 1e-9  # 2.2 - 2.0 > 0.2 in floating point; a difference of exactly the tolerance matches
+
+
+def motion_intensity(motion: np.ndarray, fps: float) -> np.ndarray:
+    """Sum of the joints' speeds in each frame, in units of length per second ("Dance Rhythm Evaluation").
+
+    motion (3, T, V) -> (T,). Central differences, one-sided at the ends. Raises ValueError below 3 frames.
+    """
+    if motion.ndim != 3 or motion.shape[0] != 3 or motion.shape[1] < 3:
+        raise ValueError(f"expected motion (3, T, V) with T >= 3, got {motion.shape}")
+    velocity = np.gradient(np.asarray(motion, dtype=np.float64), 1.0 / fps, axis=1)
+    return np.sqrt((velocity**2).sum(axis=0)).sum(axis=-1)
+
+
+def intensity_peaks(intensity: np.ndarray, fps: float) -> np.ndarray:
+    """Times in s of the prominent maxima of an intensity curve (T,), sorted; the first frame is time 0.
+
+    The curve is smoothed (50 ms) and a peak must rise by 15 % of the curve's 5th-to-95th percentile range,
+    at least 0.25 s from a higher one: all in seconds and shares, so that neither frame rate nor body
+    size moves a peak.
+    """
+    smooth = gaussian_filter1d(np.asarray(intensity, dtype=np.float64), SMOOTHING_S * fps)
+    low, high = np.percentile(smooth, [5, 95])
+    if not high - low > 1e-9 * max(abs(high), 1e-300):
+        return np.zeros(0)
+    distance = max(1, round(PEAK_DISTANCE_S * fps))
+    frames, _ = find_peaks(smooth, prominence=PEAK_PROMINENCE * (high - low), distance=distance)
+    # A parabola through the three samples around a maximum places it between frames.
+    left, top, right = smooth[frames - 1], smooth[frames], smooth[frames + 1]
+    bend = left - 2 * top + right
+    shift = np.divide(0.5 * (left - right), bend, out=np.zeros_like(top), where=bend < 0)
+    return (frames + shift) / fps
+
+
+def match_peaks(music_peaks_s, motion_peaks_s, tolerance_s: float = TOLERANCE_S) -> list[tuple[int, int]]:
+    """Largest one-to-one matching of music and motion peaks at most ``tolerance_s`` apart: index pairs."""
+    music, motion = np.sort(music_peaks_s), np.sort(motion_peaks_s)
+    if len(music) == 0 or len(motion) == 0:
+        return []
+    return sorted(mir_eval.util.match_events(music, motion, tolerance_s + _ROUNDING_S))
+
+
+def beat_alignment_rate(music_peaks_s, motion_peaks_s, tolerance_s: float = TOLERANCE_S) -> float:
+    """Share of the music peaks that a motion peak matches one-to-one within the tolerance, 0..1 (the paper's BAR).
+
+    Peak times in s, in any order. Raises ValueError where there is no music peak.
+    """
+    if len(music_peaks_s) == 0:
+        raise ValueError("beat alignment rate needs at least one music intensity peak")
+    return len(match_peaks(music_peaks_s, motion_peaks_s, tolerance_s)) / len(music_peaks_s)
+
+
+def chance_rate(
+    music_peaks_s, motion_peaks_s, duration_s: float, tolerance_s: float = TOLERANCE_S, shifts: int = 40
+) -> float:
+    """BAR of the same motion peaks out of step: the mean over ``shifts`` even circular shifts of the clip.
+
+    Shifts within the tolerance of no shift at all are left out, since they are still in step.
+    """
+    offsets = np.arange(1, shifts) * duration_s / shifts
+    offsets = offsets[(offsets > tolerance_s) & (offsets < duration_s - tolerance_s)]
+    if len(offsets) == 0:
+        raise ValueError(f"a clip of {duration_s:.2f} s is too short for a chance level")
+    peaks = np.asarray(motion_peaks_s, dtype=np.float64)
+    return float(
+        np.mean([beat_alignment_rate(music_peaks_s, (peaks + o) % duration_s, tolerance_s) for o in offsets])
+    )
+
+
+def chance_corrected(rate: float, chance: float) -> float:
+    """How far a rate lies between chance (0) and perfect (1); nan where chance is already perfect."""
+    return (rate - chance) / (1 - chance) if chance < 1 else float("nan")
+
+
+def peak_f_measure(music_peaks_s, motion_peaks_s, tolerance_s: float = 0.07) -> float:
+    """F-measure of motion peaks as estimates of the music peaks at +-70 ms, as ``mir_eval.onset``; 0..1."""
+    reference = np.sort(np.asarray(music_peaks_s, dtype=np.float64))
+    estimate = np.sort(np.asarray(motion_peaks_s, dtype=np.float64))
+    return float(mir_eval.onset.f_measure(reference, estimate, window=tolerance_s + _ROUNDING_S)[0])
