@@ -87,6 +87,8 @@ def chance_corrected(rate: float, chance: float) -> float:
 
 def peak_f_measure(music_peaks_s, motion_peaks_s, tolerance_s: float = 0.07) -> float:
     """F-measure of motion peaks as estimates of the music peaks at +-70 ms, as ``mir_eval.onset``; 0..1."""
+    if len(music_peaks_s) == 0 or len(motion_peaks_s) == 0:
+        return 0.0
     reference = np.sort(np.asarray(music_peaks_s, dtype=np.float64))
     estimate = np.sort(np.asarray(motion_peaks_s, dtype=np.float64))
     return float(mir_eval.onset.f_measure(reference, estimate, window=tolerance_s + _ROUNDING_S)[0])

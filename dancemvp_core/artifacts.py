@@ -1,0 +1,356 @@
+"""Where results go and how they are written: whole or not at all, each with a sidecar that says where it came from.
+
+``write_*`` replace one file atomically. ``track`` starts a notebook's ``Run``, whose ``save_*`` put tables and figures
+where the design's results contract has them, each with its ``.prov.json``; ``Run.finish`` closes the books.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dancemvp_core.profiles import ParameterError, Parameters, project_root
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+METRICS_COLUMNS = ["method", "protocol", "seed", "genres", "shots", "task", "metric", "value"]
+_WHOLE_FILE_BYTES = 1 << 20  # hashed whole; of a larger file its size and first 64 KiB
+_HEAD_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The folders of one profile and data set under the project: results, figures, and build for by-products."""
+
+    profile: str
+    dataset: str
+    root: Path
+
+    @classmethod
+    def of(cls, params: Parameters) -> Paths:
+        """The folders that a notebook with these parameters writes to."""
+        return cls(params.label, dataset_name(params.data_root), params.project)
+
+    def _folder(self, kind: str) -> Path:
+        return self.root / kind / self.profile / self.dataset
+
+    @property
+    def results(self) -> Path:
+        """Tables: the results contract."""
+        return self._folder("results")
+
+    @property
+    def figures(self) -> Path:
+        """Figures as png and pdf."""
+        return self._folder("figures")
+
+    @property
+    def build(self) -> Path:
+        """What can be made again: pieces, encoders, checkpoints, executed notebooks."""
+        return self._folder("build")
+
+    @property
+    def pieces(self) -> Path:
+        """Folder of the cut pieces (``PieceSet.save``)."""
+        return self.build / "pieces"
+
+    @property
+    def music_cache(self) -> Path:
+        """Folder of cached music analyses, shared by all profiles and data sets: entries are keyed by content."""
+        return self.root / "build" / "music"
+
+    def encoder(self, pretraining: str, seed: int) -> Path:
+        """Weights of a finished pre-training."""
+        return self.build / "encoders" / f"{pretraining}-seed{seed}.safetensors"
+
+    def checkpoint(self, pretraining: str, seed: int) -> Path:
+        """Last epoch of an unfinished pre-training; survives an interrupted job, as a job's output does not."""
+        return self.build / "checkpoints" / f"{pretraining}-seed{seed}.safetensors"
+
+    def record(self, job: str) -> Path:
+        """What a finished notebook wrote and used (``Run.finish``); the workflow's mark that it is done."""
+        return self.build / "records" / f"{job}.json"
+
+    def notebook(self, job: str) -> Path:
+        """The executed notebook."""
+        return self.build / "notebooks" / f"{job}.ipynb"
+
+
+def dataset_name(root: Path) -> str:
+    """The data set's name in results: dataset.json's, else its folder's. DataError where that cannot be read."""
+    from dancemvp_core.sources.tables import read_facts
+
+    return read_facts(Path(root), Path(root).resolve().name)[0]
+
+
+# --- writing: whole or not at all --------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file beside ``path`` that takes its place when the block ends without an exception.
+
+    Readers see the old file or the new one, never a part. The temporary name keeps the suffix, which some writers
+    go by.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a text file (UTF-8)."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Replace a JSON file; paths become strings, NaN is refused (it is not JSON)."""
+    write_text(path, json.dumps(data, indent=1, default=_plain, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def write_csv(path: Path, frame: pd.DataFrame) -> None:
+    """Replace a CSV file, without the index."""
+    with replacing(path) as temporary:
+        frame.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def write_parquet(path: Path, frame: pd.DataFrame) -> None:
+    """Replace a parquet file."""
+    with replacing(path) as temporary:
+        frame.to_parquet(temporary)
+
+
+def write_tensors(path: Path, tensors: dict, metadata: dict[str, str] | None = None) -> None:
+    """Replace a safetensors file of named torch tensors (contiguous, on any device) and text metadata."""
+    from safetensors.torch import save_file
+
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata)
+
+
+def write_figure(path: Path, figure, **options) -> None:
+    """Replace a figure's file, png or pdf by its suffix, without dates or versions: same figure, same bytes."""
+    import matplotlib
+
+    blank = {"Software": None} if Path(path).suffix == ".png" else dict.fromkeys(("CreationDate", "Creator", "Producer"))
+    with replacing(path) as temporary, matplotlib.rc_context({"pdf.fonttype": 42}):  # 42: text stays text in the pdf
+        figure.savefig(temporary, metadata=blank, **options)
+
+
+# --- provenance --------------------------------------------------------------------------------------------------
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a whole file, as hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fingerprint(path: Path) -> str:
+    """A short hash that changes when a file's or folder's content does.
+
+    Files up to 1 MiB count whole; of larger ones the size and the first 64 KiB, so that a data set of gigabytes takes
+    no time. In a folder, names count and hidden files do not. FileNotFoundError where there is nothing.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return _file_hash(path).hexdigest()[:16]
+    digest = hashlib.sha256()
+    for file in sorted(f for f in path.rglob("*") if f.is_file()):
+        name = file.relative_to(path)
+        if not any(part.startswith(".") for part in name.parts):
+            digest.update(name.as_posix().encode() + b"\0" + _file_hash(file).digest())
+    return digest.hexdigest()[:16]
+
+
+def _file_hash(path: Path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        digest.update(str(size).encode() + b"\0")
+        digest.update(file.read(size if size <= _WHOLE_FILE_BYTES else _HEAD_BYTES))
+    return digest
+
+
+@cache
+def code_version(root: Path) -> dict[str, Any]:
+    """{"commit", "dirty"} of the checkout at ``root``; both None without git or outside its own checkout.
+
+    Results and figures, which a run itself rewrites, do not make a checkout dirty.
+    """
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=20
+        ).stdout.strip()
+
+    try:
+        if Path(git("rev-parse", "--show-toplevel")).resolve() != Path(root).resolve():
+            return {"commit": None, "dirty": None}  # a copy inside somebody else's repository
+        changed = git("status", "--porcelain", "--", ".", ":!results", ":!figures")
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(changed)}
+    except (OSError, subprocess.SubprocessError):
+        return {"commit": None, "dirty": None}
+
+
+def device() -> str:
+    """What computes: the GPU's name where torch is loaded and sees one, else "cpu"."""
+    torch = sys.modules.get("torch")
+    return torch.cuda.get_device_name() if torch is not None and torch.cuda.is_available() else "cpu"
+
+
+def peak_memory_mb() -> float:
+    """Largest resident memory so far of this process or of any one of its finished children, in MiB."""
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB here
+    usage = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return round(max(usage) * unit / 2**20, 1)
+
+
+@dataclass
+class Run:
+    """One execution of a notebook: its parameters and inputs, and the files that it has written so far."""
+
+    params: Parameters
+    paths: Paths
+    inputs: dict[str, str] = field(default_factory=dict)
+    files: list[Path] = field(default_factory=list)
+    started: float = field(default_factory=time.perf_counter)
+
+    def add_input(self, path: Path) -> Path:
+        """Note a file or folder that results depend on, by its fingerprint; returns the path."""
+        self.inputs[_relative(path, self.paths.root)] = fingerprint(path)
+        return path
+
+    def save_table(self, name: str, frame: pd.DataFrame, **notes) -> Path:
+        """Write a table, csv or parquet by its suffix, with its sidecar; ``name`` is relative to the results folder."""
+        path = self.paths.results / name
+        writers = {".csv": write_csv, ".parquet": write_parquet}
+        if path.suffix not in writers:
+            raise ValueError(f"{name}: expected a name that ends in .csv or .parquet")
+        writers[path.suffix](path, frame)
+        return self._sign(path, path, rows=len(frame), **notes)
+
+    def save_metrics(self, frame: pd.DataFrame) -> Path:
+        """Add this notebook's rows to ``metrics.parquet``, in place of those that it wrote before.
+
+        Columns: method, protocol, seed, genres, shots, task, metric, value. The notebooks' parts are stacked in the order
+        of their names, so that it does not matter which ends first; only one at a time may stack them.
+        """
+        import pandas as pd
+
+        if list(frame.columns) != METRICS_COLUMNS:
+            raise ValueError(f"metrics: expected the columns {', '.join(METRICS_COLUMNS)}, got {', '.join(frame)}")
+        folder = self.paths.build / "metrics"
+        write_parquet(folder / f"{self.params.job}.parquet", frame.reset_index(drop=True))
+        with open(folder / "lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            parts = {part.stem: pd.read_parquet(part) for part in sorted(folder.glob("[!.]*.parquet"))}
+            rows = {name: len(part) for name, part in parts.items()}
+            return self.save_table("metrics.parquet", pd.concat(parts.values(), ignore_index=True), parts=rows)
+
+    def save_figure(self, name: str, figure, caption: str, **notes) -> Path:
+        """Write a figure as png and pdf under the figures folder, with one sidecar that holds the caption."""
+        stem = self.paths.figures / name
+        png, pdf = stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.pdf")
+        write_figure(png, figure, dpi=200)
+        write_figure(pdf, figure)
+        self.files.append(pdf)
+        return self._sign(png, stem, caption=caption, **notes)
+
+    def save_tensors(self, path: Path, tensors: dict, metadata: dict[str, str] | None = None, **notes) -> Path:
+        """Write named tensors, an encoder's weights say, with their sidecar; a relative path is under results."""
+        path = self.paths.results / path
+        write_tensors(path, tensors, metadata)
+        return self._sign(path, path, **notes)
+
+    def provenance(self) -> dict[str, Any]:
+        """Where a result comes from: parameters, seeds, code, inputs, environment, device, time and memory so far."""
+        parameters = self.params.model_dump(exclude={"stage", "data", "root", "aistpp"})
+        lock = project_root() / "requirements.lock"
+        return {
+            "notebook": self.params.stage,
+            "parameters": parameters,
+            "seeds": _seeds(parameters),
+            "dataset": self.paths.dataset,
+            "git": code_version(project_root()),
+            "inputs": self.inputs,
+            "lock": sha256(lock) if lock.is_file() else None,
+            "device": device(),
+            "versions": _versions(),
+            "wall_s": round(time.perf_counter() - self.started, 2),
+            "peak_memory_mb": peak_memory_mb(),
+        }
+
+    def finish(self) -> None:
+        """Write the notebook's record: the last cell. Without it the workflow holds the notebook for unfinished."""
+        files = [_relative(path, self.paths.root) for path in self.files]
+        write_json(self.paths.record(self.params.job), self.provenance() | {"files": files})
+
+    def _sign(self, path: Path, stem: Path, **notes) -> Path:
+        sidecar = stem.with_name(f"{stem.name}.prov.json")
+        write_json(sidecar, {"file": path.name, "sha256": sha256(path)} | notes | self.provenance())
+        self.files += [path, sidecar]
+        return path
+
+
+def track(params: Parameters, inputs: Iterable[Path] = ()) -> Run:
+    """Start a notebook's run: the clock, the folders, and the fingerprints of what it reads."""
+    if not isinstance(params, Parameters):
+        raise ParameterError(f"track: expected what profiles.validate returns, got {type(params).__name__}")
+    run = Run(params, Paths.of(params))
+    for path in inputs:
+        run.add_input(path)
+    return run
+
+
+def _seeds(parameters: dict[str, Any]) -> list[int] | None:
+    if "seed" in parameters:
+        return [parameters["seed"]]
+    return list(range(parameters["seeds"])) if "seeds" in parameters else None
+
+
+def _relative(path: Path, root: Path) -> str:
+    """Relative to the project; of a path outside only its name, since a sidecar may be published."""
+    path = Path(path).resolve()
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+
+
+@cache
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in ("numpy", "torch", "librosa"):
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
+def _plain(value):
+    """What json does not know: paths and NumPy scalars."""
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "item"):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} is not JSON")

@@ -1,0 +1,129 @@
+"""The ``dancemvp`` command: the few things that are not notebooks."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+# Every heavy import stands in the function that needs it, so that --help answers at once.
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        """One line, as for all other bad input; argparse's own adds the usage."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a whole number from 1")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a whole number from 0")
+    return int(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="dancemvp", description="DanceMVP: data for the reproducible paper package.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    data = commands.add_parser("data", help="write, check or fetch a data set")
+    data = data.add_subparsers(required=True, metavar="COMMAND")
+
+    synth = data.add_parser("synth", help="write SynthDance, synthetic data in ImperialDance's published format")
+    synth.add_argument("out", type=Path, metavar="OUT", help="folder to write")
+    synth.add_argument("--trials", type=_count, default=100, help="trials in each file (%(default)s)")
+    synth.add_argument("--seed", type=_seed, default=0, help="same seed, same bytes (%(default)s)")
+    synth.add_argument(
+        "--dancers", choices=("seen", "unseen"), default="seen", help="unseen: the test choreographies by others"
+    )
+    synth.add_argument("--jobs", type=_count, default=2, help="processes (%(default)s)")
+    synth.set_defaults(run=_synth)
+
+    check = data.add_parser("check", help="print the data card; 1 where a part is unusable, 2 where all is")
+    check.add_argument("path", type=Path, metavar="PATH", help="ImperialDance tree, AIST++ folder or manifest")
+    check.set_defaults(run=_check)
+
+    fetch = data.add_parser("fetch", help="download motion from its authors, and list the music to find")
+    fetch.add_argument("source", choices=("imperialdance",), metavar="imperialdance")
+    fetch.add_argument("out", type=Path, metavar="OUT", help="folder to write")
+    fetch.set_defaults(run=_fetch)
+    return parser
+
+
+def _synth(arguments) -> int:
+    from tqdm import tqdm
+
+    from dancemvp_core.sources import synthdance
+
+    def progress(rows):
+        return tqdm(rows, desc="synth", disable=not sys.stderr.isatty())
+
+    a = arguments
+    synthdance.write(a.out, trials=a.trials, seed=a.seed, dancers=a.dancers, jobs=a.jobs, progress=progress)
+    print(f"SynthDance written to {a.out}")
+    return 0
+
+
+def _check(arguments) -> int:
+    from tqdm import tqdm
+
+    from dancemvp_core import datacard
+
+    def progress(rows):
+        return tqdm(rows, desc="check", disable=not sys.stderr.isatty())
+
+    card = datacard.card(arguments.path, progress=progress)
+    print(card.text(), end="")
+    sys.stdout.flush()
+    for fault in card.errors:
+        _complain(fault)
+    return 0 if card.usable else 1
+
+
+def _fetch(arguments) -> int:
+    from dancemvp_core.sources import imperialdance
+
+    fetched = imperialdance.fetch(arguments.out, progress=lambda text: print(text, flush=True))
+    print(f"\n{fetched} motion files in {arguments.out}\n")
+    print(imperialdance.music_list(arguments.out))
+    return 0
+
+
+def _complain(message: object) -> None:
+    """One line on stderr, whatever stands in a file name."""
+    print("dancemvp:", " ".join(str(message).split()), file=sys.stderr)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    0: done. 1: done, and something is unusable or could not be reached. 2: input that cannot be used at all, with
+    one line on stderr for each fault.
+    """
+    arguments = _parser().parse_args(argv)
+    # Only now: pandas comes with the records.
+    from dancemvp_core.sequences import DataError
+
+    try:
+        return arguments.run(arguments)
+    except DataError as fault:
+        for message in (fault, *getattr(fault, "__notes__", ())):
+            _complain(message)
+        return 2
+    except BrokenPipeError:  # the reader of a long card has seen enough
+        sys.stderr.close()
+        return 0
+    except OSError as fault:
+        _complain(f"{fault.filename or 'a file'}: {fault.strerror or fault}")
+        return 1
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

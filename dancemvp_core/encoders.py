@@ -1,0 +1,222 @@
+"""Motion and music encoders ("Motion and Music Encoders"), their fusion, and the table that builds them.
+
+Every encoder maps motion (N, 3, T, V) or music (N, F, T) to (N, D). Defaults are the paper's full width.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from dancemvp_core.skeleton import IMPERIALDANCE21, Skeleton
+
+MUSIC_FEATURES = 54  # music.FEATURES: 20 MFCC, 20 deltas, 12 chroma, tempo, onset strength
+FULL_WIDTH = (64, 64, 64, 64, 128, 128, 128, 256, 256, 256)
+
+
+def spatial_partitions(skeleton: Skeleton) -> np.ndarray:
+    """The skeleton graph in ST-GCN's spatial configuration, (3, V, V) float32 (Yan et al. 2018, section 3.3).
+
+    Entry [k, v, w] weighs what joint w takes from joint v: k = 0 is the joint itself, 1 its neighbour
+    nearer to the root, 2 those farther away. Each joint averages over its neighbourhood
+    (every w's column sums to 1 over k and v).
+    """
+    joints = len(skeleton.joints)
+    graph = np.zeros((3, joints, joints))
+    graph[0] = np.eye(joints)
+    for child, parent in skeleton.bones:
+        graph[1, parent, child] = 1
+        graph[2, child, parent] = 1
+    return (graph / graph.sum(axis=(0, 1), keepdims=True)).astype(np.float32)
+
+
+class GraphConvolution(nn.Module):
+    """Sum over the partitions of (A_k * M_k) x W_k, (N, C, T, V) -> (N, C', T, V) (Yan et al., eq. 10).
+
+    Neighbours are gathered before the channels are mixed: the same sum, and cheaper where C <= C'.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, graph: Tensor):
+        super().__init__()
+        self.register_buffer("graph", graph, persistent=False)
+        self.edge_weight = nn.Parameter(torch.ones_like(graph))
+        self.mix = nn.Conv2d(channels_in * len(graph), channels_out, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, c, t, v = x.shape
+        graph = self.graph * self.edge_weight
+        gathered = x.reshape(n * c * t, v) @ graph.permute(1, 0, 2).reshape(v, -1)
+        gathered = gathered.view(n, c, t, len(graph), v).permute(0, 3, 1, 2, 4)
+        return self.mix(gathered.reshape(n, -1, t, v))
+
+
+class STGCNBlock(nn.Module):
+    """Graph convolution, then a temporal one of 9 frames, with a residual path; the stride halves time."""
+
+    def __init__(self, channels_in: int, channels_out: int, graph: Tensor, stride: int, residual: bool):
+        super().__init__()
+        self.spatial = GraphConvolution(channels_in, channels_out, graph)
+        self.spatial_norm = nn.BatchNorm2d(channels_out)
+        self.temporal = nn.Conv2d(channels_out, channels_out, (9, 1), (stride, 1), (4, 0))
+        self.temporal_norm = nn.BatchNorm2d(channels_out)
+        if not residual:
+            self.skip = None
+        elif channels_in == channels_out and stride == 1:
+            self.skip = nn.Identity()
+        else:
+            self.skip = nn.Sequential(nn.Conv2d(channels_in, channels_out, 1, (stride, 1)), nn.BatchNorm2d(channels_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = torch.relu(self.spatial_norm(self.spatial(x)))
+        out = self.temporal_norm(self.temporal(out))
+        return torch.relu(out if self.skip is None else out + self.skip(x))
+
+
+class STGCN(nn.Module):
+    """ST-GCN (Yan, Xiong and Lin 2018), motion (N, 3, T, V) -> (N, D): p = phi(m) in the paper.
+
+    ``channels`` lists the blocks; time is halved wherever they widen, as in the original.
+    """
+
+    def __init__(self, skeleton: Skeleton = IMPERIALDANCE21, channels=FULL_WIDTH, dim: int = 256):
+        super().__init__()
+        graph = torch.from_numpy(spatial_partitions(skeleton))
+        self.input_norm = nn.BatchNorm1d(3 * len(skeleton.joints))
+        blocks, before = [], 3
+        for i, width in enumerate(channels):
+            stride = 2 if i > 0 and width > before else 1
+            blocks.append(STGCNBlock(before, width, graph, stride, residual=i > 0))
+            before = width
+        self.blocks = nn.Sequential(*blocks)
+        self.out = nn.Linear(before, dim)
+
+    def forward(self, motion: Tensor) -> Tensor:
+        n, c, t, v = motion.shape
+        x = self.input_norm(motion.permute(0, 1, 3, 2).reshape(n, c * v, t))
+        x = x.view(n, c, v, t).permute(0, 1, 3, 2).contiguous()
+        return self.out(self.blocks(x).mean(dim=(2, 3)))
+
+
+def _frames(x: Tensor) -> Tensor:
+    """One vector a frame: motion (N, 3, T, V) -> (N, T, 3V); music (N, F, T) -> (N, T, F)."""
+    return x.permute(0, 2, 1, 3).flatten(2) if x.ndim == 4 else x.transpose(1, 2)
+
+
+class LSTM(nn.Module):
+    """Two-layer LSTM over frames, the last hidden state, (N, F, T) -> (N, D): q = psi(a) in the paper."""
+
+    def __init__(self, inputs: int = MUSIC_FEATURES, dim: int = 256, layers: int = 2):
+        super().__init__()
+        self.lstm = nn.LSTM(inputs, dim, layers, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.lstm(_frames(x))[1][0][-1]
+
+
+class Transformer(nn.Module):
+    """Transformer encoder over frames with sinusoidal positions, averaged over time -> (N, D)."""
+
+    def __init__(self, inputs: int, dim: int = 256, layers: int = 4, heads: int = 4):
+        super().__init__()
+        self.embed = nn.Linear(inputs, dim)
+        layer = nn.TransformerEncoderLayer(dim, heads, 2 * dim, dropout=0.0, batch_first=True, norm_first=True)
+        self.layers = nn.TransformerEncoder(layer, layers, nn.LayerNorm(dim), enable_nested_tensor=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(_frames(x))
+        steps = torch.arange(x.shape[1], device=x.device, dtype=torch.float32)
+        rates = torch.exp(torch.arange(0, x.shape[2], 2, device=x.device) * (-np.log(1e4) / x.shape[2]))
+        angles = steps[:, None] * rates
+        return self.layers(x + torch.cat([angles.sin(), angles.cos()], dim=1).to(x.dtype)).mean(dim=1)
+
+
+class ResNet(nn.Module):
+    """torchvision's ResNet on motion as a (3, T, V) image or on music as a (1, F, T) one -> (N, D)."""
+
+    def __init__(self, depth: int, image_channels: int, dim: int = 256):
+        super().__init__()
+        self.net = getattr(torchvision.models, f"resnet{depth}")(weights=None, num_classes=dim)
+        self.net.conv1 = nn.Conv2d(image_channels, 64, 7, 2, 3, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x if x.ndim == 4 else x.unsqueeze(1))
+
+
+class AccelerationCNN(nn.Module):
+    """1-D CNN on the joints' accelerations, (N, 3, T, V) -> (N, D): HappyFeet's, read for motion capture."""
+
+    def __init__(self, joints: int, dim: int = 256, channels=(64, 128, 128)):
+        super().__init__()
+        layers, before = [nn.BatchNorm1d(3 * joints)], 3 * joints
+        for width in channels:
+            layers += [nn.Conv1d(before, width, 5, padding=2), nn.BatchNorm1d(width), nn.ReLU(), nn.MaxPool1d(2)]
+            before = width
+        self.net = nn.Sequential(*layers, nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(before, dim))
+
+    def forward(self, motion: Tensor) -> Tensor:
+        return self.net(motion.diff(n=2, dim=2).permute(0, 1, 3, 2).flatten(1, 2))
+
+
+def _frame_size(modality: str, skeleton: Skeleton) -> int:
+    return {"motion": 3 * len(skeleton.joints), "music": MUSIC_FEATURES}[modality]
+
+
+def _image_channels(modality: str) -> int:
+    return {"motion": 3, "music": 1}[modality]
+
+
+# name -> (modalities it reads, the first being the default; how to build it)
+ENCODERS = {
+    "stgcn": (("motion",), lambda m, skeleton, channels, dim: STGCN(skeleton, channels, dim)),
+    "lstm": (("music", "motion"), lambda m, skeleton, channels, dim: LSTM(_frame_size(m, skeleton), dim)),
+    "tx": (("motion", "music"), lambda m, skeleton, channels, dim: Transformer(_frame_size(m, skeleton), dim)),
+    "res18": (("motion", "music"), lambda m, skeleton, channels, dim: ResNet(18, _image_channels(m), dim)),
+    "res50": (("motion", "music"), lambda m, skeleton, channels, dim: ResNet(50, _image_channels(m), dim)),
+    "cnn1d": (("motion",), lambda m, skeleton, channels, dim: AccelerationCNN(len(skeleton.joints), dim)),
+}
+
+
+def build(
+    name: str,
+    modality: str | None = None,
+    skeleton: Skeleton = IMPERIALDANCE21,
+    channels: tuple[int, ...] = FULL_WIDTH,
+    dim: int = 256,
+) -> nn.Module:
+    """Build an encoder by name: motion (N, 3, T, V) or music (N, F, T) -> (N, dim).
+
+    ``modality`` defaults to the encoder's own (res18, res50, tx: motion); ``channels`` are ST-GCN's blocks.
+    Raises ValueError on a name that is not in ``ENCODERS`` or a modality that it cannot read.
+    """
+    if name not in ENCODERS:
+        raise ValueError(f"no encoder {name!r}; there are {', '.join(ENCODERS)}")
+    modalities, make = ENCODERS[name]
+    modality = modality or modalities[0]
+    if modality not in modalities:
+        raise ValueError(f"encoder {name!r} reads {' or '.join(modalities)}, not {modality!r}")
+    return make(modality, skeleton, tuple(channels), dim)
+
+
+class DanceEncoder(nn.Module):
+    """Motion and music encoders and the MLP that joins them: z = MLP([p, q]) ("Motion and Music Encoders").
+
+    ``hidden`` is the MLP up to its last layer, which is what stays frozen downstream; ``last`` is the layer that
+    the prompter trains on. A modality whose encoder is None is left out. Input is a dict with
+    "motion" (N, 3, T, V) and "music" (N, F, T).
+    """
+
+    def __init__(self, motion: nn.Module | None, music: nn.Module | None, dim: int = 256, features: int = 128):
+        super().__init__()
+        self.encoders = nn.ModuleDict({name: net for name, net in (("motion", motion), ("music", music)) if net is not None})
+        self.mix = nn.Sequential(nn.Linear(dim * len(self.encoders), dim), nn.ReLU())
+        self.last = nn.Linear(dim, features)
+
+    def hidden(self, pieces: dict[str, Tensor]) -> Tensor:
+        """(N, dim): the input of the MLP's last layer."""
+        return self.mix(torch.cat([net(pieces[name]) for name, net in self.encoders.items()], dim=1))
+
+    def forward(self, pieces: dict[str, Tensor]) -> Tensor:
+        """z, (N, features)."""
+        return self.last(self.hidden(pieces))

@@ -1,0 +1,232 @@
+"""From sequences to what the encoders see: primitives on the canonical body, at one length, with their labels.
+
+``build`` reads a data set once and returns a ``PieceSet``: tensors small enough to stay on the device, and two
+tables, one row a piece and one row a sequence. BAR, the label of Task 3, is computed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import Tensor
+
+from dancemvp_core import artifacts, music, primitives, rhythm
+from dancemvp_core.sequences import DanceDataset, DanceSequence, Piece
+from dancemvp_core.skeleton import bone_lengths, canonical_body
+
+LABELS = ("genre", "choreography", "level", "primitive")  # what Task 1 names
+
+
+@dataclass(frozen=True, eq=False)
+class PieceSet:
+    """Primitives as tensors: motion (P, 3, T, V), music (W, F, T) and, per piece, the row of its music.
+
+    ``table`` has one row a piece: sequence, the labels, trial, start_s, end_s, segmentation, score, bar and
+    bar_direct (percent), split, window (row of ``music``, -1 without). ``sequences`` has one row a
+    performance of the data set, also of those that no piece was cut from: labels, duration_s, bar, bar_chance,
+    bar_corrected, f70, and the peak counts.
+    """
+
+    motion: Tensor
+    music: Tensor
+    table: pd.DataFrame
+    sequences: pd.DataFrame
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def batch(self, rows) -> dict[str, Tensor]:
+        """The encoders' input for piece rows: {"motion": (N, 3, T, V), "music": (N, F, T)}."""
+        rows = torch.as_tensor(rows, device=self.motion.device)
+        return {"motion": self.motion[rows], "music": self.music[self.windows[rows]]}
+
+    @cached_property
+    def windows(self) -> Tensor:
+        """Row of ``music`` of each piece, (P,), on the device."""
+        return torch.as_tensor(self.table["window"].to_numpy(copy=True), device=self.motion.device)
+
+    def rows(self, split: str) -> np.ndarray:
+        """Rows of the pieces of a split: "pretrain", "validation" or "test"."""
+        return np.flatnonzero((self.table["split"] == split).to_numpy())
+
+    def save(self, folder: Path) -> None:
+        """Write the set to a folder; each file is replaced whole."""
+        artifacts.write_tensors(folder / "pieces.safetensors", {"motion": self.motion, "music": self.music})
+        artifacts.write_parquet(folder / "pieces.parquet", self.table)
+        artifacts.write_parquet(folder / "sequences.parquet", self.sequences)
+
+    @classmethod
+    def load(cls, folder: Path, device="cpu") -> PieceSet:
+        """Read a set that ``save`` wrote."""
+        tensors = load_file(folder / "pieces.safetensors", device=str(device))
+        table, sequences = (pd.read_parquet(folder / f"{n}.parquet") for n in ("pieces", "sequences"))
+        return cls(tensors["motion"], tensors["music"], table, sequences)
+
+
+def resample(motion: np.ndarray, frames: int) -> np.ndarray:
+    """Bring motion (3, t, V), or music features (F, t), to ``frames`` steps: mean of each step, or linear upwards."""
+    x = torch.from_numpy(np.ascontiguousarray(motion, dtype=np.float32))
+    flat = x.movedim(1, -1).reshape(1, -1, x.shape[1])
+    if x.shape[1] >= frames:
+        flat = F.adaptive_avg_pool1d(flat, frames)
+    else:
+        flat = F.interpolate(flat, size=frames, mode="linear", align_corners=True)
+    return flat.reshape(*x.movedim(1, -1).shape[:-1], frames).movedim(-1, 1).numpy()
+
+
+def alignment(sequence: DanceSequence, analysis: music.MusicAnalysis | None) -> dict:
+    """A performance's Task 3 measures: its peaks, bar and bar_chance in percent, bar_corrected, f70."""
+    motion_peaks = rhythm.intensity_peaks(rhythm.motion_intensity(sequence.motion, sequence.fps), sequence.fps)
+    music_peaks = np.asarray(sequence.music_intensity_s or (), dtype=float)
+    if not len(music_peaks) and analysis is not None:
+        music_peaks = analysis.music_intensity_s
+    row = {"music_peaks": music_peaks, "motion_peaks": motion_peaks}
+    if len(music_peaks) == 0:
+        return row | dict.fromkeys(("bar", "bar_chance", "bar_corrected", "f70"), np.nan)
+    rate = rhythm.beat_alignment_rate(music_peaks, motion_peaks)
+    chance = rhythm.chance_rate(music_peaks, motion_peaks, sequence.duration_s)
+    return row | {
+        "bar": 100 * rate,
+        "bar_chance": 100 * chance,
+        "bar_corrected": rhythm.chance_corrected(rate, chance),
+        "f70": rhythm.peak_f_measure(music_peaks, motion_peaks),
+    }
+
+
+def piece_alignment(piece: Piece, peaks: dict) -> float:
+    """BAR in percent within one piece, from the music and motion peaks that fall into it; nan without any."""
+    inside = {
+        kind: times[(times >= piece.start_s) & (times < piece.end_s)]
+        for kind, times in ((k, peaks[k]) for k in ("music_peaks", "motion_peaks"))
+    }
+    if len(inside["music_peaks"]) == 0:
+        return np.nan
+    return 100 * rhythm.beat_alignment_rate(inside["music_peaks"], inside["motion_peaks"])
+
+
+def canonical_lengths(dataset: DanceDataset, sample: int = 50) -> np.ndarray:
+    """The canonical body's bone lengths (V,): the skeleton's own, else the set's median with bones summing to V."""
+    if dataset.skeleton.lengths:
+        return np.asarray(dataset.skeleton.lengths)
+    rows = np.unique(np.linspace(0, len(dataset) - 1, sample).round().astype(int))
+    lengths = np.stack([bone_lengths(dataset.sequences[i].motion, dataset.skeleton) for i in rows])
+    lengths = np.median(lengths / lengths.sum(axis=1, keepdims=True), axis=0)
+    return lengths * len(dataset.skeleton.joints)
+
+
+def build(
+    dataset: DanceDataset,
+    splits: pd.Series,
+    keep: np.ndarray,
+    frames: int,
+    bar_scope: str = "sequence",
+    time_normalisation: str = "stretch",
+    cache: Path | None = None,
+    progress: Callable = lambda rows: rows,
+) -> PieceSet:
+    """Cut, canonicalise and label the primitives of a data set.
+
+    ``splits`` (one per sequence) are the sets the sequences belong to, ``keep`` (bool, one per sequence) says which
+    to cut pieces from; every sequence gets a row in ``sequences``. ``frames`` is the pieces' length,
+    ``bar_scope`` "sequence" (the paper's) or "piece". Music features are standardised by the pre-train windows.
+    Raises DataError on motion or music that cannot be used.
+    """
+    lengths = canonical_lengths(dataset)
+    analyses, windows = {}, {}
+    motions, features, rows, sequence_rows = [], [], [], []
+    for i in progress(range(len(dataset))):
+        sequence = dataset.sequences[i]
+        analysis = _analysis(sequence, time_normalisation, cache, analyses)
+        measured = alignment(sequence, analysis)
+        facts = _facts(sequence) | {"sequence": i, "split": splits.iloc[i]}
+        sequence_rows.append(
+            facts
+            | {k: v for k, v in measured.items() if not k.endswith("_peaks")}
+            | {k: len(v) for k, v in measured.items() if k.endswith("_peaks")}
+            | {"duration_s": sequence.duration_s, "fps": sequence.fps}
+        )
+        if not keep[i]:
+            continue
+        beats = analysis.beats_s if analysis is not None else np.zeros(0)
+        for piece in primitives.segment(sequence, beats):
+            direct = piece_alignment(piece, measured)
+            motion = resample(piece.motion, frames)
+            motions.append(canonical_body(motion, dataset.skeleton, lengths))
+            key = (id(analysis), piece.start_s, piece.end_s)
+            if analysis is not None and key not in windows:
+                windows[key] = len(features)
+                inside = (analysis.feature_times_s >= piece.start_s) & (analysis.feature_times_s < piece.end_s)
+                features.append(resample(analysis.features[:, inside], frames))
+            rows.append(
+                facts
+                | {
+                    "primitive": piece.primitive,
+                    "start_s": piece.start_s,
+                    "end_s": piece.end_s,
+                    "segmentation": piece.segmentation,
+                    "bar": measured["bar"] if bar_scope == "sequence" else direct,
+                    "bar_direct": direct,
+                    "window": windows.get(key, -1),
+                }
+            )
+    table = pd.DataFrame(rows)
+    # A last row of zeros is what the pieces without music (window -1) hear.
+    sound = np.stack([*features, np.zeros((music_size(features), frames), np.float32)])
+    seen = table.loc[(table["split"] == "pretrain") & (table["window"] >= 0), "window"].unique()
+    if len(seen):
+        mean = sound[seen].mean(axis=(0, 2), keepdims=True)
+        spread = sound[seen].std(axis=(0, 2), keepdims=True)
+        sound[:-1] = (sound[:-1] - mean) / np.maximum(spread, 1e-6)
+    return PieceSet(
+        torch.from_numpy(np.stack(motions)),
+        torch.from_numpy(sound.astype(np.float32)),
+        table,
+        pd.DataFrame(sequence_rows),
+    )
+
+
+def music_size(features: list[np.ndarray]) -> int:
+    """Number of acoustic features, also where no piece has music."""
+    return features[0].shape[0] if features else len(music.FEATURES)
+
+
+def _analysis(sequence: DanceSequence, time_normalisation, cache, done: dict) -> music.MusicAnalysis | None:
+    if sequence.music is None:
+        return None
+    key = (sequence.music, sequence.music_offset_s, sequence.music_window_s, sequence.duration_s)
+    if key not in done:
+        done[key] = music.analyse(*key, time_normalisation=time_normalisation, cache=cache)
+    return done[key]
+
+
+def _facts(sequence: DanceSequence) -> dict:
+    return {
+        "genre": sequence.genre,
+        "choreography": sequence.choreography,
+        "level": sequence.level,
+        "trial": sequence.trial,
+        "score": np.nan if sequence.score is None else sequence.score,
+        "source": sequence.source,
+    }
+
+
+def spread_trials(index: pd.DataFrame, splits: pd.Series, pretrain_trials: int) -> np.ndarray:
+    """Which sequences pieces are cut from, (S,) bool: all but, of the pre-train files, evenly spread trials.
+
+    Spread over the practice, not the first ones, so that a small profile sees the same range of quality.
+    """
+    keep = np.ones(len(index), dtype=bool)
+    pretrain = index[(splits == "pretrain").to_numpy()]
+    for _, group in pretrain.groupby(["choreography", "level"], dropna=False):
+        chosen = np.unique(np.linspace(0, len(group) - 1, min(pretrain_trials, len(group))).round().astype(int))
+        keep[group.index.to_numpy()] = False
+        keep[group.index.to_numpy()[chosen]] = True
+    return keep

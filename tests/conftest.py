@@ -1,0 +1,28 @@
+"""Fixtures that several test files share: the real samples, and a small SynthDance."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test workers on two cores, not four threads
+
+import pytest
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of small real samples (``music/``, ``aistpp/``) that lies beside some checkouts."""
+    if not SHARED.is_dir():
+        pytest.skip(f"no real samples at {SHARED.parent.name}/{SHARED.name} beside the checkout")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def synth_tree(tmp_path_factory) -> Path:
+    """SynthDance as the pipeline writes it: all 20 choreographies, 3 trials of each file. Read only."""
+    from dancemvp_core.sources import synthdance
+
+    root = tmp_path_factory.mktemp("synthdance") / "tree"
+    synthdance.write(root, trials=3, seed=0)
+    return root

@@ -1,0 +1,63 @@
+"""Small data sets written to disk, right or wrong in one place each, for the tests of the readers."""
+
+import json
+import pickle
+
+import numpy as np
+import soundfile
+
+from dancemvp_core.sources import imperialdance
+
+AIST_NAME = "gBR_sBM_cAll_d04_mBR2_ch08.pkl"
+
+
+def moving(frames=1000, joints=21, trials=None, seed=0):
+    """Joints on slow circles, (3, T, V) float32, or (trials, 3, T, V): never still, never missing."""
+    rng = np.random.default_rng(seed)
+    shape = (trials or 1, 3, 1, joints)
+    phase, pace = rng.uniform(0, 6.28, shape), rng.uniform(1, 3, shape)
+    time = np.arange(frames)[None, None, :, None] / 100
+    motion = (rng.normal(size=shape) + np.sin(phase + pace * time)).astype(np.float32)
+    return motion if trials else motion[0]
+
+
+def write_music(path, seconds=12.0, rate=8000, beat_s=0.4, silent=False):
+    """A click track; quiet noise between the clicks, so that it is music to a decoder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    time = np.arange(round(seconds * rate)) / rate
+    samples = 0.7 * np.sin(2 * np.pi * 880 * time) * (time % beat_s < 0.03)
+    soundfile.write(path, np.zeros_like(samples) if silent else samples, rate)
+    return path
+
+
+def write_imperialdance(root, choreographies=("b0", "b4"), levels=("beginner", "expert"), trials=3, motion=None):
+    """An ImperialDance tree; ``motion`` (trials, 3, 1000, 21) stands in every file where it is given."""
+    root.mkdir(parents=True, exist_ok=True)
+    for i, choreography in enumerate(choreographies):
+        for k, level in enumerate(levels):
+            array = moving(trials=trials, seed=10 * i + k) if motion is None else motion
+            np.save(root / imperialdance.motion_file_name(level, choreography), array)
+    return root
+
+
+def write_aistpp(root, name=AIST_NAME, frames=90, motion=None, key="keypoints3d_optim", protocol=4):
+    """An AIST++ folder with one file more; ``motion`` is (T, 17, 3)."""
+    (root / "keypoints3d").mkdir(parents=True, exist_ok=True)
+    if motion is None:
+        motion = 100 * moving(frames, 17).transpose(1, 2, 0).astype(np.float64)
+    path = root / "keypoints3d" / name
+    path.write_bytes(pickle.dumps({key: motion}, protocol=protocol))
+    return path
+
+
+def write_manifest(root, rows, header="motion,layout,fps,skeleton"):
+    """A manifest, and a.npy (120, 17, 3) and b.npy (3, 150, 17) beside it."""
+    root.mkdir(parents=True, exist_ok=True)
+    np.save(root / "a.npy", moving(120, 17, seed=1).transpose(1, 2, 0))
+    np.save(root / "b.npy", moving(150, 17, seed=2))
+    (root / "manifest.csv").write_text("\n".join([header, *rows]) + "\n")
+    return root
+
+
+def write_facts(root, **facts):
+    (root / "dataset.json").write_text(json.dumps(facts))
