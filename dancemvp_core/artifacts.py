@@ -216,6 +216,17 @@ def code_version(root: Path) -> dict[str, Any]:
         return {"commit": None, "dirty": None}
 
 
+def environment() -> dict[str, Any]:
+    """What runs: {"git", "lock", "device", "versions"}; the lock by its SHA-256."""
+    lock = project_root() / "requirements.lock"
+    return {
+        "git": code_version(project_root()),
+        "lock": sha256(lock) if lock.is_file() else None,
+        "device": device(),
+        "versions": _versions(),
+    }
+
+
 def device() -> str:
     """What computes: the GPU's name where torch is loaded and sees one, else "cpu"."""
     torch = sys.modules.get("torch")
@@ -289,17 +300,13 @@ class Run:
     def provenance(self) -> dict[str, Any]:
         """Where a result comes from: parameters, seeds, code, inputs, environment, device, time and memory so far."""
         parameters = self.params.model_dump(exclude={"stage", "data", "root", "aistpp"})
-        lock = project_root() / "requirements.lock"
         return {
             "notebook": self.params.stage,
             "parameters": parameters,
             "seeds": _seeds(parameters),
             "dataset": self.paths.dataset,
-            "git": code_version(project_root()),
             "inputs": self.inputs,
-            "lock": sha256(lock) if lock.is_file() else None,
-            "device": device(),
-            "versions": _versions(),
+            **environment(),
             "wall_s": round(time.perf_counter() - self.started, 2),
             "peak_memory_mb": peak_memory_mb(),
         }

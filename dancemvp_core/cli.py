@@ -59,11 +59,14 @@ def _synth(arguments) -> int:
 
     from dancemvp_core.sources import synthdance
 
-    def progress(rows):
-        return tqdm(rows, desc="synth", disable=not sys.stderr.isatty())
-
     a = arguments
-    synthdance.write(a.out, trials=a.trials, seed=a.seed, dancers=a.dancers, jobs=a.jobs, progress=progress)
+    with tqdm(desc="synth", unit="file", disable=not sys.stderr.isatty()) as bar:
+
+        def progress(done: int, total: int, file: str) -> None:
+            bar.total, bar.n = total, done
+            bar.set_postfix_str(file)
+
+        synthdance.write(a.out, a.trials, a.seed, a.dancers, jobs=a.jobs, progress=progress)
     print(f"SynthDance written to {a.out}")
     return 0
 

@@ -96,7 +96,11 @@ def _overview(dataset: DanceDataset, files: pd.DataFrame) -> dict[str, str]:
     index = dataset.index
     seconds, scores = index["duration_s"].sum(), index["score"].dropna()
     plural = {"genre": "genres", "choreography": "choreographies", "level": "levels"}
-    labels = [f"{index[name].nunique()} {word}" for name, word in plural.items() if index[name].notna().any()]
+    labels = [
+        f"{index[name].nunique()} {word if index[name].nunique() > 1 else name}"
+        for name, word in plural.items()
+        if index[name].notna().any()
+    ]
     overview = {
         "Data set": dataset.name + (" (synthetic)" if dataset.synthetic else ""),
         "Folder": str(dataset.root),

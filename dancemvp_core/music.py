@@ -44,6 +44,7 @@ FEATURES = (
 ONSET_SMOOTHING_S = 0.03
 ONSET_PEAK_DISTANCE_S = 0.8
 ONSET_PEAK_PROMINENCE = 0.5  # share of the curve's 5th-to-98th percentile range
+ONSET_RANGE_DB = 0.5  # a curve that ranges over less is a held tone's ripple (0.05); music ranges over 4 and more
 
 
 def load_audio(path: str | Path, offset_s: float = 0.0, duration_s: float | None = None):
@@ -163,7 +164,7 @@ def beat_times(path_or_samples, sr: float | None = None, hop_s: float = HOP_S) -
 def _onset_peaks(onset: np.ndarray, hop_s: float) -> np.ndarray:
     smooth = gaussian_filter1d(onset.astype(np.float64), ONSET_SMOOTHING_S / hop_s)
     low, high = np.percentile(smooth, [5, 98])
-    if not high - low > 1e-6:
+    if not high - low > ONSET_RANGE_DB:
         return np.zeros(0)
     frames, _ = find_peaks(
         smooth,

@@ -56,9 +56,10 @@ def mixed_precision(device: torch.device):
 
 
 def class_codes(table: pd.DataFrame) -> tuple[np.ndarray, int]:
-    """Task 1's class of each piece, choreography x level x primitive, as 0..C-1, and C."""
-    codes, names = pd.factorize(table[["choreography", "level", "primitive"]].astype(str).agg("/".join, axis=1), sort=True)
-    return codes, len(names)
+    """Task 1's class of each pre-train piece, choreography x level x primitive, as 0..C-1, and C; other pieces get -1."""
+    names = table[["choreography", "level", "primitive"]].astype(str).agg("/".join, axis=1)
+    codes, classes = pd.factorize(names.where(table["split"] == "pretrain"), sort=True)
+    return codes, len(classes)
 
 
 def train(

@@ -63,8 +63,8 @@ def _fit_line(beats: np.ndarray) -> tuple[float, float] | None:
     """(phase, period) of the grid that most beats lie on, or None."""
     span = beats[-1] - beats[0]
     interval = np.median(np.diff(beats))
-    if not interval > 0:
-        return None
+    if not interval * 4 * len(beats) > span:
+        return None  # bursts of beats: most places of a grid that fine would be empty
     # Only near the median interval: at its fractions the phases of any beats agree as well.
     steps = math.ceil(8 * span / interval)
     frequency = np.linspace(0.75, 1.34, max(steps, 50)) / interval

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
 SHOTS_IN_TABLES = 20
+SYNTHDANCE = "synthdance"  # the embedded data set's name in results
 
 
 class ParameterError(ValueError):
@@ -219,7 +220,7 @@ def validate(stage: str, namespace: dict[str, Any] | None = None, /, **parameter
 
 def synthdance_root(project: Path, profile: str) -> Path:
     """Where the embedded data set of a profile lies; profiles with as many trials share one."""
-    return project / "build" / "data" / f"synthdance-{PROFILES[profile].trials}-trials"
+    return project / "build" / "data" / f"{SYNTHDANCE}-{PROFILES[profile].trials}-trials"
 
 
 def aistpp_standin_root(project: Path) -> Path:

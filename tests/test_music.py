@@ -152,7 +152,7 @@ def test_shape_dtype_and_frame_times(duration_s):
 def test_a_steady_tone_of_the_shortest_length_is_analysed_in_silence():
     features = music.acoustic_features(tone(220, 1.0), SAMPLE_RATE)
     assert np.isfinite(features).all()
-    assert len(music.onset_peaks(tone(220, 8.0), SAMPLE_RATE)) <= 1
+    assert len(music.onset_peaks(tone(220, 8.0), SAMPLE_RATE)) == 0
 
 
 def test_chroma_names_the_pitch_and_onset_strength_the_moment():

@@ -67,9 +67,7 @@ def test_optimised_keypoints_are_preferred(tmp_path):
     path = write_aistpp(tmp_path)
     raw, better = keypoints(seed=1), keypoints(seed=2)
     path.write_bytes(pickle.dumps({"keypoints3d": raw, "keypoints3d_optim": better}))
-    np.testing.assert_array_equal(
-        sources.load(tmp_path).sequences[0].motion, better.transpose(2, 0, 1).astype(np.float32)
-    )
+    np.testing.assert_array_equal(sources.load(tmp_path).sequences[0].motion, better.transpose(2, 0, 1).astype(np.float32))
 
 
 @pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])

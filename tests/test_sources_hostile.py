@@ -150,7 +150,7 @@ def test_only_array_names_are_admitted(tmp_path, name):
 def test_other_codecs_are_not_run(tmp_path):
     path = write_aistpp(tmp_path)
     path.write_bytes(b"c_codecs\nencode\n(Vabc\nVrot13\ntR.")
-    refused(lambda: aistpp.read_keypoints(path), path.name, "codec rot13", "refused")
+    refused(lambda: aistpp.read_keypoints(path), path.name, "codec 'rot13'", "refused")
 
 
 @pytest.mark.parametrize(

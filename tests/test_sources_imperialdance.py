@@ -76,7 +76,8 @@ def test_opening_the_full_set_takes_no_memory(tmp_path):
 def test_holding_all_sequences_holds_one_open_file_each(tmp_path):
     write_imperialdance(tmp_path, ("b0",), ("expert",), trials=30)
     before = psutil.Process().num_fds()
-    held = list(sources.load(tmp_path))
+    dataset = sources.load(tmp_path)
+    held = list(dataset)
     assert len(held) == 30 and psutil.Process().num_fds() - before <= 1
     del held
     assert psutil.Process().num_fds() == before
@@ -172,6 +173,7 @@ def test_dataset_json_names_the_set(tmp_path):
     write_facts(tmp_path, name="synthdance", synthetic=True, generator_version=1, seed=0)
     dataset = sources.load(tmp_path)
     assert dataset.name == "synthdance" and dataset.synthetic and dataset.facts["generator_version"] == 1
+    assert list(dataset.index["track"]) == ["synthetic b0"]
 
 
 def test_short_gaps_are_bridged_by_a_straight_line(tmp_path):
@@ -205,3 +207,11 @@ def test_the_splits_hold_the_designs_promises():
     assert sorted(shared.values()) == [["b1", "b2"], ["b3", "b4"], ["k0", "k1"], ["k2", "k3"]]
     windows = [source.window_s for source in imperialdance.MUSIC.values()]
     assert min(windows) == 10 and max(windows) == 25
+
+
+def test_synthetic_music_is_not_called_by_a_real_tracks_id(tmp_path):
+    write_imperialdance(tmp_path, ("b3", "b4"), ("expert",), trials=1)
+    write_facts(tmp_path, name="synthdance", synthetic=True)
+    dataset = sources.load(tmp_path)
+    assert list(dataset.index["track"]) == ["synthetic b3+b4"] * 2
+    assert any("share one track (synthetic b3+b4)" in note for note in dataset.notes)

@@ -35,7 +35,7 @@ _FILE_PATTERN = re.compile(r"g([A-Z]{2})_s([A-Z]{2})_c(\w+)_d(\d+)_(m[A-Z]{2}\d+
 def _latin1(text: str, encoding: str = "latin1") -> bytes:
     """How protocol 2 writes bytes; any other codec is refused, since some do more than encode."""
     if encoding != "latin1":
-        raise pickle.UnpicklingError(f"asks for the codec {encoding}")
+        raise pickle.UnpicklingError(f"asks for the codec {encoding!r}")
     return text.encode("latin1")
 
 
@@ -56,7 +56,7 @@ class _ArrayUnpickler(pickle.Unpickler):
 
     def find_class(self, module, name):
         if (module, name) not in self.names:
-            raise pickle.UnpicklingError(f"asks for {module}.{name}")
+            raise pickle.UnpicklingError(f"asks for {f'{module}.{name}'!r}")
         return self.names[module, name]
 
 
@@ -73,7 +73,7 @@ def read_keypoints(path: Path) -> tuple[np.ndarray, str]:
         if str(fault).startswith("asks for"):
             message = f"{path}: the pickle {fault}, which is refused; expected numpy arrays and nothing else"
             raise DataError(message) from None
-        raise DataError(f"{path}: not a readable pickle ({fault}), {expected}") from None
+        raise DataError(f"{path}: not a readable pickle ({' '.join(str(fault).split())}), {expected}") from None
     except OSError as fault:
         raise DataError(f"{path}: cannot be read ({fault.strerror or fault}), {expected}") from None
     except Exception as fault:  # damaged pickles fail in any way at all, as the pickle manual warns
@@ -180,8 +180,7 @@ def load(path: str | Path, music: str | Path | None = None, gap_s: float = motio
     notes = []
     if dropped:
         notes.append(
-            f"{len(dropped)} of {len(dropped) + len(records)} sequences are left out as unusable; "
-            f"the first: {dropped[0]}"
+            f"{len(dropped)} of {len(dropped) + len(records)} sequences are left out as unusable; the first: {dropped[0]}"
         )
     if raw:
         notes.append(f"{raw} of {len(records)} files have no keypoints3d_optim: raw keypoints3d serve there")

@@ -197,6 +197,13 @@ def shared_tracks(choreographies) -> dict[str, list[str]]:
     return {track: names for track, names in groups.items() if len(names) > 1}
 
 
+def _track(name: str, synthetic: bool) -> str:
+    """What tells a choreography's track from others; synthetic music is never called by a real track's id."""
+    if not synthetic:
+        return MUSIC[name].track
+    return "synthetic " + "+".join(c for c in CHOREOGRAPHIES if MUSIC[c].track == MUSIC[name].track)
+
+
 def _find_music(root: Path, present: list[str], notes: list[str]) -> dict[str, tuple[Path, float, float]]:
     """(file, offset_s, window_s) by choreography for those whose music is there and sound."""
     found, faults = {}, []
@@ -214,7 +221,9 @@ def _find_music(root: Path, present: list[str], notes: list[str]) -> dict[str, t
     return found
 
 
-def _notes(present: dict, trials: dict, music: dict, intensity: dict | None, scores: dict | None) -> list[str]:
+def _notes(
+    present: dict, trials: dict, music: dict, intensity: dict | None, scores: dict | None, synthetic: bool
+) -> list[str]:
     """What the data lacks, each with what it switches off."""
     notes = []
     for split, off in (
@@ -257,10 +266,12 @@ def _notes(present: dict, trials: dict, music: dict, intensity: dict | None, sco
             notes.append(
                 f"music_intensity.csv is silent on {tables.listing(unlabelled, 20)}: onset-strength peaks stand in there"
             )
-    for track, names in shared_tracks(present).items():
+    for names in shared_tracks(present).values():
         if len({SPLIT[name] for name in names}) > 1:
             where = " and ".join(f"{name} ({SPLIT[name]})" for name in names)
-            notes.append(f"{where} share one track ({track}): stated, and never between pre-train and test")
+            notes.append(
+                f"{where} share one track ({_track(names[0], synthetic)}): stated, and never between pre-train and test"
+            )
     return notes
 
 
@@ -323,7 +334,7 @@ def load(path: str | Path, trials: int | None = None) -> DanceDataset:
                     }
                 )
 
-    notes += _notes(present, dict(files.values()), music, intensity, scores)
+    notes += _notes(present, dict(files.values()), music, intensity, scores, synthetic)
     unscored = sum(record["score"] is None for record in records)
     if scores is not None and unscored:
         notes.append(f"{unscored} of {len(records)} trials have no score: Task 2 is measured without them")
@@ -341,7 +352,7 @@ def load(path: str | Path, trials: int | None = None) -> DanceDataset:
     index = motionfiles.index_table(
         records,
         root,
-        track=[MUSIC[record["choreography"]].track for record in records],
+        track=[_track(record["choreography"], synthetic) for record in records],
         duration_s=[CLIP_S] * len(records),
         file=[file for file, _ in place],
     )

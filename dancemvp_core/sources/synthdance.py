@@ -31,7 +31,7 @@ import pickle
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -42,19 +42,15 @@ import soundfile
 from dancemvp_core.sequences import LEVELS, DataError
 from dancemvp_core.skeleton import COCO17, IMPERIALDANCE21
 from dancemvp_core.sources import synthmoves, synthmusic
+from dancemvp_core.sources.imperialdance import CHOREOGRAPHIES, CLIP_S, FPS, MUSIC, SPLIT
 from dancemvp_core.sources.synthmoves import INDEX, NEUTRAL, ROTATIONS, STYLES, Style
-from dancemvp_core.sources.synthmusic import PICKUP, SAMPLE_RATE, Track
+from dancemvp_core.sources.synthmusic import SAMPLE_RATE, Track
 
 GENERATOR_VERSION = 1
-FPS = 100.0
-CLIP_S = 10.0
 PRACTICE_TRIALS = 30.0  # trials in which two thirds of what practice does is done
 MARKER_NOISE_M = 0.0004
 
-CHOREOGRAPHIES = tuple(f"{g}{n}" for g, count in zip("bkjhu", (5, 5, 4, 2, 4), strict=True) for n in range(count))
-TEST_CHOREOGRAPHIES = ("b4", "k4", "j3", "h1", "u3")
-# Choreographies on one track, in the order of their windows.
-SHARED_TRACKS = (("k0", "k1"), ("k3", "k2"), ("b2", "b1"), ("b4", "b3"))
+TEST_CHOREOGRAPHIES = tuple(name for name, split in SPLIT.items() if split == "test")
 
 
 @dataclass(frozen=True)
@@ -72,17 +68,17 @@ class Level:
 
 
 LEVEL = {
-    "beginner": Level(0.200, 0.14, 0.25, 0.90, 8.0, 2.0, 1.08, 0.15),
-    "intermediate": Level(0.120, 0.06, 0.12, 0.96, 6.5, 1.6, 1.03, 0.50),
-    "expert": Level(0.040, 0.01, 0.03, 1.00, 5.0, 1.3, 1.00, 0.0),
+    "beginner": Level(0.200, 0.16, 0.25, 0.82, 9.5, 2.8, 1.14, 0.15),
+    "intermediate": Level(0.120, 0.06, 0.12, 0.91, 6.5, 1.95, 1.07, 0.50),
+    "expert": Level(0.040, 0.01, 0.03, 1.00, 4.5, 1.4, 1.00, 0.0),
 }
 # Trial-to-trial spread: standard deviations of logarithms, of degrees, of metres.
 SPREAD = {
-    "timing": 0.22, "pose_error": 0.25, "unsteadiness": 0.30, "amplitude": 0.10, "part": 0.12, "slowness": 0.12,
-    "posture_deg": 5.0, "facing_deg": 12.0, "start_m": 0.25, "markers": 0.3,
+    "timing": 0.20, "pose_error": 0.22, "unsteadiness": 0.25, "amplitude": 0.08, "part": 0.10, "slowness": 0.10,
+    "posture_deg": 3.0, "facing_deg": 12.0, "start_m": 0.25, "markers": 0.3,
 }  # fmt: skip
 # How dancers differ from one another.
-PERSONAL = {"timing": 0.08, "posture_deg": 2.5, "range": 0.04, "bias_s": 0.015, "side": 0.03, "bone": 0.03}
+PERSONAL = {"timing": 0.08, "posture_deg": 1.2, "range": 0.04, "bias_s": 0.015, "side": 0.03, "bone": 0.03}
 # Directions in which bodies differ in bearing, each in degrees per unit.
 POSTURE = (
     {"bend": 0.8, "chest_bend": 0.8, "nod": -1.0},
@@ -111,7 +107,8 @@ class Choreography:
     """A dance: beats and accents on the clip's clock, and the pose reached by the stroke on each accent.
 
     ``beats_s`` (N,), ``accents`` (K,) indices of beats, ``keys`` (K + 1, 32) rad (the first is the opening pose),
-    ``travel_m`` (K, 2) across and forward in the stage's frame, ``window_s`` the length of the music.
+    ``travel_m`` (K, 2) across and forward in the stage's frame, ``stretch`` (K,) how much longer than the style's
+    a stroke takes, ``window_s`` the length of the music.
     """
 
     name: str
@@ -122,6 +119,7 @@ class Choreography:
     accents: np.ndarray
     keys: np.ndarray
     travel_m: np.ndarray
+    stretch: np.ndarray
     window_s: float
     clip_s: float = CLIP_S
 
@@ -177,22 +175,23 @@ def compose(name: str, style: Style, track: Track, first_beat: int, beats: int, 
             break
     window_s = beats * track.beat_s
     beats_s = synthmusic.window_beats(track, beats) * (clip_s / window_s)
-    return Choreography(name, style, track, first_beat, beats_s, accents, keys, travel, window_s, clip_s)
+    stretch = np.clip((stroke / np.median(stroke)) ** 0.5, 0.85, 1.4)  # a larger stroke takes longer
+    return Choreography(name, style, track, first_beat, beats_s, accents, keys, travel, stretch, window_s, clip_s)
 
 
 def choreography(name: str, seed: int = 0) -> Choreography:
     """One of the 20 choreographies, ``b0`` to ``u3``. Raises DataError for any other name."""
     if name not in CHOREOGRAPHIES:
         raise DataError(f"choreography {name!r}: not one of SynthDance's, expected {', '.join(CHOREOGRAPHIES)}")
-    pair = next((pair for pair in SHARED_TRACKS if name in pair), (name,))
-    rng = stream(seed, "track", pair[0])
+    # Choreographies on one track, in the order of their windows in it.
+    sharing = sorted((n for n in CHOREOGRAPHIES if MUSIC[n].track == MUSIC[name].track), key=lambda n: MUSIC[n].start_s)
+    rng = stream(seed, "track", sharing[0])
     track = synthmusic.compose(name[0], rng)
     fits = [n for n in range(25, 33) if 12.0 <= n * track.beat_s <= 20.0]
-    if len(pair) == 2:  # consecutive windows, both from the first beat of a bar
+    if len(sharing) > 1:  # windows follow one another, each from the first beat of a bar
         fits = [n for n in fits if n % 4 == 0]
-    beats, first_beat = int(rng.choice(fits)), 4 * int(rng.integers(8))
-    if name != pair[0]:
-        first_beat += beats
+    beats = int(rng.choice(fits))
+    first_beat = 4 * int(rng.integers(8)) + beats * sharing.index(name)
     return compose(name, STYLES[name[0]], track, first_beat, beats, stream(seed, "choreography", name))
 
 
@@ -303,6 +302,10 @@ def _latents(dance: Choreography, who: Dancer, trials: int, seed: int, timing_sd
     }  # fmt: skip
 
 
+# Limbs miss their place by more than the trunk does, and a pelvis that tilts would throw the body over.
+_POSE_ERROR = np.array([0.25 if n in ("pitch", "roll") else 1.0 if n[0] in "LR" else 0.5 for n in ROTATIONS])
+
+
 def _strokes(dance: Choreography, who: Dancer, latent: dict, trials: int, rng):
     """Strokes of each trial: pose steps (trials, S, 32), travel (trials, S, 2), centres and durations (trials, S).
 
@@ -317,9 +320,8 @@ def _strokes(dance: Choreography, who: Dancer, latent: dict, trials: int, rng):
             gain[:, i] *= 1 + who.side * (1 if name[0] == "L" else -1)
     gain[:, INDEX["yaw"]] = 1.0
     keys = NEUTRAL + gain[:, None] * (dance.keys - NEUTRAL)
-    keys += np.radians(latent["pose_error_deg"])[:, None, None] * rng("poses").standard_normal(
-        (trials, *dance.keys.shape)
-    )
+    error = _POSE_ERROR * rng("poses").standard_normal((trials, *dance.keys.shape))
+    keys += np.radians(latent["pose_error_deg"])[:, None, None] * error
     opening = keys[:, 0] + who.posture + latent["posture"]
     opening[:, INDEX["yaw"]] += latent["facing"]
     steps = np.zeros((trials, count + 3, len(ROTATIONS)))
@@ -329,7 +331,7 @@ def _strokes(dance: Choreography, who: Dancer, latent: dict, trials: int, rng):
     centres = np.zeros((trials, count + 3))
     centres[:, :count] = dance.accents_s + np.where(latent["missed"], beat, latent["error_s"])
     widths = np.full((trials, count + 3), dance.style.stroke_s) * latent["slowness"][:, None]
-    widths[:, :count] *= np.where(latent["missed"], 3.0, 1.0)
+    widths[:, :count] *= dance.stretch * np.where(latent["missed"], 3.0, 1.0)
     # An extra accent: half-way between two real ones towards some other pose, made good in the next stroke.
     gaps = np.argsort(rng("gaps").random((trials, count - 1)), axis=1)[:, :2]
     towards = rng("towards").integers(count, size=(trials, 2))
@@ -628,8 +630,3 @@ def write_aistpp(out: str | Path, seed: int = 0, dancers: int = 6, routines: int
         (root / "dataset.json").write_text(json.dumps(facts, indent=2) + "\n")
 
     _into_place(Path(out), fill)
-
-
-def level_of(who: Dancer, **changes) -> Dancer:
-    """The same person with something changed, for trials of one cause at a time."""
-    return replace(who, **changes)

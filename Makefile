@@ -1,0 +1,44 @@
+# Needs make and python3 >= 3.11 (another: make PYTHON=/path/to/python3); all else comes from requirements.lock.
+#
+#   make reproduce   run every notebook: tables in results/, figures in figures/, by profile and data set
+#                    PROFILE=smoke|demo|paper  DATA=folder  AISTPP=folder  SEEDS=number  JOBS=number
+#   make test        lint, unit tests, and the committed notebooks against what they compute
+#   make lab         explore the embeddings in JupyterLab
+#   make notebooks   run the notebooks at smoke and keep them, executed, in notebooks/
+#   make setup       only .venv;  make lock: choose package versions anew;  make clean: forget by-products
+.PHONY: reproduce test lab notebooks setup lock clean
+.DEFAULT_GOAL := reproduce
+
+PYTHON ?= python3
+PROFILE ?= demo
+run = .venv/bin/python
+
+export PYTHON
+
+reproduce: setup
+	@exec $(run) workflow/reproduce.py --profile "$(PROFILE)" --data "$(DATA)" --aistpp "$(AISTPP)" --seeds "$(SEEDS)" --jobs "$(JOBS)"
+
+# One thread a worker: two workers with two threads each would wait for one another.
+test: export OMP_NUM_THREADS = 1
+test: setup
+	$(run) -m ruff check .
+	$(run) -m pytest tests -n 2
+	$(run) workflow/reproduce.py --profile smoke
+	$(run) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 600 -n 2 --dist loadfile notebooks
+
+lab: setup
+	@exec $(run) -m jupyterlab notebooks/explore.ipynb
+
+notebooks: setup
+	$(run) workflow/reproduce.py --profile smoke
+	$(run) workflow/keep_executed.py
+
+setup:
+	@sh workflow/setup.sh
+
+lock: setup
+	.venv/bin/uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes \
+	  --no-header --upgrade --quiet --output-file requirements.lock
+
+clean:
+	rm -rf build .snakemake

@@ -1,0 +1,212 @@
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import gdown
+import numpy as np
+import pytest
+from written_data import moving, write_aistpp, write_imperialdance, write_manifest, write_music
+
+from dancemvp_core import cli, datacard, sources
+from dancemvp_core.sources import imperialdance
+
+NAMES = ["dance_level_b_b_ch0.npy", "dance_level_e_b_ch0.npy"]
+
+
+def lines(capsys):
+    return capsys.readouterr().err.splitlines()
+
+
+def test_help_needs_no_heavy_import():
+    code = (
+        "import sys; from dancemvp_core import cli\n"
+        "try: cli.main(['data', 'check', '--help'])\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "assert not {'numpy', 'pandas', 'torch', 'librosa', 'soundfile'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "PATH" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["data"],
+        ["data", "check"],
+        ["data", "burn", "x"],
+        ["data", "synth", "x", "--trials", "0"],
+        ["data", "synth", "x", "--trials", "many"],
+        ["data", "synth", "x", "--seed", "-1"],
+        ["data", "synth", "x", "--dancers", "dead"],
+        ["data", "fetch", "aistpp", "x"],
+    ],
+)
+def test_wrong_arguments_get_one_line(arguments, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(arguments)
+    assert end.value.code == 2
+    (line,) = lines(capsys)
+    assert line.startswith("dancemvp") and "--help" in line
+
+
+def test_check_prints_the_card(tmp_path, capsys):
+    write_imperialdance(tmp_path, ("b3", "b4"), ("expert",), trials=2)
+    for name in ("b_ch3.wav", "b_ch4.wav"):
+        write_music(tmp_path / "music" / name, 15.0, beat_s=0.5)
+    assert cli.main(["data", "check", str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    for text in (
+        "imperialdance21, 21 joints",
+        "4 of 10.0 s, 40 s in all",
+        "1 genre, 2 choreographies, 1 level",
+        "4 of 4 sequences",
+        "dance_level_e_b_ch4.npy",
+        "yt WYF-D6nsHyQ",
+        "b3 (validation) and b4 (test) share one track",
+        "no scores.csv",
+        "a grid of beats fits all 2 music windows",
+        "Unusable\n- nothing",
+    ):
+        assert text in out, text
+
+
+def test_check_ends_with_1_where_a_part_is_unusable(tmp_path, capsys):
+    motion = moving(trials=3)
+    motion[1:, :, 100:200] = np.nan
+    write_imperialdance(tmp_path, ("b4",), ("expert",), motion=motion)
+    assert cli.main(["data", "check", str(tmp_path)]) == 1
+    out, err = capsys.readouterr()
+    (line,) = err.splitlines()
+    assert "dance_level_e_b_ch4.npy: trial 1" in line and "(and 1 more trials of this file)" in line
+    assert f"Unusable\n- {line.removeprefix('dancemvp: ')}" in out
+
+
+def test_check_ends_with_2_where_nothing_opens(tmp_path, capsys):
+    assert cli.main(["data", "check", str(tmp_path)]) == 2
+    (line,) = lines(capsys)
+    assert str(tmp_path) in line and "expected manifest.csv" in line
+
+
+def test_check_names_every_file_at_fault(tmp_path, capsys):
+    for name in NAMES:
+        np.save(tmp_path / name, np.zeros(3))
+    assert cli.main(["data", "check", str(tmp_path)]) == 2
+    assert [name in line for name, line in zip(NAMES, lines(capsys), strict=True)] == [True, True]
+
+
+def test_a_bad_command_never_shows_a_traceback(tmp_path):
+    (tmp_path / NAMES[0]).write_bytes(b"junk")
+    run = [sys.executable, "-m", "dancemvp_core.cli", "data", "check", str(tmp_path)]
+    done = subprocess.run(run, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stdout == "" and len(done.stderr.splitlines()) == 1
+
+
+def test_the_card_counts_what_it_reads(tmp_path):
+    motion = moving(trials=2)
+    motion[0, 0, 10:30, 4] = np.nan
+    motion[1, :, 500:520] = motion[1, :, 500:501]
+    write_imperialdance(tmp_path, ("b0",), ("expert",), motion=motion)
+    card = datacard.card(tmp_path)
+    (row,) = card.files.to_dict("records")
+    assert (row["trials"], row["duration_s"], row["fps"], row["unusable"]) == (2, 10, 100, 0)
+    assert row["missing_values"] == 20
+    assert row["longest_gap_s"] == pytest.approx(0.20)
+    assert row["longest_still_s"] == pytest.approx(0.19)
+    assert card.usable and "20, longest gap 0.20 s" in card.text()
+    assert "missing_values" not in datacard.card(tmp_path, deep=False).files
+
+
+def test_the_card_says_which_music_has_no_grid(tmp_path):
+    write_imperialdance(tmp_path, ("b0", "b1"), ("expert",), trials=1)
+    write_music(tmp_path / "music" / "b_ch0.wav", 15.0, beat_s=0.5)
+    write_music(tmp_path / "music" / "b_ch1.wav", 15.0, beat_s=20.0)
+    card = datacard.card(tmp_path)
+    assert list(card.music["segmentation"]) == ["beats", "equal"]
+    assert list(card.music["window_s"]) == [15, 15] and list(card.music["clip_s"]) == [10, 10]
+    assert "1 of 2 music windows fit no grid" in card.text()
+
+
+def test_the_card_of_the_other_sources(tmp_path):
+    write_aistpp(tmp_path / "aist")
+    write_manifest(tmp_path / "mine", ["a.npy,TVC,60,coco17"])
+    for path, name in ((tmp_path / "aist", "keypoints3d/gBR_sBM"), (tmp_path / "mine", "a.npy")):
+        card = datacard.card(path)
+        assert card.usable and len(card.files) == 1 and len(card.splits) == 0 and name in card.text()
+
+
+def test_synth_writes_what_check_accepts(tmp_path, capsys):
+    out = tmp_path / "synth"
+    assert cli.main(["data", "synth", str(out), "--trials", "1", "--dancers", "unseen", "--seed", "3"]) == 0
+    dataset = sources.load(out)
+    assert dataset.synthetic and len(dataset) == 15 and dataset.facts["seed"] == 3
+    assert all(s.score is not None and s.music_intensity_s and s.music for s in dataset)
+    assert cli.main(["data", "check", str(out)]) == 0
+    assert "(synthetic)" in capsys.readouterr().out
+
+
+@pytest.fixture
+def drive(monkeypatch):
+    """The authors' drive, with two motion files and one that is none; ``fails`` names files that do not come."""
+    state = SimpleNamespace(fails=set(), asked=[])
+    listed = [SimpleNamespace(id=name, path=f"ballet/{name}") for name in [*NAMES, "readme.txt"]]
+
+    def download_folder(id, **options):
+        assert id == imperialdance.DRIVE_FOLDER and options["skip_download"]
+        if "listing" in state.fails:
+            raise ConnectionError("no\nnetwork")
+        return listed
+
+    def download(id, output, **options):
+        state.asked.append(id)
+        with open(output, "wb") as file:
+            file.write(b"half")
+            if id in state.fails:
+                raise ConnectionError("gone\naway")
+        np.save(output, moving(trials=1))
+
+    monkeypatch.setattr(gdown, "download_folder", download_folder)
+    monkeypatch.setattr(gdown, "download", download)
+    return state
+
+
+def test_fetch_brings_the_motion_and_lists_the_music(tmp_path, drive, capsys):
+    out = tmp_path / "real"
+    assert cli.main(["data", "fetch", "imperialdance", str(out)]) == 0
+    assert sorted(p.name for p in out.iterdir()) == NAMES and len(sources.load(out)) == 2
+    text = capsys.readouterr().out
+    assert str(out / "music") in text
+    for words in (
+        ("music/b_ch4.*", "0:33 to 0:58", "https://www.youtube.com/watch?v=WYF-D6nsHyQ"),
+        ("music/u_ch3.*", "0:00 to 0:20", "https://www.bilibili.com/video/BV1jv4y1z7Lt", "Timber"),
+    ):
+        assert any(all(word in line for word in words) for line in text.splitlines()), words
+    assert sum("music/" in line for line in text.splitlines()) == 20
+
+
+def test_fetch_without_a_network_is_one_line_and_leaves_nothing(tmp_path, drive, capsys):
+    drive.fails.add("listing")
+    assert cli.main(["data", "fetch", "imperialdance", str(tmp_path / "real")]) == 2
+    (line,) = lines(capsys)
+    assert "ConnectionError" in line and "check the network" in line
+    assert not (tmp_path / "real").exists()
+
+
+def test_fetch_goes_on_where_it_was_and_leaves_nothing_half_written(tmp_path, drive, capsys):
+    out = tmp_path / "real"
+    drive.fails.add(NAMES[1])
+    assert cli.main(["data", "fetch", "imperialdance", str(out)]) == 2
+    assert len(lines(capsys)) == 1
+    assert [p.name for p in out.iterdir()] == NAMES[:1]
+    drive.fails.clear()
+    assert cli.main(["data", "fetch", "imperialdance", str(out)]) == 0
+    assert drive.asked == [NAMES[0], NAMES[1], NAMES[1]]
+    assert sorted(p.name for p in out.iterdir()) == NAMES
+
+
+def test_fetch_leaves_no_empty_folder(tmp_path, drive):
+    drive.fails.update(NAMES)
+    assert cli.main(["data", "fetch", "imperialdance", str(tmp_path / "real")]) == 2
+    assert not (tmp_path / "real").exists()

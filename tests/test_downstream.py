@@ -1,0 +1,183 @@
+"""Protocols and their measures: they learn what is there, and no label reaches a prediction."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from tiny import piece_set
+
+from dancemvp_core import downstream, leak_audit, metrics, texts
+from dancemvp_core.downstream import Features, Predictions, Prompting
+
+QUICK = Prompting(steps=80, width=64, text_width=32)
+
+
+@pytest.fixture(scope="module")
+def task():
+    """Features that carry class, score and rate, with the rows of support and query."""
+    pieces = piece_set(trials=16)
+    table = pieces.table[pieces.table["split"] == "test"].reset_index(drop=True)
+    rng = np.random.default_rng(0)
+    _, codes = downstream.class_table(table)
+    hidden = rng.normal(size=(codes.max() + 1, 32))[codes] + 0.3 * rng.normal(size=(len(table), 32))
+    hidden[:, 0] = table["score"] / 30 + 0.05 * rng.normal(size=len(table))
+    torch.manual_seed(0)
+    features = Features(torch.tensor(hidden, dtype=torch.float32), torch.nn.Linear(32, 24))
+    late = (table["trial"] >= 8).to_numpy()
+    return features, table, np.flatnonzero(~late), np.flatnonzero(late)
+
+
+@pytest.mark.parametrize("protocol", downstream.FAIR)
+def test_fair_protocols_learn_and_repeat(protocol, task):
+    features, table, support, query = task
+    first, again = (downstream.run(protocol, features, table, support, query, 3, QUICK) for _ in range(2))
+    assert leak_audit.same(first, again)
+    value = metrics.summary(first, table.iloc[query]).set_index(["task", "metric"])["value"]
+    assert value[1, "accuracy"] > 60 and value[1, "level_within"] > 80
+    assert value[2, "spearman"] > 0.5 and value[3, "spearman"] > 0.5
+    assert np.allclose(first.probabilities.sum(axis=1), 1) and (first.score_var >= 0.01**2 - 1e-12).all()
+
+
+@pytest.mark.parametrize("protocol", downstream.FAIR)
+def test_garbled_query_labels_change_no_bit(protocol, task):
+    features, table, support, query = task
+
+    def predict(f, t, s, q):
+        return downstream.run(protocol, f, t, s, q, 0, Prompting(steps=5))
+
+    assert leak_audit.exact(predict, features, table, support, query)
+
+
+def test_the_audit_passes_the_fair_and_marks_the_oracle(task):
+    features, table, support, query = task
+    report = leak_audit.audit(features, table, support, query, Prompting(steps=120, learning_rate=1e-2, width=64, text_width=32))
+    leak_audit.enforce(report)
+    oracle = report.set_index("protocol").loc["prompt-oracle"]
+    assert not oracle["bit_identical"] and not oracle["at_chance"]
+
+
+def test_the_audit_catches_labels_appended_to_features(task):
+    features, table, support, query = task
+
+    def leaky(f, t, s, q):
+        labels = pd.get_dummies(t[downstream.CLASS_COLUMNS].astype(str)).to_numpy(np.float32)
+        return downstream.run("finetune", Features(torch.cat([f.hidden, torch.tensor(3 * labels)], 1)), t, s, q)
+
+    caught(leaky, features, table, support, query)
+
+
+def test_the_audit_catches_a_label_read_at_prediction(task):
+    features, table, support, query = task
+
+    def leaky(f, t, s, q):
+        honest = downstream.run("finetune", f, t, s, q)
+        return Predictions(
+            honest.classes, honest.probabilities, t["score"].to_numpy()[q] / 100, honest.score_var, honest.rate
+        )
+
+    caught(leaky, features, table, support, query)
+
+
+def caught(leaky, features, table, support, query):
+    identical = leak_audit.exact(leaky, features, table, support, query)
+    verdict = leak_audit.statistical(leaky, table, support, query)
+    assert not identical and not verdict["at_chance"]
+    row = {"protocol": "planted", "fair": True, "bit_identical": identical} | verdict
+    with pytest.raises(leak_audit.LeakError, match="planted"):
+        leak_audit.enforce(pd.DataFrame([row]))
+
+
+def test_an_audit_that_cannot_see_the_oracle_fails():
+    row = {"protocol": "prompt-oracle", "fair": False, "bit_identical": True, "at_chance": False}
+    with pytest.raises(leak_audit.LeakError, match="worth nothing"):
+        leak_audit.enforce(pd.DataFrame([row]))
+
+
+def test_a_linear_head_over_candidates_would_be_blind_to_the_dance():
+    """Why the head is not linear: without the GELU the dance's term is the same for all candidates."""
+    torch.manual_seed(0)
+    join, head = downstream.Join(6, 4, 8), torch.nn.Linear(8, 1)
+    z, t = torch.randn(5, 6), torch.randn(3, 4)
+    linear = head(join.dance(z)[:, None] + join.text(t)[None]).squeeze(-1).softmax(dim=1)
+    assert torch.allclose(linear, linear[:1].expand_as(linear), atol=1e-6)
+    curved = head(join(z, t, every_pair=True)).squeeze(-1).softmax(dim=1)
+    assert not torch.allclose(curved, curved[:1].expand_as(curved), atol=1e-3)
+
+
+def test_join_of_pairs_is_the_diagonal_of_all_pairs():
+    torch.manual_seed(0)
+    join, z, t = downstream.Join(6, 4, 8), torch.randn(5, 6), torch.randn(5, 4)
+    every = join(z, t, every_pair=True)
+    assert torch.allclose(join(z, t, every_pair=False), every[torch.arange(5), torch.arange(5)], atol=1e-6)
+
+
+def test_tasks_without_labels_are_left_out(task):
+    features, table, support, query = task
+    table = table.assign(score=np.nan)
+    out = downstream.run("prompt", features, table, support, query, 0, Prompting(steps=3))
+    assert out.score is None and out.probabilities is not None and out.rate is not None
+    alone = downstream.run("prompt", features, table, support, query, 0, Prompting(steps=3), tasks=("rhythm",))
+    assert alone.probabilities is None and alone.rate is not None
+
+
+def test_run_refuses_overlap_and_unknown_names(task):
+    features, table, support, query = task
+    with pytest.raises(ValueError, match="share pieces"):
+        downstream.run("chance", features, table, support, support)
+    with pytest.raises(ValueError, match="no protocol 'prompting'; there are prompt,"):
+        downstream.run("prompting", features, table, support, query)
+
+
+def test_chance_is_the_support_frequencies(task):
+    features, table, support, query = task
+    out = downstream.run("chance", features, table, support, query)
+    assert np.allclose(out.probabilities, 1 / len(out.classes))
+    assert out.score[0] == pytest.approx(table["score"].iloc[support].mean() / 100)
+
+
+def test_constant_features_leave_linear_heads_at_chance(task):
+    """A constant with rounding noise, as bone lengths on the canonical body are, must not be blown up."""
+    _, table, support, query = task
+    rounding = np.random.default_rng(0).normal(size=(len(table), 4)) * 1e-7
+    rounding[:, 0] = 1e-7 * (table["level"] == "expert")
+    out = downstream.run("finetune", Features(torch.tensor(0.5 + rounding)), table, support, query)
+    assert metrics.per_piece(out, table.iloc[query])["accuracy"].mean() < 0.2
+
+
+def test_measures_against_hand_computed_values():
+    truth = pd.DataFrame(
+        {
+            "genre": ["ballet"] * 3, "choreography": ["b4"] * 3, "level": ["expert", "beginner", "expert"],
+            "primitive": [0, 0, 1], "score": [50.0, 60.0, 70.0], "bar": [80.0, 60.0, 40.0],
+        }
+    )  # fmt: skip
+    classes = pd.DataFrame(
+        [("ballet", "b4", "beginner", 0), ("ballet", "b4", "expert", 0), ("ballet", "b4", "expert", 1)],
+        columns=downstream.CLASS_COLUMNS,
+    )
+    probabilities = np.array([[0.2, 0.7, 0.1], [0.3, 0.2, 0.5], [0.1, 0.6, 0.3]])
+    predictions = Predictions(
+        classes, probabilities, np.array([0.5, 0.5, 0.8]), np.array([0.01, 0.01, 0.0025]), np.array([0.8, 0.7, 0.4])
+    )
+    value = metrics.summary(predictions, truth).set_index(["task", "metric"])["value"]
+    assert value[1, "accuracy"] == pytest.approx(100 / 3)
+    assert value[1, "level"] == pytest.approx(200 / 3) and value[1, "primitive"] == pytest.approx(100 / 3)
+    assert value[1, "level_within"] == pytest.approx(100)
+    l2 = [0.5 * np.log(0.01), 0.5 + 0.5 * np.log(0.01), 0.5 * 4 + 0.5 * np.log(0.0025)]
+    assert value[2, "l2"] == pytest.approx(np.mean(l2))
+    assert value[2, "mse"] == pytest.approx(0.02 / 3) and value[2, "relative_l2"] == pytest.approx(0.02 / 3 / 0.04)
+    assert value[2, "coverage_90"] == pytest.approx(200 / 3)
+    assert value[3, "mse"] == pytest.approx(100 / 3) and value[3, "spearman"] == pytest.approx(1.0)
+
+
+def test_sentences_are_the_papers():
+    assert texts.vocabulary_text("ballet", "b1", "beginner", 1) == "Ballet, choreography 1, beginner and move 2"
+    assert texts.score_text(0.85) == "The performance score is 85"
+    assert texts.tokenize(["K-pop, 10"]) == [["k", "-", "pop", ",", "1", "0"]]
+
+
+def test_text_encoder_ignores_padding():
+    torch.manual_seed(0)
+    encoder = texts.TextEncoder(["a longer sentence than the other", "short"], 16).eval()
+    together, alone = encoder(encoder.ids(["short", "a longer sentence than the other"])), encoder(encoder.ids(["short"]))
+    assert torch.allclose(together[0], alone[0], atol=1e-5)

@@ -1,0 +1,148 @@
+"""The training loop and the objectives it drives: repeatable, resumable, and each true to its invariants."""
+
+import math
+
+import pytest
+import torch
+from tiny import piece_set
+
+from dancemvp_core import methods, pretrain
+from dancemvp_core.augment import Augmentation
+from dancemvp_core.objectives import SVT, MoCo
+from dancemvp_core.skeleton import IMPERIALDANCE21
+
+AUGMENTATION = Augmentation(turn=30.0, noise=0.05, music_noise=0.2)
+TRAINING = pretrain.Training(epochs=3, batch_size=8)
+
+
+def objective(method, seed=0):
+    torch.manual_seed(seed)
+    encoder = methods.build_encoder(method, IMPERIALDANCE21, (8, 16), 16, 12)
+    return methods.build_objective(method, encoder, classes=12)
+
+
+def weights(module):
+    return {k: v.clone() for k, v in module.state_dict().items()}
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+@pytest.mark.parametrize(
+    "name", ["ours", "moco", "svt", "crossentropy", "stgcn-lstm-supcon", "happyfeet", "dance_with_melody"]
+)
+def test_every_objective_learns_and_repeats_with_its_seed(name):
+    pieces, runs = piece_set(trials=4), []
+    for _ in range(2):
+        learner = objective(methods.METHODS[name])
+        history = pretrain.train(learner, pieces, TRAINING, AUGMENTATION, seed=1)
+        runs.append((weights(learner), history["loss"].tolist()))
+    assert same(runs[0][0], runs[1][0]) and runs[0][1] == runs[1][1]
+    assert all(map(math.isfinite, runs[0][1]))
+    assert not same(runs[0][0], weights(objective(methods.METHODS[name])))
+
+
+def test_ours_learns_to_tell_pieces_apart():
+    pieces, learner = piece_set(), objective(methods.METHODS["ours"])
+    history = pretrain.train(
+        learner, pieces, pretrain.Training(epochs=8, batch_size=16, learning_rate=3e-3), AUGMENTATION, 0
+    )
+    assert history["loss"].iloc[-1] < 0.7 * history["loss"].iloc[0]
+    hidden, z = pretrain.encode(learner.encoder, pieces, pieces.rows("test"))
+    table = pieces.table.iloc[pieces.rows("test")].reset_index(drop=True)
+    accuracy = pretrain.nearest_neighbour_accuracy(z.numpy(), table)
+    assert hidden.shape == (96, 16) and z.shape == (96, 12)
+    assert accuracy["knn_choreography"] > 0.9 and accuracy["knn_primitive"] > 0.9
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.mark.parametrize("name", ["ours", "moco"])
+def test_a_resumed_run_ends_at_the_same_weights(name, tmp_path):
+    def stop_after_two(epochs):
+        for epoch in epochs:
+            if epoch == 2:
+                raise Interrupted
+            yield epoch
+
+    pieces, method = piece_set(trials=4), methods.METHODS[name]
+    whole, halves = objective(method), objective(method)
+    expected = pretrain.train(whole, pieces, TRAINING, AUGMENTATION, 5)
+    checkpoint = tmp_path / "run.safetensors"
+    with pytest.raises(Interrupted):
+        pretrain.train(halves, pieces, TRAINING, AUGMENTATION, 5, checkpoint=checkpoint, progress=stop_after_two)
+    fresh = objective(method, seed=9)  # everything must come from the checkpoint
+    history = pretrain.train(fresh, pieces, TRAINING, AUGMENTATION, 5, checkpoint=checkpoint)
+    assert same(weights(whole), weights(fresh))
+    assert history["loss"].tolist() == expected["loss"].tolist()
+    assert list(tmp_path.iterdir()) == [checkpoint]
+
+
+def test_a_checkpoint_of_other_settings_is_not_resumed(tmp_path):
+    pieces, checkpoint = piece_set(trials=2), tmp_path / "run.safetensors"
+    for seed in (0, 1):
+        history = pretrain.train(
+            objective(methods.METHODS["ours"]), pieces, TRAINING, AUGMENTATION, seed, checkpoint=checkpoint
+        )
+        assert len(history) == TRAINING.epochs
+    alone = pretrain.train(objective(methods.METHODS["ours"]), pieces, TRAINING, AUGMENTATION, 1)
+    assert history["loss"].tolist() == alone["loss"].tolist()
+
+
+def test_moco_queue_is_first_in_first_out_and_keys_follow_slowly():
+    torch.manual_seed(0)
+    encoder = methods.build_encoder(methods.METHODS["ours"], IMPERIALDANCE21, (8,), 16, 12)
+    moco, pieces = MoCo(encoder, 12, momentum=0.9, queue=10), piece_set(trials=4)
+    before, key_before = moco.queue.clone(), weights(moco.key_encoder)
+    for step in range(3):
+        view = pieces.batch(torch.arange(4) + 4 * step)
+        moco.loss((view, view), torch.zeros(4)).backward()
+        newest = moco.fresh.clone()
+        moco.after_step(0.0)
+        place = (torch.arange(4) + 4 * step) % 10
+        assert torch.equal(moco.queue[place], newest)
+        assert torch.allclose(moco.queue.norm(dim=1), torch.ones(10), atol=1e-5)
+    assert not torch.equal(moco.queue[8:], before[8:]) and int(moco.head) == 2
+    assert all(p.grad is None for p in moco.key_encoder.parameters())
+    with torch.no_grad():
+        for p in moco.encoder.parameters():
+            p.add_(1.0)
+    frozen = weights(moco.key_encoder)
+    moco.after_step(0.0)
+    for name, p in moco.encoder.named_parameters():
+        assert torch.allclose(moco.key_encoder.state_dict()[name], 0.9 * frozen[name] + 0.1 * p, atol=1e-6)
+    assert key_before.keys() == frozen.keys()
+
+
+def test_svt_views_differ_in_rate_and_its_centre_follows_the_teacher():
+    torch.manual_seed(0)
+    encoder = methods.build_encoder(methods.METHODS["svt"], IMPERIALDANCE21, (8,), 16, 12)
+    svt, pieces = SVT(encoder, 12, prototypes=32, momentum=0.9), piece_set(trials=2)
+    view = pieces.batch(torch.arange(6))
+    whole, parts = svt.temporal_views((view, view))
+    assert torch.equal(whole[1]["motion"], view["motion"][:, :, ::2])
+    assert torch.equal(torch.cat([p["motion"] for p in parts], dim=2), view["motion"])
+    svt.loss((view, view), torch.zeros(6)).backward()
+    assert all(p.grad is None for p in svt.teacher.parameters())
+    centre = svt.centre.clone()
+    svt.after_step(0.0)
+    assert torch.allclose(svt.centre, 0.9 * centre + 0.1 * svt.seen)
+    slow = weights(svt.teacher)
+    with torch.no_grad():
+        svt.head[0].weight.add_(1.0)
+    svt.after_step(1.0)  # at the end of the run the teacher stands still
+    assert torch.allclose(svt.teacher[1][0].weight, slow["1.0.weight"])
+
+
+def test_a_diverging_run_says_so():
+    with pytest.raises(FloatingPointError, match="lower the learning rate"):
+        wild = pretrain.Training(epochs=4, batch_size=8, learning_rate=1e30, schedule="constant")
+        pretrain.train(objective(methods.METHODS["ours"]), piece_set(trials=2), wild, AUGMENTATION, 0)
+
+
+def test_unknown_schedule_is_refused():
+    with pytest.raises(ValueError, match="expected constant or cosine"):
+        pretrain.Training(epochs=1, schedule="linear").rate(0.5)

@@ -1,0 +1,95 @@
+"""Splits: nothing stands in two sets, support is nested, queries are shared."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dancemvp_core import splits
+from dancemvp_core.sequences import DataError
+
+
+def index(choreographies, tracks=None, split=None):
+    rows = [
+        {"choreography": c, "genre": c[0], "level": level, "track": (tracks or {}).get(c, c), "split": (split or {}).get(c)}
+        for c in choreographies for level in ("beginner", "expert")
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_the_datas_own_split_is_taken_and_shared_tracks_are_listed():
+    data = index(["b0", "b1"], {"b0": "x", "b1": "x"}, {"b0": "pretrain", "b1": "validation"})
+    assert splits.assign(data).tolist() == ["pretrain"] * 2 + ["validation"] * 2
+    assert splits.check(data, data["split"]) == ["track x is in pretrain and validation"]
+
+
+def test_leaks_are_refused():
+    data = index(["b0", "b1"], {"b0": "x", "b1": "x"}, {"b0": "pretrain", "b1": "test"})
+    with pytest.raises(DataError, match="track 'x' stands in both pre-train and test"):
+        splits.assign(data)
+    torn = index(["b0"])
+    with pytest.raises(DataError, match="choreography 'b0' stands in more than one set"):
+        splits.assign(torn.assign(split=["pretrain", "test"]))
+    with pytest.raises(DataError, match="unknown set 'dev'"):
+        splits.assign(torn.assign(split="dev"))
+    with pytest.raises(DataError, match="all or none"):
+        splits.assign(torn.assign(split=["test", None]))
+
+
+def test_few_choreographies_all_pretrain():
+    assert set(splits.assign(index([f"b{i}" for i in range(5)]))) == {"pretrain"}
+
+
+@given(st.lists(st.tuples(st.sampled_from("bkjhu"), st.integers(0, 7)), min_size=6, max_size=20))
+def test_dealt_splits_keep_tracks_together_and_use_every_set(drawn):
+    names = [f"{genre}{i}" for i, (genre, _) in enumerate(drawn)]
+    tracks = {name: f"track{t}-{name[0]}" for name, (_, t) in zip(names, drawn, strict=True)}
+    data = index(names, tracks)
+    split = splits.assign(data)
+    per_track = split.groupby(data["track"]).nunique()
+    assert (per_track == 1).all() and set(split) <= set(splits.SETS)
+    if data["track"].nunique() == len(names):
+        assert set(split) == set(splits.SETS)
+
+
+@pytest.fixture
+def table():
+    rows = [
+        {"choreography": c, "level": level, "sequence": 1000 * i + 100 * j + t, "primitive": p}
+        for i, c in enumerate(("b4", "k4")) for j, level in enumerate(("beginner", "expert"))
+        for t in range(20) for p in range(3)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_support_is_nested_query_is_shared_and_they_never_meet(table):
+    drawn = {shots: splits.support_and_query(table, ["b4", "k4"], shots, seed=3) for shots in (1, 5, 10)}
+    query = drawn[1][1]
+    assert len(query) == 2 * 2 * 10 * 3
+    for shots, (support, asked) in drawn.items():
+        assert np.array_equal(asked, query) and not np.intersect1d(support, asked).size
+        assert len(support) == 2 * 2 * shots * 3
+        counts = table.iloc[support].groupby("sequence").size()
+        assert (counts == 3).all()  # a shot is a performance, with all its primitives
+        assert not set(table.iloc[support]["sequence"]) & set(table.iloc[asked]["sequence"])
+    assert set(drawn[1][0]) < set(drawn[5][0]) < set(drawn[10][0])
+
+
+def test_seeds_draw_differently_and_choreographies_do_not_disturb_each_other(table):
+    a, b = (splits.support_and_query(table, ["b4", "k4"], 5, seed) for seed in (0, 1))
+    assert not np.array_equal(a[0], b[0])
+    alone = splits.support_and_query(table, ["b4"], 5, 0)[0]
+    assert set(alone) < set(a[0])
+
+
+def test_too_many_shots_are_refused_by_name(table):
+    with pytest.raises(DataError, match="b4 beginner: 11 shots asked for, 10 performances"):
+        splits.support_and_query(table, ["b4"], 11, 0)
+
+
+def test_cyclic_subsets():
+    names = ["b4", "k4", "j3", "h1", "u3"]
+    assert splits.cyclic_subsets(names, 5) == [tuple(sorted(names))]
+    subsets = splits.cyclic_subsets(names, 2)
+    assert len(subsets) == 5 and all(sum(n in s for s in subsets) == 2 for n in names)

@@ -1,0 +1,69 @@
+"""`make notebooks`: keep the smoke run's notebooks, executed, in notebooks/, without what changes from run to run.
+
+Papermill's times and its injected cell go (the parameters cell already has smoke's values), and so do versions,
+absolute paths and what was written to the error stream.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+
+from dancemvp_core import artifacts, profiles
+
+PROJECT = Path(__file__).resolve().parents[1]
+KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+
+
+def settled(notebook: nbformat.NotebookNode, root: Path) -> nbformat.NotebookNode:
+    """The executed notebook as it is committed; ``root`` is the folder whose name must not show in it."""
+    cells = [c for c in notebook.cells if "injected-parameters" not in c.metadata.get("tags", [])]
+    count = 0
+    for cell in cells:
+        cell.metadata = {key: cell.metadata[key] for key in ("tags",) if cell.metadata.get(key)}
+        if cell.cell_type != "code":
+            continue
+        count += 1
+        cell.execution_count = count
+        cell.outputs = [o for o in cell.outputs if not (o.output_type == "stream" and o.name == "stderr")]
+        for output in cell.outputs:
+            if output.output_type == "execute_result":
+                output.execution_count = count
+            output.update(_without_root(output, root))
+    kept = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": KERNEL, "language_info": {"name": "python"}})
+    nbformat.validate(kept)
+    return kept
+
+
+def _without_root(value, root: Path):
+    """The same text, lists and dicts with paths relative to ``root`` and no object addresses."""
+    if isinstance(value, str):
+        return re.sub(r" at 0x[0-9a-f]+", "", value.replace(f"{root}/", "").replace(str(root), "."))
+    if isinstance(value, list):
+        return [_without_root(item, root) for item in value]
+    if isinstance(value, dict):
+        return {key: _without_root(item, root) for key, item in value.items()}
+    return value
+
+
+
+def main() -> int:
+    """Copy each notebook's run at its default parameters; 1 where the smoke run has not made one."""
+    paths = artifacts.Paths("smoke", profiles.SYNTHDANCE, PROJECT)
+    for source in sorted((PROJECT / "notebooks").glob("[0-9]*.ipynb")):
+        job = profiles.validate(source.stem).job
+        executed = paths.notebook(job)
+        if not paths.record(job).exists() or not executed.exists():
+            print(f"{source.name}: no finished smoke run; run make reproduce PROFILE=smoke", file=sys.stderr)
+            return 1
+        text = nbformat.writes(settled(nbformat.read(executed, as_version=4), PROJECT)) + "\n"
+        artifacts.write_text(source, text)
+        print(f"kept {source.relative_to(PROJECT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

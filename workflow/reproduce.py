@@ -1,0 +1,465 @@
+"""`make reproduce`: runs the notebooks through Snakemake and says what runs, what is left and what it cost.
+
+Every file is replaced whole and every notebook leaves a record when it is done, so this can be stopped
+or killed at any point; the next call goes on from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import fcntl
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from dancemvp_core import artifacts, profiles
+from dancemvp_core.sequences import DataError
+
+PROJECT = Path(__file__).resolve().parents[1]
+HEARTBEAT_S = 30.0
+STOP_S = 5.0
+# Seconds of a job where no earlier run tells: at smoke on two cores, and how many times that in a larger profile.
+TYPICAL_S = {
+    "synthdance": 15, "aistpp_standin": 5, "00_data": 30, "01_primitives": 30, "02_pretrain": 20, "03_embeddings": 30,
+    "04_baselines": 40, "05_ablation": 40, "06_prompting": 40, "07_progression": 20, "08_claims": 20,
+}  # fmt: skip
+LARGER = {"smoke": 1, "demo": 5, "paper": 200}
+
+
+class Stopped(Exception):
+    """A signal, or make is gone."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the pipeline; 0 when all is made, 1 where a notebook failed, 2 for a wrong argument, 130 when stopped."""
+    options = parse(arguments)
+    try:
+        profiles.load(options.profile)
+        data = existing_folder("DATA", options.data)
+        aistpp = existing_folder("AISTPP", options.aistpp)
+        dataset = artifacts.dataset_name(Path(data)) if data else profiles.SYNTHDANCE
+    except (profiles.ParameterError, DataError) as fault:
+        print(f"reproduce: {fault}", file=sys.stderr)
+        return 2
+    root = Path(options.root).resolve()
+    paths = artifacts.Paths(options.profile, dataset, root)
+    settings = {"profile": options.profile, "data": data, "aistpp": aistpp, "root": str(root)}
+    settings |= {"seeds": options.seeds} if options.seeds else {}
+    settings |= {"only": options.only} if options.only else {}
+    settings |= {"notebooks": str(Path(options.notebooks).resolve())} if options.notebooks else {}
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, _raise_stopped)
+    try:
+        with only_one(root) as note_child:
+            forget_incomplete(paths)
+            return run(paths, settings, options.jobs, note_child)
+    except Stopped:
+        print("\nStopped. The next `make reproduce` goes on from here.", file=sys.stderr)
+        return 130
+    except BlockingIOError:
+        print(f"reproduce: another run is at work in {root}; wait for it or stop it", file=sys.stderr)
+        return 2
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """Command line; empty values, as make passes them, mean the default."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--profile", default="demo", help="smoke, demo or paper (default: demo)")
+    parser.add_argument("--data", default="", help="folder of the data set (default: SynthDance is made)")
+    parser.add_argument("--aistpp", default="", help="folder of AIST++ (default: a stand-in is made)")
+    parser.add_argument("--seeds", default="", type=_count, help="number of seeds (default: the profile's)")
+    parser.add_argument("--jobs", default="", type=_count, help="notebooks at a time, one core each (default: all cores)")
+    parser.add_argument("--root", default=str(PROJECT), help="folder of build/, results/, figures/ (default: the project)")
+    parser.add_argument("--notebooks", default="", help="folder of the notebooks (default: the project's)")
+    parser.add_argument("--only", default="", help="these notebooks and what they need, as 00_data,06_prompting")
+    options = parser.parse_args(arguments)
+    options.profile = options.profile or "demo"
+    options.jobs = options.jobs or usable_cores()
+    return options
+
+
+def usable_cores() -> int:
+    """Cores that this process may use; all of the machine's where the system does not say."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _count(text: str) -> int | None:
+    if text == "":
+        return None
+    if not (text.isdigit() and int(text) >= 1):
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
+    return int(text)
+
+
+def existing_folder(name: str, text: str) -> str:
+    """Absolute path of a folder that a user named, "" for none; DataError where it is not there."""
+    if not text:
+        return ""
+    path = Path(text).expanduser().resolve()
+    if not path.is_dir():
+        raise DataError(f"{name}={text}: no such folder, expected a data set's")
+    return str(path)
+
+
+def forget_incomplete(paths: artifacts.Paths) -> None:
+    """Delete the records whose tables or figures somebody has deleted since: their notebooks run again."""
+    for record in paths.record("").parent.glob("*.json"):
+        files = json.loads(record.read_text(encoding="utf-8"))["files"]
+        if not all((paths.root / file).exists() for file in files):
+            record.unlink()
+
+
+# --- one run at a time, and nothing left behind ------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def only_one(root: Path):
+    """Hold the project's lock, which the system lets go however this process ends; BlockingIOError if taken.
+
+    Yields a function that notes the Snakemake process, so that what a killed run left at work is stopped first.
+    """
+    path = root / "build" / "reproduce.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a+", encoding="utf-8") as file:
+        deadline = time.monotonic() + 2 * STOP_S  # a run whose make was killed needs a moment to notice
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+        file.seek(0)
+        last = file.read().strip()
+        if last.isdigit():
+            stop(left_behind(int(last)))
+
+        def note(pid: int) -> None:
+            file.truncate(0)
+            file.write(str(pid))
+            file.flush()
+
+        yield note
+
+
+def left_behind(session: int) -> list[psutil.Process]:
+    """What still runs of the session that a Snakemake process led."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            ours = any("snakemake" in word or "papermill_ipc" in word for word in process.cmdline())
+            if ours and os.getsid(process.pid) == session:
+                found.append(process)
+    return found
+
+
+def stop(processes: list[psutil.Process]) -> None:
+    """End processes and their descendants: kernels are in sessions of their own."""
+    tree = set(processes)
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            tree.update(process.children(recursive=True))
+    for process in tree:
+        with contextlib.suppress(psutil.Error):
+            process.terminate()
+    for process in psutil.wait_procs(tree, timeout=STOP_S)[1]:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+
+
+def _raise_stopped(number, frame):
+    raise Stopped
+
+
+# --- the run -----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Job:
+    """A step of the plan as Snakemake reports it; times are seconds on the monotonic clock."""
+
+    rule: str
+    name: str = ""
+    log: str = ""
+    started: float = 0.0
+
+
+@dataclass
+class Progress:
+    """What Snakemake's output has said so far, and the estimate made from it."""
+
+    paths: artifacts.Paths
+    cores: int
+    expected_s: dict[str, float]
+    say: io.TextIOBase
+    waiting: dict[str, int] = field(default_factory=dict)  # rule -> jobs that have not started
+    running: dict[str, Job] = field(default_factory=dict)  # by Snakemake's number
+    failed: list[Job] = field(default_factory=list)
+    total: int = 0
+    done: int = 0
+    pace: list[float] = field(default_factory=list)  # actual / expected of what is done
+    began: float = field(default_factory=time.monotonic)
+    _block: Job | None = None
+    _number: str = ""
+    _stats: bool = False
+
+    def line(self, text: str) -> None:
+        """Take one line of Snakemake's output."""
+        if text.startswith("Job stats:"):
+            self._stats = True
+        elif self._stats and (row := re.fullmatch(r"(\w+)\s+(\d+)\s*", text)):
+            self._plan(*row.groups())
+        elif head := re.match(r"(?:local)?(rule|checkpoint) (\w+):$", text):
+            self._block = Job(head[2])
+        elif head := re.match(r"Error in rule (\w+):$", text):
+            self._failed(Job(head[1]))
+        elif self._block and (item := re.match(r"\s+(log|jobid|output|resources): (.*)$", text)):
+            self._item(*item.groups())
+        elif ended := re.match(r"Finished jobid: (\d+)", text):
+            self._ended(ended[1])
+
+    def _plan(self, rule: str, count: str) -> None:
+        if rule == "total":
+            self._stats = False
+            if self.total:
+                self.tell(f"{self.total} steps on {_plural(self.cores, 'core')}, {self.left()}")
+        elif rule != "all":
+            self.waiting[rule] = int(count)
+            self.total += int(count)
+
+    def _failed(self, job: Job) -> None:
+        self._block = job
+        self.failed.append(job)
+
+    def _item(self, key: str, value: str) -> None:
+        job = self._block
+        if key == "jobid":
+            self._number = value
+        elif key == "log":
+            job.log = value.split(", ")[-1].split(" (check")[0]
+            job.name = Path(job.log).stem
+        elif key == "resources" and job.rule != "all":  # the last line of a job's announcement
+            job.name, job.started, self._block = job.name or job.rule, time.monotonic(), None
+            self.waiting[job.rule] = self.waiting.get(job.rule, 1) - 1
+            self.running[self._number] = job
+            self.tell(f"start  {job.name}")
+
+    def _ended(self, number: str) -> None:
+        job = self.running.pop(number, None)
+        if job:
+            self.done += 1
+            took = time.monotonic() - job.started
+            self.pace.append(took / self.expected(job))
+            self.tell(f"done   {job.name} in {_clock(took)}; {self.done} of {self.total}, {self.left()}")
+
+    def expected(self, job: Job) -> float:
+        """Seconds that a job should take: as last time, as the like took, or as is typical."""
+        if job.name in self.expected_s:
+            return self.expected_s[job.name]
+        same = [s for name, s in self.expected_s.items() if name.startswith(job.rule)]
+        return sum(same) / len(same) if same else TYPICAL_S.get(job.rule, 30) * LARGER[self.paths.profile]
+
+    def left(self) -> str:
+        """The remaining time in words: expected work, corrected by the pace so far, over the cores."""
+        pace = sum(self.pace) / len(self.pace) if self.pace else 1.0
+        now = time.monotonic()
+        rests = [max(pace * self.expected(j) - (now - j.started), 1.0) for j in self.running.values()]
+        rests += [pace * self.expected(Job(rule)) for rule, count in self.waiting.items() for _ in range(count)]
+        if not rests:
+            return "nothing left"
+        return f"about {_roughly(max(sum(rests) / min(self.cores, len(rests)), max(rests)))} left"
+
+    def heartbeat(self) -> None:
+        """Say what is at work, with the last line of its output."""
+        for job in self.running.values():
+            elapsed = time.monotonic() - job.started
+            if elapsed < HEARTBEAT_S / 2:
+                continue
+            self.tell(f"       {job.name} since {_clock(elapsed)}{last_output(self.paths.root / job.log)}; {self.left()}")
+
+    def tell(self, text: str) -> None:
+        """Print one line behind the time since the start."""
+        print(f"[{_clock(time.monotonic() - self.began):>7}] {text}", file=self.say, flush=True)
+
+
+def run(paths: artifacts.Paths, settings: dict, jobs: int, note_child) -> int:
+    """Run Snakemake to its end and report; returns the exit status."""
+    began = time.monotonic()
+    progress = Progress(paths, jobs, {name: cost["wall_s"] for name, cost in costs(paths).items()}, sys.stdout)
+    process = subprocess.Popen(
+        snakemake(settings, jobs), cwd=paths.root, env=environment(), text=True, errors="replace",
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+    )  # fmt: skip
+    note_child(process.pid)
+    progress.tell(f"{paths.profile} on {paths.dataset}: looking at what is to be done")
+    log = paths.build / "snakemake.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    reader = threading.Thread(target=_read, args=(process.stdout, log, progress), daemon=True)
+    reader.start()
+    parent, beat = os.getppid(), time.monotonic()
+    try:
+        while process.poll() is None:
+            time.sleep(0.2)
+            if "MAKELEVEL" in os.environ and os.getppid() != parent:
+                raise Stopped  # make was killed, and nobody would see what goes on here
+            if time.monotonic() - beat >= HEARTBEAT_S:
+                beat = time.monotonic()
+                progress.heartbeat()
+    except Stopped:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            stop([psutil.Process(process.pid)])
+        raise
+    finally:
+        stop(left_behind(process.pid))
+    reader.join(timeout=STOP_S)
+    if process.returncode:
+        return report_failure(paths, progress, log)
+    report(paths, time.monotonic() - began, progress.done)
+    return 0
+
+
+def snakemake(settings: dict, jobs: int) -> list[str]:
+    """The Snakemake command. One notebook at a time uses a GPU where there is one."""
+    gpu = 1 if shutil.which("nvidia-smi") and Path("/proc/driver/nvidia").exists() else jobs
+    return [
+        sys.executable, "-m", "snakemake", "--snakefile", str(PROJECT / "workflow" / "Snakefile"),
+        "--workflow-profile", str(PROJECT / "workflow" / "profiles" / "local"), "--directory", settings["root"],
+        "--nolock",  # only_one is the lock, and never stale
+        "--cores", str(jobs), "--resources", f"gpu={gpu}",
+        "--config", *(f"{key}={json.dumps(value)}" for key, value in settings.items() if value != ""),
+    ]  # fmt: skip
+
+
+def environment() -> dict[str, str]:
+    """This process's environment, with the commands of its Python first and no foreign Snakemake profile."""
+    here = str(Path(sys.executable).parent)
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("SNAKEMAKE_")}
+    return kept | {"PATH": here + os.pathsep + kept.get("PATH", ""), "PYTHONUNBUFFERED": "1"}
+
+
+def _read(stream: Iterator[str], log: Path, progress: Progress) -> None:
+    with open(log, "w", encoding="utf-8") as copy:
+        for text in stream:
+            copy.write(text)
+            copy.flush()
+            progress.line(text.rstrip("\n"))
+
+
+# --- reports -----------------------------------------------------------------------------------------------------
+
+
+def costs(paths: artifacts.Paths) -> dict[str, dict[str, float]]:
+    """Wall seconds and peak memory in MiB of the last run of each finished notebook.
+
+    Snakemake measures the whole job, and samples its memory; the notebook's own record has its kernel's true peak.
+    """
+    out = {}
+    for file in sorted((paths.build / "cost").glob("*.tsv")):
+        record = paths.record(file.stem)
+        rows = list(csv.DictReader(file.read_text().splitlines(), delimiter="\t"))
+        if rows and record.exists():
+            kernel = json.loads(record.read_text(encoding="utf-8"))["peak_memory_mb"]
+            sampled = _number_or_zero(rows[-1]["max_rss"])
+            out[file.stem] = {"wall_s": float(rows[-1]["s"]), "peak_memory_mb": max(kernel, sampled)}
+    return out
+
+
+def _number_or_zero(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:  # "NA": the job ended before the first sample
+        return 0.0
+
+
+def report(paths: artifacts.Paths, wall_s: float, done: int) -> None:
+    """Print the cost table and where everything is, and write ``cost.csv``."""
+    table = costs(paths)
+    text = "notebook,wall_s,peak_memory_mb\n"
+    text += "".join(f"{name},{c['wall_s']:.1f},{c['peak_memory_mb']:.0f}\n" for name, c in table.items())
+    path = paths.results / "cost.csv"
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        artifacts.write_text(path, text)
+        sidecar = {"file": path.name, "sha256": artifacts.sha256(path), "cores": os.cpu_count()}
+        artifacts.write_json(path.with_name("cost.csv.prov.json"), sidecar | artifacts.environment())
+    width = max([len("notebook"), *map(len, table)])
+    print(f"\n{'notebook':<{width}}  {'wall time':>9}  {'peak memory':>11}")
+    for name, cost in table.items():
+        print(f"{name:<{width}}  {_clock(cost['wall_s']):>9}  {cost['peak_memory_mb']:>8.0f} MB")
+    if table:
+        together, largest = sum(c["wall_s"] for c in table.values()), max(c["peak_memory_mb"] for c in table.values())
+        print(f"{'together':<{width}}  {_clock(together):>9}  {largest:>8.0f} MB at most")
+    print("Everything was up to date." if done == 0 else f"{_plural(done, 'step')} in {_clock(wall_s)}.")
+    places = {"Figures": paths.figures, "Tables": paths.results, "Notebooks as run": paths.build / "notebooks"}
+    for what, place in places.items():
+        print(f"{what}: {os.path.relpath(place)}")
+
+
+def report_failure(paths: artifacts.Paths, progress: Progress, log: Path) -> int:
+    """Say in one line each what failed and where to look."""
+    for job in {job.name or job.rule: job for job in progress.failed}.values():
+        fault = last_error(paths.root / job.log) if job.log else ""
+        print(f"\n{job.name or job.rule} failed: {fault or 'see its log'}", file=sys.stderr)
+        if job.log:
+            print(f"  its output: {os.path.relpath(paths.root / job.log)}", file=sys.stderr)
+        executed = paths.notebook(job.name)
+        if job.name and executed.exists():
+            print(f"  the notebook up to there: {os.path.relpath(executed)}", file=sys.stderr)
+    if not progress.failed:
+        print(f"reproduce: the workflow did not start: {last_error(log) or 'see its log'}", file=sys.stderr)
+        print(f"  its output: {os.path.relpath(log)}", file=sys.stderr)
+    return 1
+
+
+def last_error(log: Path) -> str:
+    """The last line of a log that names an exception, without colours; "" where there is none."""
+    if not log.is_file():
+        return ""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", log.read_text(encoding="utf-8", errors="replace"))
+    found = re.findall(r"^(?:[\w.]+\.)?(\w*(?:Error|Exception|Interrupt|Exit|Died)\w*: .+)$", text, flags=re.MULTILINE)
+    return found[-1] if found else (text.strip().splitlines() or [""])[-1]
+
+
+def last_output(log: Path) -> str:
+    """The last line that a notebook printed, as ": ..."; papermill's own lines are passed over."""
+    if not log.is_file():
+        return ""
+    with open(log, "rb") as file:
+        file.seek(max(0, log.stat().st_size - 4096))
+        lines = file.read().decode("utf-8", errors="replace").splitlines()
+    own = ("Executing ", "Ending Cell", "Input Notebook", "Output Notebook")
+    printed = [line.strip() for line in lines if line.strip() and not line.startswith(own)]
+    return f": {printed[-1][:100]}" if printed else ""
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}" if minutes >= 60 else f"{minutes}:{seconds:02}"
+
+
+def _roughly(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(10, round(seconds, -1)):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,45 @@
+#!/bin/sh
+# Makes .venv from requirements.lock, every package checked against its hash, and installs this project into it.
+# Does nothing when that is done already. Needs python3 >= 3.11 (or PYTHON=...) and, the first time, the network.
+set -eu
+cd "$(dirname "$0")/.."
+python=${PYTHON:-python3}
+fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+
+state="$(pwd)
+$(cksum requirements.lock pyproject.toml)"
+if [ -f .venv/ready ] && [ "$(cat .venv/ready)" = "$state" ] && .venv/bin/python -c '' 2>/dev/null; then
+    exit 0
+fi
+
+command -v "$python" >/dev/null 2>&1 ||
+    fail "no $python here: install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3"
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+    fail "$("$python" --version) is too old: install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3"
+"$python" -c 'import ensurepip, venv' 2>/dev/null ||
+    fail "$python has no venv module: install it (on Debian and Ubuntu: apt install python3-venv)"
+
+# A virtual environment holds absolute paths: one that was moved with its folder, or lost its Python, is made anew.
+if [ -d .venv ] && { [ -f .venv/ready ] && [ "$(head -n 1 .venv/ready)" != "$(pwd)" ] ||
+    ! .venv/bin/python -c '' 2>/dev/null; }; then
+    rm -rf .venv
+fi
+rm -f .venv/ready
+[ -d .venv ] || echo "setup: making .venv (6.3 GB, mostly PyTorch; minutes where nothing is cached)"
+[ -x .venv/bin/python ] || "$python" -m venv .venv || fail "could not make .venv in $(pwd): is the disk full or read-only?"
+
+offline="could not install packages: check the network, the proxy settings and the disk (7 GB), then run make again;
+what was downloaded is kept"
+# uv's own lines of the lock, so that it too is checked against its hash
+awk '/^uv==/ { on = 1 } on { print } on && !/\\$/ { exit }' requirements.lock > .venv/uv-requirement.txt
+wanted=$(sed -n 's/^uv==\([^ ]*\).*/uv \1/p' .venv/uv-requirement.txt)
+case "$(.venv/bin/uv --version 2>/dev/null || true) " in
+    "$wanted "*) ;;
+    *) .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
+        -r .venv/uv-requirement.txt || fail "$offline" ;;
+esac
+.venv/bin/uv pip sync --quiet --python .venv/bin/python --require-hashes requirements.lock || fail "$offline"
+# setuptools, the build backend, is in the lock: nothing is fetched here
+.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable . ||
+    fail "could not install the project itself; the lines above say why"
+printf '%s\n' "$state" > .venv/ready
