@@ -186,7 +186,7 @@ def build(
         spread = sound[seen].std(axis=(0, 2), keepdims=True)
         sound[:-1] = (sound[:-1] - mean) / np.maximum(spread, 1e-6)
     return PieceSet(
-        torch.from_numpy(np.stack(motions)),
+        torch.from_numpy(np.ascontiguousarray(np.stack(motions))),
         torch.from_numpy(sound.astype(np.float32)),
         table,
         pd.DataFrame(sequence_rows),

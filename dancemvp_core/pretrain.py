@@ -27,6 +27,8 @@ class Training:
     """How long and how fast. The paper states the batch size and the learning rate; Adam and the rest are ours.
 
     ``schedule`` is "constant" or "cosine" (to zero over the run, after a tenth of it spent warming up linearly).
+    ``same_music`` pieces of a batch share their music: all performances of a choreography do, so among random
+    pieces music alone tells most pairs apart, and little is left for the motion to do (1: random batches).
     """
 
     epochs: int
@@ -34,6 +36,7 @@ class Training:
     learning_rate: float = 3e-4
     weight_decay: float = 1e-4
     schedule: str = "cosine"
+    same_music: int = 1
 
     def rate(self, share: float) -> float:
         """Learning rate after a share 0..1 of the steps."""
@@ -51,8 +54,10 @@ def pick_device() -> torch.device:
 
 
 def mixed_precision(device: torch.device):
-    """bfloat16 autocast on a GPU; nothing on a CPU, where small convolutions gain little by it."""
-    return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else contextlib.nullcontext()
+    """bfloat16 autocast where the device computes in it: GPUs, and processors with AVX-512 BF16; else nothing."""
+    if device.type == "cuda" or torch.cpu._is_avx512_bf16_supported():
+        return torch.autocast(device.type, torch.bfloat16)
+    return contextlib.nullcontext()
 
 
 def class_codes(table: pd.DataFrame) -> tuple[np.ndarray, int]:
@@ -96,7 +101,7 @@ def train(
     for epoch in progress(range(len(history), training.epochs)):
         started, total = time.perf_counter(), torch.zeros((), device=device)
         objective.train()
-        order = rows[torch.randperm(len(rows), generator=generator, device=device)]
+        order = shuffle(rows, pieces.windows[rows], training.same_music, generator)
         for step in range(steps):
             share = (epoch * steps + step) / (training.epochs * steps)
             for group in optimizer.param_groups:
@@ -122,6 +127,19 @@ def train(
             save_checkpoint(checkpoint, objective, optimizer, generator, stamp, history)
     objective.eval()
     return pd.DataFrame(history)
+
+
+def shuffle(rows: Tensor, windows: Tensor, together: int, generator: torch.Generator) -> Tensor:
+    """A random order of rows (N,) in which runs of up to ``together`` share their music ``windows`` (N,)."""
+    order = torch.randperm(len(rows), generator=generator, device=rows.device)
+    if together == 1:
+        return rows[order]
+    order = order[torch.argsort(windows[order], stable=True)]
+    window = windows[order].contiguous()
+    rank = torch.arange(len(order), device=rows.device) - torch.searchsorted(window, window)
+    run = torch.unique(window * len(order) + rank // together, return_inverse=True)[1]
+    place = torch.rand(int(run.max()) + 1, generator=generator, device=rows.device)
+    return rows[order[torch.argsort(place[run], stable=True)]]
 
 
 def save_checkpoint(path: Path, objective, optimizer, generator, stamp: str, history: list[dict]) -> None:

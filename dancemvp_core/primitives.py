@@ -34,12 +34,12 @@ def fit_grid(beat_times_s, duration_s: float, count: int = 3) -> np.ndarray | No
     if line is None:
         return None
     phase, period = line
-    fits = lambda p: duration_s / p >= BEATS * count - 2 * EDGE  # noqa: E731
-    if not fits(period):
+    longest = duration_s / (BEATS * count - 2 * EDGE)  # of the beats that all the eights fit into the clip with
+    if period > longest:
         period /= 2
-        if not fits(period):
-            return None
-    while period < SHORTEST_BEAT_S and fits(2 * period):
+    if period > longest:
+        return None
+    while period < SHORTEST_BEAT_S and 2 * period <= longest:
         period, phase = 2 * period, _stronger_half(beats, phase, period)
     first = math.ceil((0 - phase) / period - EDGE)
     last = math.floor((duration_s - phase) / period + EDGE)
@@ -106,7 +106,8 @@ def _cut(beat_times_s, duration_s: float, count: int) -> tuple[list[tuple[float,
 def eight_beats(beat_times_s, duration_s: float, count: int = 3) -> list[tuple[float, float]]:
     """The first ``count`` complete eights of the fitted grid, as (start_s, end_s) within the clip ("Eight-Beats").
 
-    ``count`` equal parts of the clip where no grid can be fitted. Raises ValueError as ``fit_grid`` does.
+    ``count`` equal parts of the clip where no grid can be fitted, or the eights end after the clip. Raises
+    ValueError as ``fit_grid`` does.
     """
     return _cut(beat_times_s, duration_s, count)[0]
 

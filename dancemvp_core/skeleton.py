@@ -163,11 +163,13 @@ def load_skeleton(path: str | Path) -> Skeleton:
 
 def bone_lengths(motion: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     """Median length of the bone above each joint, (V,) in the motion's units (root 0); motion (3, T, V)."""
-    lengths = np.zeros(len(skeleton.joints))
-    for child, parent in skeleton.bones:
-        bone = motion[:, :, child] - motion[:, :, parent]
-        lengths[child] = np.median(np.linalg.norm(bone, axis=0))
-    return lengths
+    return np.median(np.linalg.norm(_bones(motion, skeleton), axis=0), axis=0)
+
+
+def _bones(motion: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """From each joint's parent to the joint, (3, T, V); zero for the root."""
+    above = [j if parent < 0 else parent for j, parent in enumerate(skeleton.parents)]
+    return motion - motion[:, :, above]
 
 
 def canonical_body(motion: np.ndarray, skeleton: Skeleton, lengths=None) -> np.ndarray:
@@ -181,17 +183,17 @@ def canonical_body(motion: np.ndarray, skeleton: Skeleton, lengths=None) -> np.n
     if lengths.shape != (len(skeleton.joints),):
         raise ValueError(f"skeleton {skeleton.name!r}: expected {len(skeleton.joints)} canonical bone lengths")
     motion = np.asarray(motion, dtype=np.float64)
-    size = bone_lengths(motion, skeleton).sum()
+    bones = _bones(motion, skeleton)
+    norm = np.linalg.norm(bones, axis=0)
+    size = np.median(norm, axis=0).sum()
     if not size > 0:
         raise ValueError("all joints stand in one point: the body has no size")
+    directions = np.divide(bones, norm, out=np.zeros_like(bones), where=norm > 0)
     out = np.empty_like(motion)
     root = skeleton.root
     out[:, :, root] = (motion[:, :, root] - motion[:, :1, root]) * (lengths.sum() / size)
     for child, parent in skeleton.bones:
-        bone = motion[:, :, child] - motion[:, :, parent]
-        norm = np.linalg.norm(bone, axis=0, keepdims=True)
-        direction = np.divide(bone, norm, out=np.zeros_like(bone), where=norm > 0)
-        out[:, :, child] = out[:, :, parent] + lengths[child] * direction
+        out[:, :, child] = out[:, :, parent] + lengths[child] * directions[:, :, child]
     return out.astype(np.float32)
 
 

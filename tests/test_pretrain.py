@@ -146,3 +146,15 @@ def test_a_diverging_run_says_so():
 def test_unknown_schedule_is_refused():
     with pytest.raises(ValueError, match="expected constant or cosine"):
         pretrain.Training(epochs=1, schedule="linear").rate(0.5)
+
+
+@pytest.mark.parametrize("together", [1, 4, 5])
+def test_shuffling_keeps_every_piece_and_runs_of_the_same_music(together):
+    rows, windows = torch.arange(100, 160), torch.arange(60) % 3
+    first, again, other = (
+        pretrain.shuffle(rows, windows, together, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)
+    )
+    assert torch.equal(first.sort().values, rows)
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    runs = windows[first - 100].view(-1, together)
+    assert together == 1 or (runs == runs[:, :1]).all()

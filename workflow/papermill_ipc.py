@@ -5,6 +5,8 @@ The usual TCP ports are drawn before the kernel binds them, and two notebooks th
 
 from __future__ import annotations
 
+import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -31,4 +33,6 @@ class IpcEngine(NBClientEngine):
 papermill_engines.register("ipc", IpcEngine)
 
 if __name__ == "__main__":
+    # Ended from outside: leave through the exit, so that the kernel and its sockets go too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     papermill()

@@ -237,7 +237,7 @@ class Progress:
         if rule == "total":
             self._stats = False
             if self.total:
-                self.tell(f"{self.total} steps on {_plural(self.cores, 'core')}, {self.left()}")
+                self.tell(f"{_plural(self.total, 'step')} on {_plural(self.cores, 'core')}, {self.left()}")
         elif rule != "all":
             self.waiting[rule] = int(count)
             self.total += int(count)
@@ -294,7 +294,8 @@ class Progress:
 
     def tell(self, text: str) -> None:
         """Print one line behind the time since the start."""
-        print(f"[{_clock(time.monotonic() - self.began):>7}] {text}", file=self.say, flush=True)
+        with contextlib.suppress(BrokenPipeError):  # nobody reads any more; the run goes on
+            print(f"[{_clock(time.monotonic() - self.began):>7}] {text}", file=self.say, flush=True)
 
 
 def run(paths: artifacts.Paths, settings: dict, jobs: int, note_child) -> int:
@@ -462,4 +463,10 @@ def _roughly(seconds: float) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        status = main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # `make reproduce | head`: all was done but the last words
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    sys.exit(status)

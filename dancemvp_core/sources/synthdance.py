@@ -159,7 +159,10 @@ def _compose_keys(style: Style, first: int, second: int, rng):
 
 
 def compose(name: str, style: Style, track: Track, first_beat: int, beats: int, rng, clip_s=CLIP_S) -> Choreography:
-    """Draw a choreography to a window of a track; strokes that hardly move the body are drawn again."""
+    """Draw a choreography to a window of a track.
+
+    Drawn again is a dance with a stroke that hardly moves the body, or whose first eight is its own mirror image.
+    """
     while True:
         first = style.accents[rng.integers(len(style.accents))]
         second = style.accents[rng.integers(len(style.accents))]
@@ -171,7 +174,8 @@ def compose(name: str, style: Style, track: Track, first_beat: int, beats: int, 
         keys, travel = _compose_keys(style, len(first), len(second), rng)
         joints = np.stack(synthmoves.forward_kinematics(keys.T, lengths)[0])  # (21, 3, K + 1)
         stroke = np.linalg.norm(np.diff(joints, axis=-1), axis=1).sum(axis=0)
-        if stroke.min() > 0.6 * np.median(stroke):
+        answer = np.abs(keys[1 : len(first) + 1] - keys[-len(first) :])[:, INDEX["yaw"] + 1 :].max(axis=1)
+        if stroke.min() > 0.6 * np.median(stroke) and answer.mean() > 0.5:
             break
     window_s = beats * track.beat_s
     beats_s = synthmusic.window_beats(track, beats) * (clip_s / window_s)
@@ -283,18 +287,16 @@ def _latents(dance: Choreography, who: Dancer, trials: int, seed: int, timing_sd
     error = bias[:, None] + sd[:, None] * np.clip(rng("errors").standard_normal((trials, count)), -2.5, 2.5)
     missed = rng("missed").random((trials, count)) < (level.missed * fall)[:, None]
     extra = rng("extra").random((trials, 2)) < (level.extra * fall)[:, None]
-    lag = np.sqrt(fall)
     return {
-        "fall": fall,
         "timing_sd_s": sd,
         "timing_bias_s": bias,
         "error_s": error,
         "missed": missed,
         "extra": extra,
-        "amplitude": level.amplitude * who.range * spread("amplitude", SPREAD["amplitude"]) / lag**0.2,
+        "amplitude": level.amplitude * who.range * spread("amplitude", SPREAD["amplitude"]),
         "part": spread("part", SPREAD["part"], 3),
-        "pose_error_deg": level.pose_error_deg * lag * spread("pose error", SPREAD["pose_error"]),
-        "unsteadiness_deg": level.unsteadiness_deg * lag * spread("unsteadiness", SPREAD["unsteadiness"]),
+        "pose_error_deg": level.pose_error_deg * np.sqrt(fall) * spread("pose error", SPREAD["pose_error"]),
+        "unsteadiness_deg": level.unsteadiness_deg * np.sqrt(fall) * spread("unsteadiness", SPREAD["unsteadiness"]),
         "slowness": level.slowness * spread("slowness", SPREAD["slowness"]),
         "posture": np.radians(SPREAD["posture_deg"] * rng("posture").standard_normal((trials, len(POSTURE)))) @ _POSTURE,
         "facing": np.radians(SPREAD["facing_deg"] * rng("facing").standard_normal(trials)),
@@ -345,8 +347,7 @@ def _strokes(dance: Choreography, who: Dancer, latent: dict, trials: int, rng):
         steps[trial, gap + 1] -= step
         centres[:, count + slot] = (dance.accents_s[gap] + dance.accents_s[gap + 1]) / 2
     # What is left after the third eight is a slow return.
-    rest = np.zeros(len(ROTATIONS)) + NEUTRAL
-    steps[:, -1] = (rest - keys[:, -1]) * (0.8 if len(dance.beats_s) > 26 else 0.0)
+    steps[:, -1] = (NEUTRAL - keys[:, -1]) * (0.8 if len(dance.beats_s) > 26 else 0.0)
     steps[:, -1, INDEX["yaw"]] = 0
     centres[:, -1] = dance.beats_s[24] + 0.55 * (dance.clip_s - dance.beats_s[24])
     widths[:, -1] = 2.2 * dance.style.stroke_s + 0.8 * (dance.clip_s - dance.beats_s[24])

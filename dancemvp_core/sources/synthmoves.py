@@ -182,8 +182,10 @@ def pose(name: str, style: Style) -> tuple[np.ndarray, float, np.ndarray]:
 
 
 # The directions of bones that do not follow a rotation of their own, in their parent's frame.
-_THIGH, _CLAVICLE, _SHOULDER = np.array([0.92, -0.39, 0.0]), np.array([0.45, 0.893, 0.0]), np.array([1.0, 0, 0])
-_HEAD, _TOE = np.array([0.0, 0.97, 0.24]), np.array([0.0, -0.34, 0.94])
+_THIGH, _CLAVICLE, _SHOULDER, _HEAD, _TOE = (
+    np.array(direction) / np.linalg.norm(direction)
+    for direction in ((0.92, -0.39, 0.0), (0.45, 0.89, 0.0), (1.0, 0.0, 0.0), (0.0, 0.97, 0.24), (0.0, -0.34, 0.94))
+)
 
 
 def _turn(frame, axis, cos, sin):

@@ -7,11 +7,12 @@ times here are in seconds of the window itself, before it is stretched onto the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 SAMPLE_RATE = 22050
-PICKUP = 0.4  # of a beat before the first beat of a window, so that no first beat is cut in two
+PICKUP = 0.5  # of a beat before the first beat and after the last, so that no beat stands on the edge
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,7 @@ def _noise(rng, seconds, half_life, low_cut):
     return np.fft.irfft(spectrum * (frequency / (frequency + low_cut)) ** 2, len(noise)) * envelope
 
 
+@lru_cache(maxsize=512)  # a track plays few notes, many times
 def _tone(note, seconds, half_life, brightness):
     """A note of decaying harmonics (MIDI number)."""
     t, envelope = _decay(seconds, half_life)

@@ -1,0 +1,251 @@
+"""The workflow on tiny notebooks: the plan, what makes a notebook stale, killed and resumed, refused parameters."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from dancemvp_core import artifacts, profiles
+
+PROJECT = Path(__file__).resolve().parents[1]
+WORKFLOW = PROJECT / "workflow"
+sys.path.insert(0, str(WORKFLOW))
+
+import keep_executed  # noqa: E402
+import reproduce  # noqa: E402
+import sourcehash  # noqa: E402
+
+WORK = {
+    "00_data": "run.save_table('a.csv', pd.DataFrame({'x': [1]}))",
+    "01_primitives": "artifacts.write_text(run.paths.pieces / 'pieces.safetensors', 'pieces')",
+}
+
+
+def notebook(stage: str, work: str) -> nbformat.NotebookNode:
+    code = nbformat.v4.new_code_cell
+    cells = [
+        code('profile: str = "smoke"\ndata: str = ""\nroot: str = ""', id="parameters", metadata={"tags": ["parameters"]}),
+        code(
+            "import pandas as pd\nfrom dancemvp_core import artifacts, profiles\n\n"
+            f'params = profiles.validate("{stage}", globals())\nrun = artifacts.track(params)',
+            id="check",
+        ),
+        code(f"print('at work in', params.project)\n{work}\nrun.finish()", id="work"),
+    ]
+    return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": keep_executed.KERNEL})
+
+
+@pytest.fixture
+def project(tmp_path):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "dataset.json").write_text('{"name": "tiny", "synthetic": true}')
+    for stage in profiles.STAGES:
+        nbformat.write(notebook(stage, WORK.get(stage, "")), tmp_path / "notebooks" / f"{stage}.ipynb")
+    return tmp_path
+
+
+def options(project: Path, *more: str) -> list[str]:
+    named = {"root": project, "data": project / "mine", "aistpp": project / "mine", "notebooks": project / "notebooks"}
+    return [part for key, value in named.items() for part in (f"--{key}", str(value))] + ["--profile", "smoke", *more]
+
+
+def start(project: Path, *more: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, str(WORKFLOW / "reproduce.py"), *options(project, *more)],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=project,
+    )  # fmt: skip
+
+
+def test_killed_at_any_point_the_next_run_goes_on(project):
+    paths = artifacts.Paths("smoke", "tiny", project)
+    slow = notebook("01_primitives", "import time; time.sleep(600)")
+    nbformat.write(slow, project / "notebooks" / "01_primitives.ipynb")
+    process = start(project, "--only", "00_data,01_primitives", "--jobs", "2")
+    deadline = time.monotonic() + 120
+    executing = paths.build / "logs" / "01_primitives.log"
+    while not (paths.record("00_data").exists() and executing.exists() and "Cell 3" in executing.read_text()):
+        assert process.poll() is None and time.monotonic() < deadline, process.stdout.read()
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    first = paths.record("00_data").read_bytes()
+    assert not paths.record("01_primitives").exists()
+
+    nbformat.write(notebook("01_primitives", WORK["01_primitives"]), project / "notebooks" / "01_primitives.ipynb")
+    process = start(project, "--only", "00_data,01_primitives")
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    assert paths.record("01_primitives").exists() and (paths.pieces / "pieces.safetensors").exists()
+    assert paths.record("00_data").read_bytes() == first, "a finished notebook was run again"
+    assert re.search(r"start +01_primitives", output) and not re.search(r"start +00_data", output)
+    assert re.search(r"00_data +\d:\d\d +\d+ MB", output), "no cost table"
+    assert "about " in output and "Figures: figures/smoke/tiny" in output
+    cost = (paths.results / "cost.csv").read_text().splitlines()
+    assert cost[0] == "notebook,wall_s,peak_memory_mb"
+    assert [row.split(",")[0] for row in cost[1:]] == ["00_data", "01_primitives"]
+    executed = nbformat.read(paths.notebook("01_primitives"), 4)
+    assert "at work in" in executed.cells[-1].outputs[0].text
+    kept = keep_executed.settled(executed, project)
+    assert [cell.id for cell in kept.cells] == ["parameters", "check", "work"]
+    assert kept.cells[-1].outputs[0].text == "at work in .\n" and str(project) not in nbformat.writes(kept)
+    assert "papermill" not in nbformat.writes(kept)
+    assert subprocess.run(["pgrep", "-f", str(project)], capture_output=True).returncode == 1, "something still runs"
+
+
+def test_plan_and_a_failing_notebook(project):
+    nbformat.write(notebook("00_data", "profiles.validate('00_data', lr=1)"), project / "notebooks" / "00_data.ipynb")
+    plan = subprocess.run(
+        [*reproduce.snakemake({"profile": "demo", "root": str(project), "notebooks": str(project / "notebooks")}, 2), "-n"],
+        capture_output=True, text=True, env=reproduce.environment(), cwd=project,
+    )  # fmt: skip
+    stats = dict(re.findall(r"^(\w+) +(\d+)$", plan.stdout + plan.stderr, flags=re.MULTILINE))
+    assert stats.pop("synthdance") == "1" and stats.pop("aistpp_standin") == "1", plan.stderr
+    assert int(stats.pop("02_pretrain")) % profiles.PROFILES["demo"].seeds == 0
+    assert {stage for stage, count in stats.items() if count == "1"} >= {"00_data", "01_primitives", "06_prompting"}
+
+    process = start(project, "--only", "00_data")
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "00_data failed: ParameterError: notebook 00_data: unknown parameter 'lr'" in output
+    assert "Traceback" not in output
+    assert not artifacts.Paths("smoke", "tiny", project).record("00_data").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--profile", "full"], "expected one of smoke, demo, paper"),
+        (["--data", "/nowhere"], "DATA=/nowhere: no such folder"),
+        (["--seeds", "0"], "expected a whole number from 1, got '0'"),
+        (["--jobs", "two"], "expected a whole number from 1, got 'two'"),
+    ],
+)
+def test_wrong_arguments(project, more, message, capsys):
+    with pytest.raises(SystemExit) as caught:
+        sys.exit(reproduce.main(options(project, *more)))
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_only_one_run_at_a_time(project, capsys, monkeypatch):
+    monkeypatch.setattr(reproduce, "STOP_S", 0.1)
+    handlers = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    with reproduce.only_one(project):
+        assert reproduce.main(options(project)) == 2
+    for name, handler in handlers.items():
+        signal.signal(name, handler)
+    assert "another run is at work" in capsys.readouterr().err
+
+
+def test_deleted_results_are_made_again(project):
+    paths = artifacts.Paths("smoke", "tiny", project)
+    for job, file in (("00_data", "results/a.csv"), ("01_primitives", "results/b.csv")):
+        artifacts.write_json(paths.record(job), {"files": [file]})
+        artifacts.write_text(project / file, "")
+    (project / "results" / "b.csv").unlink()
+    reproduce.forget_incomplete(paths)
+    assert paths.record("00_data").exists() and not paths.record("01_primitives").exists()
+
+
+def test_estimates_follow_the_pace(project):
+    paths = artifacts.Paths("smoke", "tiny", project)
+    with open(os.devnull, "w") as nowhere:
+        progress = reproduce.Progress(paths, 2, {"00_data": 100.0, "02_pretrain-a-seed0": 60.0}, nowhere)
+        for text in ("Job stats:", "job  count", "-----  -----", "00_data  1", "02_pretrain  2", "all  1", "total  4"):
+            progress.line(text)
+        assert progress.total == 3 and progress.left() == "about 2 min left"  # (100 + 60 + 60) / 2 = 110 s
+        for text in ("localrule 00_data:", "    output: x", "    log: b/00_data.ipynb, b/00_data.log", "    jobid: 4"):
+            progress.line(text)
+        progress.line("    resources: tmpdir=/tmp")
+        assert list(progress.running) == ["4"] and progress.running["4"].name == "00_data"
+        progress.running["4"].started -= 300  # three times as long as last time
+        progress.line("Finished jobid: 4 (Rule: 00_data)")
+        assert progress.done == 1 and progress.left() == "about 3 min left"  # 3 * (60 + 60) / 2
+        progress.line("Error in rule 02_pretrain:")
+        progress.line("    log: b/02_pretrain-a-seed0.ipynb, b/02_pretrain-a-seed0.log (check log file(s) for details)")
+    assert progress.failed[0].log == "b/02_pretrain-a-seed0.log"
+
+
+def test_hashes_see_code_and_not_prose(tmp_path):
+    before = nbformat.read(nbformat_file(tmp_path, "x = 1", outputs=True), 4)
+    assert sourcehash.notebook_hash(nbformat_file(tmp_path, "x = 1", outputs=True)) == sourcehash.notebook_hash(
+        nbformat_file(tmp_path, "x = 1", outputs=False)
+    )
+    assert sourcehash.notebook_hash(nbformat_file(tmp_path, "x = 1")) != sourcehash.notebook_hash(
+        nbformat_file(tmp_path, "x = 2")
+    )
+    assert before.cells[0].source == "x = 1"
+    path = nbformat_file(tmp_path, "%matplotlib inline\nfrom dancemvp_core import rhythm, artifacts")
+    assert "dancemvp_core.rhythm" in sourcehash.notebook_imports(path)
+    assert sourcehash.modules_hash([path]) == sourcehash.modules_hash(["dancemvp_core.rhythm", "dancemvp_core"])
+
+
+def nbformat_file(folder: Path, source: str, outputs: bool = False) -> Path:
+    cell = nbformat.v4.new_code_cell(source, id="a")
+    if outputs:
+        cell.outputs = [nbformat.v4.new_output("stream", text="1")]
+        cell.execution_count = 1
+    path = folder / f"{len(list(folder.iterdir()))}.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), path)
+    return path
+
+
+def test_modules_hash_follows_imports_and_ignores_comments(tmp_path, monkeypatch):
+    core = tmp_path / "dancemvp_core"
+    core.mkdir()
+    monkeypatch.setattr(sourcehash, "CORE", core)
+
+    def hashed(inner: str, ignore=()) -> str:
+        (core / "__init__.py").write_text("")
+        (core / "outer.py").write_text("from dancemvp_core import inner, figures\n")
+        (core / "inner.py").write_text(inner)
+        sourcehash._read.cache_clear()
+        return sourcehash.modules_hash(["dancemvp_core.outer"], ignore)
+
+    (core / "figures.py").write_text("A = 1\n")
+    first = hashed('"""Doc."""\ndef f():\n    """Say."""\n    return 1\n')
+    assert first == hashed('"""Other."""\n# note\ndef f():\n    """Told."""\n    return 1\n')
+    assert first != hashed('"""Doc."""\ndef f():\n    """Say."""\n    return 2\n')
+    without = hashed("x = 1", ignore=("figures",))
+    (core / "figures.py").write_text("A = 2\n")
+    assert without == hashed("x = 1", ignore=("figures",))
+    (core / "chosen.yaml").write_text("a: 1")
+    named = hashed("x = 'chosen.yaml'")
+    (core / "chosen.yaml").write_text("a: 2")
+    assert named != hashed("x = 'chosen.yaml'")
+
+
+def test_last_error_and_last_output(tmp_path):
+    log = tmp_path / "a.log"
+    log.write_text("Executing Cell 1\n\x1b[31mValueError: first\x1b[0m\nx.y.DataError: f.npy: bad\nEnding Cell 1\n")
+    assert reproduce.last_error(log) == "DataError: f.npy: bad"
+    log.write_text("Executing Cell 1---\nepoch 3/8 loss 4.2\n\n")
+    assert reproduce.last_output(log) == ": epoch 3/8 loss 4.2"
+    assert reproduce.last_output(tmp_path / "none") == ""
+
+
+def test_no_package_index_and_no_absolute_path_in_the_set_up():
+    for name in ("Makefile", "environment.yml", "requirements.lock", "pyproject.toml", "workflow/setup.sh", ".ci/run"):
+        text = (PROJECT / name).read_text()
+        assert not re.search(r"https?://|--(extra-)?index-url|/root/|/home/", text), name
+    lock = (PROJECT / "requirements.lock").read_text()
+    pins = re.findall(r"^([a-z0-9][\w.-]*)==", lock, flags=re.MULTILINE)
+    assert {"uv", "setuptools", "torch", "snakemake", "papermill"} <= set(pins)
+    blocks = re.split(r"\n(?=[a-z0-9])", lock.strip())
+    assert all("--hash=sha256:" in block for block in blocks)
+
+
+def test_json_parameters_reach_papermill_as_written():
+    # -y is YAML: what json.dumps writes must mean the same there, also for names that look like numbers
+    import yaml
+
+    values = {"profile": "smoke", "data": "/a b/1e3: 'x' #y", "seed": 0, "pretraining": "1e3"}
+    assert yaml.safe_load(json.dumps(values)) == values
