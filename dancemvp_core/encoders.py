@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-import torchvision
 from torch import Tensor, nn
 
 from dancemvp_core.skeleton import IMPERIALDANCE21, Skeleton
@@ -137,6 +136,8 @@ class ResNet(nn.Module):
 
     def __init__(self, depth: int, image_channels: int, dim: int = 256):
         super().__init__()
+        import torchvision  # seconds to import: only those who build a ResNet pay
+
         self.net = getattr(torchvision.models, f"resnet{depth}")(weights=None, num_classes=dim)
         self.net.conv1 = nn.Conv2d(image_channels, 64, 7, 2, 3, bias=False)
 

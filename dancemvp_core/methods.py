@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
-from dancemvp_core import encoders
-from dancemvp_core.augment import Augmentation
-from dancemvp_core.objectives import OBJECTIVES, MelodyAutoencoder, Objective
-from dancemvp_core.skeleton import Skeleton
+if TYPE_CHECKING:  # the workflow reads this table before every run and should not wait for torch
+    from dancemvp_core.augment import Augmentation
+    from dancemvp_core.objectives import Objective
+    from dancemvp_core.skeleton import Skeleton
 
 
 @dataclass(frozen=True)
@@ -253,12 +254,17 @@ def selected() -> dict:
 
 def augmentation(pretraining: str) -> Augmentation:
     """The augmentation that a pre-training uses, as selected."""
+    from dancemvp_core.augment import Augmentation
+
     chosen = selected()
     return Augmentation(**chosen.get(pretraining, {}).get("augmentation", chosen["default"]["augmentation"]))
 
 
 def build_encoder(method: Method, skeleton: Skeleton, channels, dim: int, features: int):
     """A method's encoder, untrained."""
+    from dancemvp_core import encoders
+    from dancemvp_core.objectives import MelodyAutoencoder
+
     if method.music == "melody":
         return MelodyAutoencoder(encoders.MUSIC_FEATURES, len(skeleton.joints), dim)
     motion, music = (
@@ -270,5 +276,7 @@ def build_encoder(method: Method, skeleton: Skeleton, channels, dim: int, featur
 
 def build_objective(method: Method, encoder, classes: int) -> Objective:
     """A method's encoder wrapped in the objective that trains it; ``classes`` are the pre-train classes."""
+    from dancemvp_core.objectives import OBJECTIVES
+
     settings = method.settings | selected().get(method.pretraining, {}).get("objective", {})
     return OBJECTIVES[method.objective](encoder, classes, **settings)

@@ -66,6 +66,7 @@ class Profile(_Strict):
     batch_size: Annotated[int, Field(ge=2)] = 16
     learning_rate: Annotated[float, Field(gt=0)] = 3e-4
     schedule: Literal["constant", "cosine"] = "cosine"
+    same_music: Count = 1
     # downstream
     seeds: Count = 5
     seeds_others: Count = 5
@@ -137,7 +138,7 @@ STAGES: dict[str, tuple[dict[str, tuple[Any, Any]], tuple[str, ...]]] = {
     "01_primitives": ({}, _DATA),
     "02_pretrain": (
         {"pretraining": (str, "stgcn-lstm-infonce"), "seed": (Seed, 0)},
-        (*_WIDTH, "epochs", "batch_size", "learning_rate", "schedule"),
+        (*_WIDTH, "epochs", "batch_size", "learning_rate", "schedule", "same_music"),
     ),
     "03_embeddings": ({"aistpp": (str, "")}, (*_WIDTH, "piece_frames", "time_normalisation", "tsne_points")),
     "04_baselines": ({}, (*_WIDTH, *_DOWNSTREAM, "seeds_others")),

@@ -20,6 +20,9 @@ LEVELS = ("beginner", "intermediate", "expert")
 class DataError(ValueError):
     """Input that cannot be used. The message is one line: the file, the fault, what was expected."""
 
+    def _render_traceback_(self):  # Jupyter shows this in place of a traceback
+        return [f"{type(self).__name__}: {self}"]
+
 
 @dataclass(frozen=True, eq=False)
 class DanceSequence:

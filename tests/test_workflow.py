@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 
 from dancemvp_core import artifacts, profiles
@@ -97,7 +98,8 @@ def test_killed_at_any_point_the_next_run_goes_on(project):
     assert [cell.id for cell in kept.cells] == ["parameters", "check", "work"]
     assert kept.cells[-1].outputs[0].text == "at work in .\n" and str(project) not in nbformat.writes(kept)
     assert "papermill" not in nbformat.writes(kept)
-    assert subprocess.run(["pgrep", "-f", str(project)], capture_output=True).returncode == 1, "something still runs"
+    running = [" ".join(p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"])]
+    assert not [command for command in running if str(project) in command], "something still runs"
 
 
 def test_plan_and_a_failing_notebook(project):
