@@ -12,6 +12,16 @@ from dancemvp_core import sources
 from dancemvp_core.sequences import DanceDataset, DataError
 from dancemvp_core.sources import motionfiles
 
+# Table 1 of the paper: (data set, levels, choreographies, samples, subjects, seconds); None where it has a dash.
+TABLE_1 = (
+    ("JIGSAWS", True, None, 30, 7, 515),
+    ("BEST", True, None, 100, 500, 25000),
+    ("DanceNet", False, 2, 1, 2, 3472),
+    ("Dance with Melody", False, 40, 1, None, 5640),
+    ("GrooveNet", False, 4, 1, 1, 1380),
+    ("AIST++", False, 101, 2, 10, 18694),
+    ("ImperialDance", True, 20, 100, 5, 69300),
+)
 LONGEST_TABLE = 80  # rows of a table in text; the tables themselves are whole
 
 
@@ -229,3 +239,57 @@ def _tracks(index: pd.DataFrame) -> pd.DataFrame:
             sets = ", ".join(group["split"].dropna().unique()) or None
             rows.append({"track": track, "choreographies": ", ".join(names), "sets": sets})
     return pd.DataFrame(rows)
+
+
+def table_1(dataset: DanceDataset) -> pd.DataFrame:
+    """The paper's Table 1 and, computed, the set in use.
+
+    Columns: data_set, levels, choreographies, samples, subjects, seconds, source, note. ``samples`` are repetitions of one
+    choreography at one level. What a set does not say is empty.
+    """
+    columns = ["data_set", "levels", "choreographies", "samples", "subjects", "seconds"]
+    table = pd.DataFrame(TABLE_1, columns=columns).astype(dict.fromkeys(columns[2:], "Int64"))
+    table["levels"] = table["levels"].map({True: "yes", False: "no"})
+    table["source"], table["note"] = "paper, Table 1", ""
+    stated = table["data_set"] == "ImperialDance"
+    table.loc[stated, "note"] = "20 x 3 x 100 x 10 s = 60,000 s, not the 69,300 s stated"
+    index = dataset.index
+    files = index.dropna(subset=["choreography", "level"]).groupby(["choreography", "level"]).size()
+    own = {
+        "data_set": dataset.name,
+        "levels": "yes" if index["level"].notna().any() else "no",
+        "choreographies": index["choreography"].nunique() or pd.NA,
+        "samples": int(files.max()) if len(files) else pd.NA,
+        "subjects": index["dancer"].nunique() or pd.NA if "dancer" in index else pd.NA,
+        "seconds": round(index["duration_s"].sum()),
+        "source": "computed from the files",
+        "note": "synthetic" if dataset.synthetic else "",
+    }
+    return pd.concat([table, pd.DataFrame([own]).astype(dict.fromkeys(columns[2:], "Int64"))], ignore_index=True)
+
+
+def onset_correlations(
+    dataset: DanceDataset, rows, cache: Path | None = None, progress: Callable = lambda rows: rows
+) -> pd.DataFrame:
+    """Correlation of motion intensity with the onset envelope under both time normalisations, one line a sequence.
+
+    ``rows`` are indices of sequences, of pre-train choreographies, so that no choice is made on test. Columns: choreography,
+    level, trial, stretch, crop (``rhythm.onset_correlation``). Sequences without music are left out.
+    """
+    from dancemvp_core import music, rhythm
+
+    analyses, out = {}, []
+    for i in progress(list(rows)):
+        sequence = dataset.sequences[i]
+        if sequence.music is None:
+            continue
+        intensity = rhythm.motion_intensity(sequence.motion, sequence.fps)
+        line = {"choreography": sequence.choreography, "level": sequence.level, "trial": sequence.trial}
+        for mode in ("stretch", "crop"):
+            window = (sequence.music, sequence.music_offset_s, sequence.music_window_s, sequence.duration_s, mode)
+            if window not in analyses:
+                analyses[window] = music.analyse(*window, cache=cache)
+            heard = analyses[window]
+            line[mode] = rhythm.onset_correlation(intensity, sequence.fps, heard.onset, heard.feature_times_s)
+        out.append(line)
+    return pd.DataFrame(out, columns=["choreography", "level", "trial", "stretch", "crop"])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dancemvp_core.skeleton import IMPERIALDANCE21, Skeleton
@@ -200,23 +201,51 @@ def build(
     return make(modality, skeleton, tuple(channels), dim)
 
 
+def velocity(motion: Tensor) -> Tensor:
+    """Joint velocities, (N, 3, T, V) -> (N, 3, T, V), in trunk lengths per piece of 3 s; the first frame's are zero.
+
+    How well a dance is done lies in speed and steadiness, which are small changes of large positions: an encoder
+    that is given positions barely learns to see them (``fig8_augmentation`` shows both).
+    """
+    return F.pad(motion.diff(dim=2), (0, 0, 1, 0)) * (motion.shape[2] / 3.0)
+
+
+REPRESENTATIONS = {"position": lambda motion: motion, "velocity": velocity}
+
+
 class DanceEncoder(nn.Module):
     """Motion and music encoders and the MLP that joins them: z = MLP([p, q]) ("Motion and Music Encoders").
 
     ``hidden`` is the MLP up to its last layer, which is what stays frozen downstream; ``last`` is the layer that
     the prompter trains on. A modality whose encoder is None is left out. Input is a dict with
-    "motion" (N, 3, T, V) and "music" (N, F, T).
+    "motion" (N, 3, T, V), positions that ``representation`` turns into what the motion encoder sees, and
+    "music" (N, F, T).
     """
 
-    def __init__(self, motion: nn.Module | None, music: nn.Module | None, dim: int = 256, features: int = 128):
+    def __init__(
+        self,
+        motion: nn.Module | None,
+        music: nn.Module | None,
+        dim: int = 256,
+        features: int = 128,
+        representation: str = "position",
+    ):
         super().__init__()
-        self.encoders = nn.ModuleDict({name: net for name, net in (("motion", motion), ("music", music)) if net is not None})
+        self.encoders = nn.ModuleDict(
+            {name: net for name, net in (("motion", motion), ("music", music)) if net is not None}
+        )
         self.mix = nn.Sequential(nn.Linear(dim * len(self.encoders), dim), nn.ReLU())
         self.last = nn.Linear(dim, features)
+        self.represent = REPRESENTATIONS[representation]
+
+    def encode(self, modality: str, pieces: dict[str, Tensor]) -> Tensor:
+        """One modality's features, (N, dim): p or q in the paper."""
+        x = pieces[modality]
+        return self.encoders[modality](self.represent(x) if modality == "motion" else x)
 
     def hidden(self, pieces: dict[str, Tensor]) -> Tensor:
         """(N, dim): the input of the MLP's last layer."""
-        return self.mix(torch.cat([net(pieces[name]) for name, net in self.encoders.items()], dim=1))
+        return self.mix(torch.cat([self.encode(name, pieces) for name in self.encoders], dim=1))
 
     def forward(self, pieces: dict[str, Tensor]) -> Tensor:
         """z, (N, features)."""

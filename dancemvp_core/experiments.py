@@ -6,8 +6,10 @@ features through a protocol on a split. Every number of every table comes from h
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -46,9 +48,10 @@ def prompting(params) -> Prompting:
 
 
 def training(params) -> pretrain.Training:
-    """How long and how fast a profile pre-trains, with what was selected for all methods alike."""
+    """How long and how fast 02_pretrain's parameters say, and how the method's batches are drawn."""
+    same_music = methods.recipe(methods.pretrainings()[params.pretraining])["same_music"]
     return pretrain.Training(
-        params.epochs, params.batch_size, params.learning_rate, schedule=params.schedule, same_music=params.same_music
+        params.epochs, params.batch_size, params.learning_rate, schedule=params.schedule, same_music=same_music
     )
 
 
@@ -87,6 +90,53 @@ def pretrain_run(
     return objective.encoder, history
 
 
+def settings_stamp(
+    pretraining: str, seed: int, pieces: PieceSet, skeleton: Skeleton, width: Width, how: pretrain.Training
+) -> str:
+    """All that a pre-training's outcome depends on beside the code, as one line of text; the pieces by their content."""
+    content = hashlib.sha256(pd.util.hash_pandas_object(pieces.table, index=False).to_numpy().tobytes())
+    for tensor in (pieces.motion, pieces.music):
+        content.update(tensor.cpu().contiguous().numpy())
+    method = methods.pretrainings()[pretraining]
+    settings = [asdict(width), asdict(how), asdict(skeleton), method.settings, methods.recipe(method)]
+    return json.dumps([pretraining, seed, settings, content.hexdigest()])
+
+
+def pretrained(
+    path: Path,
+    pretraining: str,
+    seed: int,
+    pieces: PieceSet,
+    skeleton: Skeleton,
+    width: Width,
+    how: pretrain.Training,
+    checkpoint: Path | None = None,
+    progress: Callable = lambda epochs: epochs,
+) -> tuple[nn.Module, pd.DataFrame]:
+    """The encoder in ``path`` where it was made with these very settings, else one trained and saved there.
+
+    Returns the encoder, on the pieces' device, and its history. The checkpoint of a finished run is removed.
+    """
+    stamp = settings_stamp(pretraining, seed, pieces, skeleton, width, how)
+    if path.exists() and (facts := encoder_facts(path)).get("stamp") == stamp:
+        encoder = load_encoder(path, pretraining, width, skeleton).to(pieces.motion.device)
+        return encoder, pd.DataFrame(json.loads(facts["history"]))
+    encoder, history = pretrain_run(pretraining, seed, pieces, skeleton, width, how, checkpoint, progress)
+    rows = evaluated_rows(pieces, pretraining)
+    underfit = json.dumps(pretrain.still_improving(history))
+    facts = {"stamp": stamp, "underfit": underfit, "history": json.dumps(history.to_dict("records"))}
+    save_encoder(path, encoder, (rows, pretrain.encode(encoder, pieces, rows)[0]), facts)
+    if checkpoint:
+        checkpoint.unlink(missing_ok=True)
+    return encoder, history
+
+
+def encoder_facts(path: Path) -> dict[str, str]:
+    """What ``pretrained`` notes in an encoder's file, as JSON texts: stamp, history, underfit (``still_improving``)."""
+    with safe_open(path, framework="pt") as file:
+        return dict(file.metadata() or {})
+
+
 def save_encoder(path: Path, encoder: nn.Module, features: tuple[np.ndarray, torch.Tensor], meta: dict[str, str]) -> None:
     """One file an encoder: its weights, and the hidden features of the piece rows that are evaluated."""
     rows, hidden = features
@@ -116,10 +166,14 @@ def load_features(path: Path, pieces: int) -> Features:
     return Features(hidden, last)
 
 
-def evaluated_rows(pieces: PieceSet) -> np.ndarray:
-    """The pieces whose features are kept: the test pieces, or all of them where the data cannot be split."""
-    test = pieces.rows("test")
-    return test if len(test) else np.arange(len(pieces))
+def evaluated_rows(pieces: PieceSet, pretraining: str) -> np.ndarray:
+    """The pieces whose features are kept: the test pieces, of a variant (fig8_augmentation) the validation pieces.
+
+    All of them where the data cannot be split.
+    """
+    variant = methods.pretrainings()[pretraining].recipe in methods.VARIANTS
+    rows = pieces.rows("validation" if variant else "test")
+    return rows if len(rows) else np.arange(len(pieces))
 
 
 def floor_features(name: str, seed: int, pieces: PieceSet, skeleton: Skeleton, width: Width, split="test") -> Features:
@@ -130,7 +184,14 @@ def floor_features(name: str, seed: int, pieces: PieceSet, skeleton: Skeleton, w
         return floors.body_only(pieces, skeleton)
     if name != "random_init":
         raise ValueError(f"no floor {name!r} with features of its own; there are handcrafted, body_only, random_init")
-    encoder = new_objective(methods.METHODS["ours"].pretraining, seed, width, pieces, skeleton).encoder
+    return untrained_features(methods.METHODS["ours"].pretraining, seed, pieces, skeleton, width, split)
+
+
+def untrained_features(
+    pretraining: str, seed: int, pieces: PieceSet, skeleton: Skeleton, width: Width, split="test"
+) -> Features:
+    """Features of a split's pieces by a pre-training's encoder as the seed initialises it."""
+    encoder = new_objective(pretraining, seed, width, pieces, skeleton).encoder
     rows = pieces.rows(split)
     encoded, _ = pretrain.encode(encoder, pieces, rows)
     hidden = torch.zeros(len(pieces), encoded.shape[1])

@@ -36,11 +36,13 @@ class Method:
     interpretation: str
     paper: tuple[float, float, float]
     settings: dict = field(default_factory=dict)
+    recipe: str = ""
 
     @property
     def pretraining(self) -> str:
         """Name of the pre-training that the row uses, shared by all rows with the same one."""
-        return f"{self.motion or 'none'}-{self.music or 'none'}-{self.objective}"
+        name = f"{self.motion or 'none'}-{self.music or 'none'}-{self.objective}"
+        return f"{name}-{self.recipe}" if self.recipe else name
 
 
 _PAPER_ROW = "Encoders, loss and protocol are the paper's; augmentations and epochs, which it does not state, are ours."
@@ -235,29 +237,60 @@ SINGLE_MODALITY = {
 }
 
 
+# Ours with one thing changed (fig8_augmentation): what is not named is as selected.
+RECIPES: dict[str, dict] = {
+    "position": {"representation": "position"},
+    "random-batches": {"same_music": 1},
+    "no-augmentation": {"augmentation": {"turn": 0.0}},
+    "turn": {"augmentation": {"turn": 180.0}},
+    "noise": {"augmentation": {"turn": 180.0, "noise": 0.01}},
+    "crop": {"augmentation": {"turn": 180.0, "crop": 0.5}},
+    "scale": {"augmentation": {"turn": 180.0, "scale": 0.3}},
+    "joints": {"augmentation": {"turn": 180.0, "joints": 0.3}},
+    "skeletonclr-normal": {"augmentation": {"turn": 0.0, "shear": 0.5, "crop": 0.25}},
+    "skeletonclr-strong": {
+        "augmentation": {"turn": 30.0, "shear": 0.5, "crop": 0.25, "mirror": 0.5, "noise": 0.01, "joints": 0.2}
+    },
+}
+VARIANTS = {
+    recipe: Method(f"Ours, {recipe}", "stgcn", "lstm", "infonce", "prompt", (), "", (float("nan"),) * 3, recipe=recipe)
+    for recipe in RECIPES
+}
+
+
 def table(number: int) -> dict[str, Method]:
     """The methods that stand in a table of the paper, in its order, ours last."""
     rows = {name: m for name, m in METHODS.items() if number in m.tables}
     return {name: m for name, m in rows.items() if name != "ours"} | {n: m for n, m in rows.items() if n == "ours"}
 
 
+def seeds_of(name: str, seeds: int, others: int) -> int:
+    """How many seeds a row gets: ``seeds`` for ours, its fine-tuning, the floors that pre-train and what did best on
+    validation (``more_seeds`` in selected.yaml), ``others`` for the rest."""
+    return seeds if name in ("ours", "contrastivedance", *SINGLE_MODALITY, *selected().get("more_seeds", [])) else others
+
+
 def pretrainings() -> dict[str, Method]:
     """Each distinct pre-training and one method that uses it."""
-    return {m.pretraining: m for m in reversed([*METHODS.values(), *SINGLE_MODALITY.values()])}
+    return {m.pretraining: m for m in reversed([*METHODS.values(), *SINGLE_MODALITY.values(), *VARIANTS.values()])}
 
 
 @cache
 def selected() -> dict:
-    """Settings chosen on the validation choreographies by ``make select``: selected.yaml, by pre-training."""
-    return yaml.safe_load((Path(__file__).parent / "selected.yaml").read_text()) or {}
+    """Settings chosen on the validation choreographies by ``make select``: selected.yaml."""
+    return yaml.safe_load((Path(__file__).parent / "selected.yaml").read_text())
+
+
+def recipe(method: Method) -> dict:
+    """How a method pre-trains: representation, same_music, augmentation; as selected for all, for it, or its variant."""
+    return selected()["default"] | selected().get(method.pretraining, {}) | RECIPES.get(method.recipe, {})
 
 
 def augmentation(pretraining: str) -> Augmentation:
-    """The augmentation that a pre-training uses, as selected."""
+    """The augmentation that makes a pre-training's positive pairs."""
     from dancemvp_core.augment import Augmentation
 
-    chosen = selected()
-    return Augmentation(**chosen.get(pretraining, {}).get("augmentation", chosen["default"]["augmentation"]))
+    return Augmentation(**recipe(pretrainings()[pretraining])["augmentation"])
 
 
 def build_encoder(method: Method, skeleton: Skeleton, channels, dim: int, features: int):
@@ -271,12 +304,14 @@ def build_encoder(method: Method, skeleton: Skeleton, channels, dim: int, featur
         name and encoders.build(name, modality, skeleton, channels, dim)
         for name, modality in ((method.motion, "motion"), (method.music, "music"))
     )
-    return encoders.DanceEncoder(motion, music, dim, features)
+    # Accelerations are HappyFeet's own representation; all other encoders see the one that was selected for all.
+    representation = "position" if method.motion == "cnn1d" else recipe(method)["representation"]
+    return encoders.DanceEncoder(motion, music, dim, features, representation)
 
 
 def build_objective(method: Method, encoder, classes: int) -> Objective:
     """A method's encoder wrapped in the objective that trains it; ``classes`` are the pre-train classes."""
     from dancemvp_core.objectives import OBJECTIVES
 
-    settings = method.settings | selected().get(method.pretraining, {}).get("objective", {})
+    settings = method.settings | recipe(method).get("objective", {})
     return OBJECTIVES[method.objective](encoder, classes, **settings)

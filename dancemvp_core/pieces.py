@@ -57,6 +57,10 @@ class PieceSet:
         """Rows of the pieces of a split: "pretrain", "validation" or "test"."""
         return np.flatnonzero((self.table["split"] == split).to_numpy())
 
+    def to(self, device) -> PieceSet:
+        """The same set with its tensors on a device."""
+        return PieceSet(self.motion.to(device), self.music.to(device), self.table, self.sequences)
+
     def save(self, folder: Path) -> None:
         """Write the set to a folder; each file is replaced whole."""
         artifacts.write_tensors(folder / "pieces.safetensors", {"motion": self.motion, "music": self.music})
@@ -191,6 +195,20 @@ def build(
         table,
         pd.DataFrame(sequence_rows),
     )
+
+
+def typical(sequences: pd.DataFrame, **labels) -> int:
+    """The performance of median BAR among those with these labels (None: any): its row, neither the best nor the worst.
+
+    The first one where no rate is known. Raises ValueError where there is no such performance.
+    """
+    chosen = sequences
+    for name, value in labels.items():
+        chosen = chosen if value is None else chosen[chosen[name] == value]
+    if chosen.empty:
+        raise ValueError(f"no performance of {labels}")
+    order = chosen["bar"].dropna().sort_values(kind="stable").index
+    return int(order[len(order) // 2] if len(order) else chosen.index[0])
 
 
 def music_size(features: list[np.ndarray]) -> int:

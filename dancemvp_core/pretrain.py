@@ -142,6 +142,22 @@ def shuffle(rows: Tensor, windows: Tensor, together: int, generator: torch.Gener
     return rows[order[torch.argsort(place[run], stable=True)]]
 
 
+def still_improving(history: pd.DataFrame, tolerance: float = 0.01) -> bool:
+    """Whether a run was stopped too early to be judged ("underfit"): its validation curve was still going up.
+
+    The curve is the mean of the k-NN accuracies (``knn_*``), or, without labels, how far the loss has come down.
+    It still improves where its last quarter of the epochs is on average more than ``tolerance`` above
+    the quarter before; a single epoch cannot show that it does not.
+    """
+    accuracies = history.filter(regex="^knn_")
+    curve = accuracies.mean(axis=1) if len(accuracies.columns) else 1 - history["loss"] / history["loss"].iloc[0]
+    quarter = max(1, len(curve) // 4)
+    if len(curve) < 2 * quarter or len(curve) < 2:
+        return True
+    gain = curve.iloc[-quarter:].mean() - curve.iloc[-2 * quarter : -quarter].mean()
+    return bool(gain > tolerance)
+
+
 def save_checkpoint(path: Path, objective, optimizer, generator, stamp: str, history: list[dict]) -> None:
     """Write model, optimiser and random state to one safetensors file, replaced whole."""
     tensors = {f"model.{k}": v for k, v in objective.state_dict().items()}

@@ -119,3 +119,13 @@ def segment(sequence: DanceSequence, beats_s=(), count: int = 3) -> list[Piece]:
     """
     parts, segmentation = _cut(beats_s, sequence.duration_s, count)
     return [Piece(sequence, i, start, end, segmentation) for i, (start, end) in enumerate(parts)]
+
+
+def mirrored_distance(first: np.ndarray, third: np.ndarray, swap) -> tuple[float, float]:
+    """How far a group is from another as danced and from its mirror image, per joint: (as danced, mirrored).
+
+    Both (T, V, 2) in the front view: across and up, ``skeleton.front_view``. ``swap`` (V,) exchanges left and right
+    joints (``Skeleton.mirror``). Fig. 3: the third group is the first one mirrored, so the second number is small.
+    """
+    image = first[:, list(swap)] * np.array([-1.0, 1.0])
+    return tuple(float(np.linalg.norm(third - other, axis=-1).mean()) for other in (first, image))

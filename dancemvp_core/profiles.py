@@ -66,7 +66,6 @@ class Profile(_Strict):
     batch_size: Annotated[int, Field(ge=2)] = 16
     learning_rate: Annotated[float, Field(gt=0)] = 3e-4
     schedule: Literal["constant", "cosine"] = "cosine"
-    same_music: Count = 1
     # downstream
     seeds: Count = 5
     seeds_others: Count = 5
@@ -134,18 +133,18 @@ _DOWNSTREAM = ("seeds", "shots", "downstream_steps", "bar_scope")
 Seed = Annotated[int, Field(ge=0)]
 
 STAGES: dict[str, tuple[dict[str, tuple[Any, Any]], tuple[str, ...]]] = {
-    "00_data": ({}, ("trials", "shots", *_DATA)),
+    "00_data": ({}, (*_WIDTH, *_DATA, "shots", "seeds")),
     "01_primitives": ({}, _DATA),
     "02_pretrain": (
         {"pretraining": (str, "stgcn-lstm-infonce"), "seed": (Seed, 0)},
-        (*_WIDTH, "epochs", "batch_size", "learning_rate", "schedule", "same_music"),
+        (*_WIDTH, "epochs", "batch_size", "learning_rate", "schedule"),
     ),
     "03_embeddings": ({"aistpp": (str, "")}, (*_WIDTH, "piece_frames", "time_normalisation", "tsne_points")),
     "04_baselines": ({}, (*_WIDTH, *_DOWNSTREAM, "seeds_others")),
     "05_ablation": ({}, (*_WIDTH, *_DOWNSTREAM, "seeds_others")),
     "06_prompting": ({}, (*_WIDTH, *_DOWNSTREAM, "shots_curve", "genres")),
     "07_progression": ({}, (*_WIDTH, *_DOWNSTREAM)),
-    "08_claims": ({}, ("seeds",)),
+    "08_claims": ({}, (*_WIDTH, *_DOWNSTREAM, "seeds_others")),
 }
 
 

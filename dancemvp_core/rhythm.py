@@ -25,6 +25,11 @@ def motion_intensity(motion: np.ndarray, fps: float) -> np.ndarray:
     return np.sqrt((velocity**2).sum(axis=0)).sum(axis=-1)
 
 
+def smoothed(intensity: np.ndarray, fps: float) -> np.ndarray:
+    """An intensity curve (T,) as peaks are sought in it: smoothed by 50 ms."""
+    return gaussian_filter1d(np.asarray(intensity, dtype=np.float64), SMOOTHING_S * fps)
+
+
 def intensity_peaks(intensity: np.ndarray, fps: float) -> np.ndarray:
     """Times in s of the prominent maxima of an intensity curve (T,), sorted; the first frame is time 0.
 
@@ -32,7 +37,7 @@ def intensity_peaks(intensity: np.ndarray, fps: float) -> np.ndarray:
     at least 0.25 s from a higher one: all in seconds and shares, so that neither frame rate nor body
     size moves a peak.
     """
-    smooth = gaussian_filter1d(np.asarray(intensity, dtype=np.float64), SMOOTHING_S * fps)
+    smooth = smoothed(intensity, fps)
     low, high = np.percentile(smooth, [5, 95])
     if not high - low > 1e-9 * max(abs(high), 1e-300):
         return np.zeros(0)
@@ -91,3 +96,21 @@ def peak_f_measure(music_peaks_s, motion_peaks_s, tolerance_s: float = 0.07) -> 
     reference = np.sort(np.asarray(music_peaks_s, dtype=np.float64))
     estimate = np.sort(np.asarray(motion_peaks_s, dtype=np.float64))
     return float(mir_eval.onset.f_measure(reference, estimate, window=tolerance_s + _ROUNDING_S)[0])
+
+
+def onset_correlation(intensity: np.ndarray, fps: float, onset: np.ndarray, onset_times_s: np.ndarray) -> float:
+    """Pearson correlation of a motion intensity curve (T,) with an onset envelope (K,) at ``onset_times_s`` (K,).
+
+    Both on the clip's clock and smoothed by 50 ms; frames outside of the envelope's times are left out. It needs
+    neither peaks nor labels, so it can choose between readings of the data before any is used. nan where
+    either is constant or fewer than 3 frames are left.
+    """
+    times = np.arange(len(intensity)) / fps
+    inside = (times >= onset_times_s[0]) & (times <= onset_times_s[-1])
+    if inside.sum() < 3:
+        return float("nan")
+    curves = np.stack([np.asarray(intensity, dtype=np.float64)[inside], np.interp(times[inside], onset_times_s, onset)])
+    curves = gaussian_filter1d(curves, SMOOTHING_S * fps, axis=1)
+    curves -= curves.mean(axis=1, keepdims=True)
+    size = np.linalg.norm(curves, axis=1)
+    return float(curves[0] @ curves[1] / size.prod()) if size.min() > 1e-9 else float("nan")

@@ -227,3 +227,26 @@ def coco17_to_imperialdance21(motion: np.ndarray) -> np.ndarray:
             letter + "Toe": ankle + 0.15 * shin * front,
         }
     return np.stack([joints[name] for name in IMPERIALDANCE21.joints], axis=-1)
+
+
+def front_view(motion: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """A motion as seen from the front, (3, T, V) -> (T, V, 2): across (the dancer's left is positive) and up.
+
+    Data sets differ in which axis is up and rarely say: a standing body is longest along one axis, and the joints that
+    move least are the feet. Across is the mean direction from right to left joints, level (without pairs: the wider of
+    the level axes). The root is at 0 across in every frame and keeps its height.
+    """
+    motion = np.asarray(motion, dtype=np.float64)
+    centred = motion - motion[:, :, skeleton.root][:, :, None]
+    up_axis = int(np.argmax(np.ptp(centred, axis=2).mean(axis=1)))
+    speed = np.linalg.norm(np.diff(motion, axis=1), axis=0).mean(axis=0)
+    feet = np.argsort(speed, kind="stable")[: max(1, len(speed) // 8)]
+    up = -1.0 if centred[up_axis][:, feet].mean() > centred[up_axis].mean() else 1.0
+    level = [axis for axis in range(3) if axis != up_axis]
+    if skeleton.pairs:
+        left, right = map(list, zip(*skeleton.pairs, strict=True))
+        across = (motion[:, :, left] - motion[:, :, right]).mean(axis=(1, 2))[level]
+    else:
+        across = np.eye(2)[int(np.argmax(np.ptp(centred, axis=2).mean(axis=1)[level]))]
+    across = across / max(np.linalg.norm(across), 1e-12)
+    return np.stack([np.einsum("a,atv->tv", across, centred[level]), up * motion[up_axis]], axis=-1)

@@ -74,6 +74,25 @@ def check(index: pd.DataFrame, split: pd.Series) -> list[str]:
     return [f"track {track} is in {' and '.join(sorted(s))}" for track, s in shared.items() if len(s) > 1]
 
 
+def obstacle(table: pd.DataFrame, shots: int, split: str = "test") -> str:
+    """Why the tasks cannot be evaluated on a split of the pieces in ``table``, in one sentence; "" where they can."""
+    chosen = table[table["split"] == split]
+    if chosen.empty:
+        return (
+            f"No {split} choreographies: below {FEWEST_CHOREOGRAPHIES} choreographies everything pre-trains, "
+            "and the three tasks are left out."
+        )
+    if chosen["level"].isna().any() or chosen["choreography"].isna().any():
+        return f"The {split} choreographies have no levels: the three tasks are left out."
+    fewest = int(chosen.groupby(["choreography", "level"])["sequence"].nunique().min())
+    if fewest - fewest // 2 < shots:
+        return (
+            f"{shots} shots need {2 * shots} performances of each {split} choreography and level, half of them query; "
+            f"there are as few as {fewest}: the three tasks are left out."
+        )
+    return ""
+
+
 def support_and_query(table: pd.DataFrame, choreographies, shots: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Piece rows of the support and of the query: per choreography and level, half of the trials are query.
 

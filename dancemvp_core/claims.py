@@ -1,0 +1,519 @@
+"""The paper's claims, and what this run's results say about them.
+
+``claims.yaml`` lists the claims. A rule (``RULES``) reads result files and finds a claim to hold, not to hold, or open;
+an arithmetic (``ARITHMETIC``) recomputes it from numbers that the paper prints. ``judge`` makes verdicts of both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from dancemvp_core import confusion, methods, progression, stats
+from dancemvp_core.artifacts import Paths
+from dancemvp_core.paper import ARITHMETIC, better, label, relative_lead
+from dancemvp_core.tables import HIGHER_IS_BETTER, TASKS
+
+VERIFIED, CONTRADICTED = "verified", "contradicted"
+INCONCLUSIVE, NOT_TESTABLE = "inconclusive", "not testable here"
+FIELDS = ("id", "claim", "place", "estimand", "rule", "settings", "results")
+COLUMNS = [
+    *(
+        "id",
+        "verdict",
+        "claim",
+        "place",
+        "estimand",
+        "measured",
+        "ci_low",
+        "ci_high",
+        "n_seeds",
+        "finding",
+        "measured_verdict",
+    ),
+    *("dataset", "synthetic", "profile", "arithmetic", "arithmetic_agrees", "rule", "results"),
+]
+ALPHA = 0.05
+ABOUT_THE_PAPER = ("paper_only", "set_up")  # rules of claims that a sum alone can verify: sizes, not performance
+SYNTHETIC_NAMES = {"synthdance": "SynthDance"}
+
+
+class Missing(Exception):
+    """What a rule needs is not there; the message says what, and becomes the claim's reason."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a rule measured: ``holds`` True, False or None (open), a number with its interval, seeds, and words."""
+
+    holds: bool | None
+    text: str
+    measured: float = np.nan
+    low: float = np.nan
+    high: float = np.nan
+    seeds: int | None = None
+
+
+@dataclass(frozen=True)
+class Results:
+    """A run's result files: tables by name, read when a rule asks for them. ``shots`` are those of the tables."""
+
+    paths: Paths
+    synthetic: bool
+    shots: int
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A result file, or one of build/pieces by "pieces" or "sequences". Raises Missing where there is none."""
+        if name not in self.tables:
+            file = self.paths.pieces / f"{name}.parquet" if "." not in name else self.paths.results / name
+            if not file.exists():
+                raise Missing(f"{name} was not made from this data")
+            self.tables[name] = pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file)
+        return self.tables[name]
+
+    @cached_property
+    def choreographies(self) -> int:
+        """Largest g that was evaluated."""
+        return int(self.table("metrics.parquet")["genres"].max())
+
+    def per_seed(self, name, protocol, task: int, metric: str, genres=None, shots=None) -> pd.Series:
+        """A measure of a row by seed, (seeds,). Raises Missing where it was not evaluated."""
+        m = self.table("metrics.parquet")
+        genres, shots = genres or self.choreographies, shots or self.shots
+        chosen = m[
+            (m["method"] == name) & (m["protocol"] == protocol) & (m["task"] == task) & (m["metric"] == metric)
+            & (m["genres"] == genres) & (m["shots"] == shots)
+        ]  # fmt: skip
+        if not len(chosen):
+            raise Missing(f"no {metric} of {name} under {protocol} for g = {genres} and {shots} shots")
+        return chosen.drop_duplicates("seed").set_index("seed")["value"].sort_index()
+
+
+# --- rules on this run's results ---------------------------------------------------------------------------------
+
+
+def paper_only(results: Results) -> Finding:
+    """The claim is about the paper's own tables: nothing to measure."""
+    raise Missing("about the paper's own tables; nothing to measure")
+
+
+def other_hardware(results: Results) -> Finding:
+    raise Missing("about other hardware, and the epochs are not stated; this run's times are in cost.csv")
+
+
+def _needs_the_papers_own(results: Results, what: str) -> None:
+    """Raise Missing unless the data are ImperialDance at the profile paper."""
+    if results.synthetic or "imperialdance" not in results.paths.dataset.lower():
+        raise Missing(f"{what} of another data set cannot be set against the paper's")
+    if results.paths.profile != "paper":
+        raise Missing(f"{what} of the profile {results.paths.profile} cannot be set against the paper's")
+
+
+def set_up(results: Results, what: str, expected: int) -> Finding:
+    """A size that the paper states: pieces of a split, classes, or seconds of all sequences."""
+    _needs_the_papers_own(results, "sizes")
+    pieces = results.table("pieces")
+    if what == "classes":
+        value = len(pieces[["choreography", "level", "primitive"]].dropna().drop_duplicates())
+    elif what == "seconds":
+        value = round(float(results.table("sequences")["duration_s"].sum()))
+    else:
+        value = int((pieces["split"] == what).sum())
+    return Finding(value == expected, f"{value:,} {what} here", value)
+
+
+def experts_match(results: Results) -> Finding:
+    """Experts' BAR, one mean a choreography, above one half and above its own chance level."""
+    sequences = results.table("sequences")
+    experts = sequences[sequences["level"] == "expert"].groupby("choreography")[["bar", "bar_chance"]].mean().dropna()
+    if not len(experts):
+        raise Missing("no experts with a beat alignment rate in this data")
+    mean, low, high = stats.mean_interval(experts["bar"])
+    above, above_low, above_high = stats.mean_interval(experts["bar"] - experts["bar_chance"])
+    text = (
+        f"BAR {mean:.1f} %, {above:+.1f} points from chance [{above_low:.1f}, {above_high:.1f}], over {len(experts)} dances"
+    )
+    holds = True if low > 50 and above_low > 0 else False if high < 50 or above_high < 0 else None
+    return Finding(holds, text, mean, low, high)
+
+
+def separated(results: Results, panel: str, attribute: str) -> Finding:
+    """Separate: nine of ten neighbours agree; not: no more than chance; between the two it is open (they overlap)."""
+    table = results.table("fig5_separation.csv")
+    chosen = table[
+        (table["panel"].astype(str).str[-1] == panel)
+        & (table["attribute"].str.split(" | ", regex=False).str[0] == attribute)
+    ]
+    if not len(chosen):
+        raise Missing(f"fig5_separation.csv has no {attribute} of panel {panel}: the data do not have it")
+    # with others held fixed where that was measured: a level is separated within a choreography and a move
+    row = chosen.loc[chosen["attribute"].str.len().idxmax()]
+    above = row["purity_p"] <= ALPHA
+    holds = True if above and row["purity"] >= 0.9 and row["silhouette"] > 0 else None if above else False
+    text = (
+        f"{row['attribute']}: neighbours agree in {100 * row['purity']:.0f} % (shuffled {100 * row['purity_chance']:.0f} %, "
+        f"p = {row['purity_p']:.3g}), silhouette {row['silhouette']:.2f}"
+    )
+    return Finding(holds, text + ("; above chance, overlapping" if holds is None else ""), row["purity"])
+
+
+def level_of_unseen_dancers(results: Results) -> Finding:
+    table = results.table("table5_unseen_dancers.csv").set_index("method")
+    if "ours" not in table.index or "level_within" not in table:
+        raise Missing("table5_unseen_dancers.csv has no level accuracy of ours")
+    rows = table.loc[["ours"]]
+    row = (rows[rows["dancers"] == "unseen"] if "dancers" in rows else rows).iloc[0]
+    value, low, high = (row.get(f"level_within{part}", np.nan) for part in ("", "_ci_low", "_ci_high"))
+    third = 100 / 3
+    holds = None if pd.isna(low) or low <= third <= high else bool(low > third)
+    return Finding(holds, f"level accuracy within choreography and move {value:.1f} % on unseen dancers; chance 33.3 %",
+                   value, low, high, int(row["n_seeds"]))  # fmt: skip
+
+
+def progression_seen(results: Results, observation: int) -> Finding:
+    table = progression.observations(results.table("fig6_progression.csv"))
+    if not len(table):
+        raise Missing("Fig. 6 could not be made from this data")
+    first = table[table["source"] == table["source"].iloc[0]]  # measured BAR; predictions stand below it
+    row = first.iloc[observation - 1]
+    return Finding({"yes": True, "no": False}.get(row["seen"]), row["numbers"])
+
+
+def numbers_reproduced(results: Results, table: str) -> Finding:
+    """Whether the printed values lie in this run's intervals: asked of the data set that the paper used, and no other."""
+    _needs_the_papers_own(results, "values")
+    rows = results.table(table)
+    inside, outside = [], []
+    for row in rows.itertuples():
+        for task in TASKS:
+            printed, low, high = (getattr(row, f) for f in (f"paper_{task}", f"{task}_ci_low", f"{task}_ci_high"))
+            if np.isfinite([printed, low, high]).all():
+                (inside if low <= printed <= high else outside).append(f"{row.method} {task}")
+    if not inside and not outside:
+        raise Missing("no row has an interval")
+    text = f"{len(inside)} of {len(inside) + len(outside)} values inside the interval" + (
+        f"; outside: {', '.join(outside)}" if outside else ""
+    )
+    return Finding(not outside, text, len(inside) / (len(inside) + len(outside)), seeds=int(rows["n_seeds"].max()))
+
+
+def _standing(results: Results, table: str, tests: str, tasks: list[int], rivals: list[str] | None) -> pd.DataFrame:
+    """Ours against each rival on each task: method, task, stands (ahead, behind, level, untested), mean_ahead (bool)."""
+    rows = results.table(table).set_index("method")
+    rivals = [n for n in rivals or rows.index[rows["paper_task1"].notna()] if n in rows.index and n != "ours"]
+    if "ours" not in rows.index or not rivals:
+        raise Missing(f"{table} has no rows to compare")
+    tested = results.table(tests).set_index(["method", "protocol", "task"])
+    out = []
+    for task in tasks:
+        for name in rivals:
+            ours, other = (rows.loc[n, f"task{task}_mean"] for n in ("ours", name))
+            if pd.isna(ours) or pd.isna(other):
+                continue
+            key = (name, rows.loc[name, "protocol"], task)
+            p = tested.loc[key, "p_holm"] if key in tested.index else np.nan
+            mean_ahead = better(ours, other, task)
+            sure = "ahead" if mean_ahead else "behind"
+            stands = "untested" if pd.isna(p) else "level" if p > ALPHA else sure
+            out.append((name, task, stands, mean_ahead))
+    if not out:
+        raise Missing(f"{table} has no values to compare on Task {', '.join(map(str, tasks))}")
+    return pd.DataFrame(out, columns=["method", "task", "stands", "mean_ahead"])
+
+
+_STANDS = {
+    "ahead": "ahead of",
+    "behind": "behind",
+    "level": "no sure difference to",
+    "untested": "one seed, no test against",
+}
+
+
+def _told(standing: pd.DataFrame) -> str:
+    """How ours stands, in words, task by task; a row without a test that has the better mean is marked *."""
+    parts = []
+    for task, rows in standing.groupby("task"):
+        words = []
+        for stands, phrase in _STANDS.items():
+            own = rows[rows["stands"] == stands]
+            names = [n + ("" if ahead else "*") if stands == "untested" else n
+                     for n, ahead in zip(own["method"], own["mean_ahead"], strict=True)]  # fmt: skip
+            words += [f"{phrase} {', '.join(names)}"] if names else []
+        parts.append(f"Task {task}: " + "; ".join(words))
+    starred = ((standing["stands"] == "untested") & ~standing["mean_ahead"]).any()
+    return ". ".join(parts) + (". (*: has the better mean)" if starred else "")
+
+
+def _ours(results: Results, table: str, task: int) -> dict:
+    """The measured value of ours on a task, as a finding's fields."""
+    row = results.table(table).set_index("method").loc["ours"]
+    mean, low, high = (row[f"task{task}_{part}"] for part in ("mean", "ci_low", "ci_high"))
+    return {"measured": mean, "low": low, "high": high, "seeds": int(row["n_seeds"])}
+
+
+def beats_all(results: Results, table: str, tests: str, tasks: list[int], rivals: list[str] | None = None) -> Finding:
+    """Holds where every rival is beaten on every task (corrected p <= 0.05), fails where one is ahead as surely."""
+    standing = _standing(results, table, tests, tasks, rivals)
+    holds = False if (standing["stands"] == "behind").any() else True if (standing["stands"] == "ahead").all() else None
+    return Finding(holds, _told(standing), **_ours(results, table, tasks[0]))
+
+
+def beats_several(results: Results, table: str, tests: str, tasks: list[int], fewest: int) -> Finding:
+    """Holds where at least ``fewest`` rows are surely beaten on every task, fails where fewer still could be."""
+    standing = _standing(results, table, tests, tasks, None)
+    by_method = standing.groupby("method")["stands"]
+    beaten = by_method.agg(lambda s: (s == "ahead").all())
+    possible = by_method.agg(lambda s: (s != "behind").all())
+    holds = True if beaten.sum() >= fewest else False if possible.sum() < fewest else None
+    text = f"{beaten.sum()} of {len(beaten)} rows surely beaten on every task, {possible.sum()} not surely unbeaten"
+    return Finding(holds, text, **_ours(results, table, tasks[0]))
+
+
+def rank_among(results: Results, table: str, tests: str, task: int, expected: int) -> Finding:
+    """The rank of ours among the paper's rows, as a range: rows that are not surely better or worse may be either."""
+    rows = results.table(table).set_index("method")
+    rows = rows[rows["paper_task1"].notna() & rows[f"task{task}_mean"].notna()]
+    if "ours" not in rows.index:
+        raise Missing(f"{table} has no Task {task}")
+    tested = results.table(tests)
+    ahead = unclear = 0
+    for name in rows.index.drop("ours"):
+        own = tested[
+            (tested["method"] == name) & (tested["protocol"] == rows.loc[name, "protocol"]) & (tested["task"] == task)
+        ]
+        sure = len(own) and own.iloc[0]["p_holm"] <= ALPHA
+        unclear += not sure
+        ahead += bool(sure and own.iloc[0]["difference"] < 0)
+    low, high = 1 + ahead, 1 + ahead + unclear
+    rank = int(rows[f"task{task}_mean"].rank(ascending=not HIGHER_IS_BETTER[f"task{task}"], method="min")["ours"])
+    holds = False if not low <= expected <= high else True if low == high else None
+    return Finding(holds, f"number {rank} of {len(rows)} by the mean; tests leave {low} to {high}", rank, low, high,
+                   int(rows.loc["ours", "n_seeds"]))  # fmt: skip
+
+
+def _interval_finding(values, at_least: float, text: str, unit: str = "%") -> Finding:
+    """A mean over seeds against a bound: holds above it, fails below it, open where the interval has it or there is none."""
+    mean, _, low, high = stats.t_interval(values)
+    holds = None if np.isnan(low) or low <= at_least <= high else bool(low > at_least)
+    open_ = "; one seed: no interval" if np.isnan(low) else ""
+    return Finding(holds, f"{text} {mean:+.1f} {unit}{open_}", mean, low, high, len(values))
+
+
+def margin(results: Results, rivals: list[str], task: int, at_least: float) -> Finding:
+    """Relative lead over the rival with the best mean, by seed."""
+    metric = {1: "accuracy", 2: "l2", 3: "mse"}[task]
+    found = {}
+    for name in rivals:
+        values = results.per_seed(name, methods.METHODS[name].protocol, task, metric)
+        found[name] = values
+    means = pd.Series({name: values.mean() for name, values in found.items()})
+    rival = means.idxmax() if HIGHER_IS_BETTER[f"task{task}"] else means.idxmin()
+    ours = results.per_seed("ours", "prompt", task, metric)
+    seeds = ours.index.intersection(found[rival].index)
+    leads = [relative_lead(ours[s], found[rival][s], task) for s in seeds]
+    return _interval_finding(leads, at_least, f"over {label(rival)}")
+
+
+_TASK_METRIC = {1: "accuracy", 2: "l2", 3: "mse"}
+_RATIO_METRIC = {1: "accuracy", 2: "mse", 3: "mse"}  # l2 has no zero to take a percentage of
+
+
+def _gains(results: Results, task: int, genres=None, shots=None) -> pd.Series:
+    """Prompting less fine-tuning by seed, above 0 where prompting is better."""
+    metric = _TASK_METRIC[task]
+    both = [results.per_seed("ours", protocol, task, metric, genres, shots) for protocol in ("prompt", "finetune")]
+    sign = 1 if HIGHER_IS_BETTER[f"task{task}"] else -1
+    return sign * (both[0] - both[1]).dropna()
+
+
+def _available(results: Results, tasks, read: Callable[[int], object]) -> dict[int, object]:
+    """Of the tasks that the data support, what ``read`` gives; Missing where there is none."""
+    found = {}
+    for task in tasks:
+        try:
+            found[task] = read(task)
+        except Missing as fault:
+            reason = fault
+    if not found:
+        raise reason
+    return found
+
+
+def prompt_beats_finetune(results: Results, tasks: list[int], shots: int | None = None) -> Finding:
+    gains = _available(results, tasks, lambda task: _gains(results, task, shots=shots))
+    intervals = {task: stats.t_interval(values) for task, values in gains.items()}
+    text = "prompting less fine-tuning: " + ", ".join(
+        f"Task {t} {i.mean:+.3g}" + ("" if np.isnan(i.low) else f" [{i.low:.3g}, {i.high:.3g}]")
+        for t, i in intervals.items()
+    )
+    surely = [i.low > 0 for i in intervals.values()]
+    never = [i.high < 0 for i in intervals.values()]
+    holds = False if any(never) else True if all(surely) and len(gains) == len(tasks) else None
+    first = intervals[min(intervals)]
+    return Finding(
+        holds, text + " (above 0: prompting is better)", first.mean, first.low, first.high, len(gains[min(gains)])
+    )
+
+
+def prompt_ahead_in_most(results: Results) -> Finding:
+    cells = [(g, task) for g in (1, results.choreographies) for task in (1, 2, 3)]
+    found = _available(results, cells, lambda cell: stats.t_interval(_gains(results, cell[1], genres=cell[0])))
+    ahead = sum(i.low > 0 for i in found.values())
+    possible = sum(not i.high < 0 for i in found.values())
+    by_mean = sum(i.mean > 0 for i in found.values())
+    half = len(cells) / 2
+    holds = True if ahead > half else False if possible <= half else None
+    return Finding(holds, f"better in {by_mean} of {len(found)} by the mean, in {ahead} surely", by_mean, ahead, possible)
+
+
+def mean_relative_gain(results: Results, shots: int, at_least: float) -> Finding:
+    def gain(task):
+        prompt, tune = (results.per_seed("ours", p, task, _RATIO_METRIC[task], shots=shots) for p in ("prompt", "finetune"))
+        sign = HIGHER_IS_BETTER[f"task{task}"]
+        return (100 * (prompt / tune - 1) if sign else 100 * (1 - prompt / tune)).dropna()
+
+    gains = _available(results, (1, 2, 3), gain)
+    told = ", ".join(f"Task {t} {v.mean():+.1f} %" for t, v in gains.items())
+    return _interval_finding(sum(gains.values()) / len(gains), at_least, f"{told}; mean")
+
+
+def _loss(results: Results, protocol: str) -> pd.Series:
+    """Relative loss in percent from g = 1 to all test choreographies by seed, mean over tasks."""
+
+    def loss(task):
+        one, all_ = (results.per_seed("ours", protocol, task, _RATIO_METRIC[task], g) for g in (1, results.choreographies))
+        return (100 * (1 - all_ / one) if HIGHER_IS_BETTER[f"task{task}"] else 100 * (all_ / one - 1)).dropna()
+
+    if results.choreographies < 2:
+        raise Missing("fewer than two test choreographies")
+    found = _available(results, (1, 2, 3), loss)
+    return sum(found.values()) / len(found)
+
+
+def loss_with_genres(results: Results, protocol: str, expected: float, tolerance: float) -> Finding:
+    """Holds where the interval lies within ``expected`` +- ``tolerance``, fails where it misses that range."""
+    values = _loss(results, protocol)
+    mean, _, low, high = stats.t_interval(values)
+    bottom, top = expected - tolerance, expected + tolerance
+    holds = (
+        None if np.isnan(low) else True if bottom <= low and high <= top else False if high < bottom or low > top else None
+    )
+    text = f"{protocol} loses {mean:.1f} % from g = 1 to g = {results.choreographies}" + (
+        "; one seed: no interval" if np.isnan(low) else ""
+    )
+    return Finding(holds, text, mean, low, high, len(values))
+
+
+def prompt_loses_less(results: Results) -> Finding:
+    less = (_loss(results, "finetune") - _loss(results, "prompt")).dropna()
+    return _interval_finding(less, 0, "fine-tuning loses more than prompting by", "points")
+
+
+def inference_time(results: Results, seconds: float) -> Finding:
+    row = _timing(results, "inference of 32 pieces")
+    text = f"median {row['median_s']:.3g} s of {int(row['runs'])} runs on {row['device']}; other hardware, other width"
+    return Finding(bool(row["median_s"] <= seconds), text, row["median_s"], row["min_s"], row["max_s"])
+
+
+def prompt_slower(results: Results) -> Finding:
+    row = _timing(results, "prompt over finetune")
+    holds = True if row["min_s"] > 1 else False if row["max_s"] < 1 else bool(row["median_s"] > 1) or None
+    text = f"{row['median_s']:.1f} times as long, median of {int(row['runs'])} rows and seeds on {row['device']}"
+    return Finding(holds, text, row["median_s"], row["min_s"], row["max_s"])
+
+
+def _timing(results: Results, what: str) -> pd.Series:
+    timing = results.table("timing.csv").set_index("what")
+    if what not in timing.index:
+        raise Missing(f"timing.csv has no {what}")
+    return timing.loc[what]
+
+
+def similar_are_confused(results: Results) -> Finding:
+    """By the rank correlation of similarity and confusion, permuting choreographies; of ours where it errs at all."""
+    table = results.table("fig9_confusion.csv")
+    told, found = [], {}
+    for name, own in table.groupby("method", sort=False):
+        rho, p = confusion.mantel(own)
+        found[name] = (rho, p)
+        told.append(f"{name}: " + ("nothing is confused" if np.isnan(rho) else f"rho = {rho:.2f}, p = {p:.2g}"))
+    rho, p = found.get("ours", (np.nan, np.nan))
+    holds = None if np.isnan(rho) else True if p <= ALPHA else False if p >= 1 - ALPHA else None
+    return Finding(holds, "; ".join(told), rho)
+
+
+RULES: dict[str, Callable[..., Finding]] = {
+    f.__name__: f
+    for f in (
+        paper_only, other_hardware, set_up, experts_match, separated, level_of_unseen_dancers,
+        progression_seen, numbers_reproduced, beats_all, beats_several, rank_among, margin, prompt_beats_finetune, prompt_ahead_in_most,
+        mean_relative_gain, loss_with_genres, prompt_loses_less, inference_time, prompt_slower, similar_are_confused,
+    )
+}  # fmt: skip
+
+
+# --- verdicts ----------------------------------------------------------------------------------------------------
+
+
+def load() -> list[dict]:
+    """The claims of claims.yaml. Raises ValueError, naming the claim, for a missing field or an unknown rule or sum."""
+    claims = yaml.safe_load((Path(__file__).parent / "claims.yaml").read_text(encoding="utf-8"))
+    for claim in claims:
+        who = claim.get("id", "a claim without id")
+        if missing := [f for f in FIELDS if f not in claim]:
+            raise ValueError(f"claims.yaml: {who}: no {missing[0]!r}")
+        if claim["rule"] not in RULES:
+            raise ValueError(f"claims.yaml: {who}: no rule {claim['rule']!r}")
+        if claim.get("arithmetic", next(iter(ARITHMETIC))) not in ARITHMETIC:
+            raise ValueError(f"claims.yaml: {who}: no arithmetic {claim['arithmetic']!r}")
+        if unknown := set(claim) - {*FIELDS, "arithmetic"}:
+            raise ValueError(f"claims.yaml: {who}: unknown field {unknown.pop()!r}")
+    return claims
+
+
+def strongest(holds: bool | None, results: Results) -> str:
+    """A finding as a verdict: on synthetic data or at a reduced profile no more than that it holds there (toy)."""
+    if holds is None:
+        return INCONCLUSIVE
+    if not results.synthetic and results.paths.profile == "paper":
+        return VERIFIED if holds else CONTRADICTED
+    name = SYNTHETIC_NAMES.get(results.paths.dataset, results.paths.dataset)
+    return f"{'holds' if holds else 'does not hold'} on {name} (toy)"
+
+
+def judge_one(claim: dict, results: Results) -> dict:
+    """One claim's row of claims.csv. Where the paper's own numbers speak against the claim, they decide."""
+    try:
+        finding = RULES[claim["rule"]](results, **claim["settings"])
+        measured = strongest(finding.holds, results)
+    except Missing as reason:
+        finding, measured = Finding(None, str(reason)), NOT_TESTABLE
+    own = ARITHMETIC[claim["arithmetic"]]() if "arithmetic" in claim else None
+    verdict = measured
+    if own is not None and not own.agrees:
+        verdict = CONTRADICTED
+    elif own is not None and measured == NOT_TESTABLE and claim["rule"] in ABOUT_THE_PAPER:
+        verdict = VERIFIED
+    by_paper = own is not None and verdict in (VERIFIED, CONTRADICTED) and verdict != measured
+    stated = {name: claim[name] for name in ("id", "claim", "place", "estimand", "rule")}
+    return stated | {
+        "verdict": verdict, "measured": finding.measured, "ci_low": finding.low, "ci_high": finding.high,
+        "n_seeds": finding.seeds, "finding": finding.text, "measured_verdict": measured,
+        "dataset": "the paper's own numbers" if by_paper else results.paths.dataset,
+        "synthetic": results.synthetic, "profile": results.paths.profile,
+        "arithmetic": own.text if own else "", "arithmetic_agrees": own.agrees if own else None,
+        "results": "; ".join(claim["results"]),
+    }  # fmt: skip
+
+
+def judge(results: Results, claims: list[dict] | None = None) -> pd.DataFrame:
+    """Every claim's verdict: COLUMNS, in the order of claims.yaml."""
+    rows = [judge_one(claim, results) for claim in (load() if claims is None else claims)]
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"n_seeds": "Int64", "arithmetic_agrees": "boolean"})
