@@ -94,7 +94,9 @@ class Bench:
         return self.pieces.table.loc[self.pieces.table["split"] == "test", "choreography"].nunique()
 
     def features(self, name: str, seed: int) -> Features:
-        """A row's frozen features, on the pieces' device."""
+        """A row's frozen features, on the pieces' device; zeros for ``chance`` and ``direct``, which look at none."""
+        if name in ("chance", "direct"):
+            return Features(self.pieces.motion.new_zeros(len(self.pieces), 1))
         features = experiments.features_of(name, seed, self.pieces, self.skeleton, self.width, self.paths)
         device = self.pieces.motion.device
         last = None if features.last is None else features.last.to(device)

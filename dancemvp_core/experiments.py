@@ -49,9 +49,13 @@ def prompting(params) -> Prompting:
 
 def training(params) -> pretrain.Training:
     """How long and how fast 02_pretrain's parameters say, and how the method's batches are drawn."""
-    same_music = methods.recipe(methods.pretrainings()[params.pretraining])["same_music"]
+    recipe = methods.recipe(methods.pretrainings()[params.pretraining])
     return pretrain.Training(
-        params.epochs, params.batch_size, params.learning_rate, schedule=params.schedule, same_music=same_music
+        params.epochs,
+        params.batch_size,
+        params.learning_rate * recipe.get("rate_factor", 1.0),
+        schedule=params.schedule,
+        same_music=recipe["same_music"],
     )
 
 
@@ -207,6 +211,20 @@ def features_of(name: str, seed: int, pieces: PieceSet, skeleton: Skeleton, widt
     if name in known:
         return load_features(paths.encoder(known[name].pretraining, seed), len(pieces))
     return floor_features(name, seed, pieces, skeleton, width)
+
+
+def features_on(split: str, pretraining: str, seed: int, pieces: PieceSet, skeleton: Skeleton, width: Width, paths: Paths):
+    """Frozen features of a split's pieces by a finished pre-training: those in its file, or encoded anew."""
+    path, rows = paths.encoder(pretraining, seed), pieces.rows(split)
+    with safe_open(path, framework="pt") as file:
+        kept = file.get_tensor("features.rows").numpy()
+    if np.isin(rows, kept).all():
+        return load_features(path, len(pieces))
+    encoder = load_encoder(path, pretraining, width, skeleton).to(pieces.motion.device)
+    encoded, _ = pretrain.encode(encoder, pieces, rows)
+    hidden = torch.zeros(len(pieces), encoded.shape[1])
+    hidden[rows] = encoded
+    return Features(hidden, encoder.last.cpu())
 
 
 @dataclass(frozen=True, eq=False)

@@ -376,7 +376,8 @@ def feature_map(points: pd.DataFrame, colour_by: str, synthetic: bool) -> Figure
 
     ``points`` has x, y, genre, level, primitive.
     """
-    figure, ax = plt.subplots(figsize=(COLUMN_IN, 3.3))
+    wide, high = (float(np.ptp(points[axis])) for axis in "xy")
+    figure, ax = plt.subplots(figsize=(COLUMN_IN, 0.85 + (COLUMN_IN - 0.1) * np.clip(high / max(wide, 1e-9), 0.45, 1.0)))
     names = sorted(points[colour_by].dropna().unique(), key=lambda n: (LEVELS.index(n) if n in LEVELS else 9, n))
     own = LEVEL_COLOURS if colour_by == "level" else GENRE_COLOURS
     spare = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
@@ -387,23 +388,24 @@ def feature_map(points: pd.DataFrame, colour_by: str, synthetic: bool) -> Figure
         [points[colour_by].fillna(""), levels, "primitive"], sort=True
     ):
         colour = _shade(palette.get(name, GREY), _PRIMITIVE_SHADES[int(primitive) % 3])
-        ax.scatter(group["x"], group["y"], s=11 if level == "expert" else 7, marker=LEVEL_MARKERS.get(level, "o"),
+        ax.scatter(group["x"], group["y"], s=15 if level == "expert" else 9, marker=LEVEL_MARKERS.get(level, "o"),
                    color=colour, lw=0, alpha=0.85, rasterized=len(points) > 1000)  # fmt: skip
-    white = [patheffects.withStroke(linewidth=2, foreground="white")]
+    white = [patheffects.withStroke(linewidth=2.5, foreground="white")]
     many = names or [""]
-    for name in many:
+    beside = ((-8, 6), (8, 6), (0, -9))  # in points: a number stands beside its cluster, each group's on another side
+    for i, name in enumerate(many):
         mine = points[points[colour_by].fillna("") == name]
         for primitive, group in mine.groupby("primitive"):
-            x, y = _medoid(group[["x", "y"]].to_numpy())
-            ax.text(x, y, f"{int(primitive) + 1}", fontsize=8, weight="bold", ha="center", va="center", color=BLACK,
-                    path_effects=white, zorder=5)  # fmt: skip
+            ax.annotate(f"{int(primitive) + 1}", _medoid(group[["x", "y"]].to_numpy()), beside[i % 3], fontsize=9,
+                        textcoords="offset points", weight="bold", ha="center", va="center", path_effects=white, zorder=5,
+                        color=_shade(palette.get(name, GREY), -0.5), annotation_clip=False)  # fmt: skip
     handles = [plt.Line2D([], [], marker=LEVEL_MARKERS.get(n, "o") if colour_by == "level" else "s", ls="", ms=4.5,
                           color=palette[n], label=n) for n in names]  # fmt: skip
     if colour_by != "level" and (levels != "").any():
-        handles += [plt.Line2D([], [], marker=m, ls="", ms=4.5, color=GREY, label=n) for n, m in LEVEL_MARKERS.items()]
+        key = [plt.Line2D([], [], marker=m, ls="", ms=4.5, color=GREY, label=n) for n, m in LEVEL_MARKERS.items()]
+        handles = [h for pair in itertools.zip_longest(handles, key) for h in pair if h]  # filled by column: a row each
     if handles:
-        columns = 3 if len(handles) != 4 else 4
-        figure.legend(handles=handles, loc="outside lower center", ncols=columns, handletextpad=0.1, columnspacing=1.2)
+        figure.legend(handles=handles, loc="outside lower center", ncols=3, handletextpad=0.1, columnspacing=1.2)
     ax.set(xticks=(), yticks=())
     ax.set_aspect("equal", adjustable="datalim")
     ax.spines[["left", "bottom"]].set_visible(False)
@@ -498,5 +500,36 @@ def confusion(matrix: pd.DataFrame, pairs: dict[str, pd.DataFrame], correlations
     right.set_ylim(-0.03 * top, 1.35 * top)
     right.set_title("(b) pairs of moves, two choreographies", loc="left")
     figure.get_layout_engine().set(rect=(0, 0, 1, 0.96))
+    badge(figure, synthetic)
+    return figure
+
+
+# --- fig8_augmentation -------------------------------------------------------------------------------------------
+
+_ABLATION_AXES = {
+    "level_within": "level within\nchoreography (%) ↑",
+    "choreography": "choreography (%) ↑",
+    "primitive": "primitive (%) ↑",
+    "score_spearman": "score, Spearman ↑",
+    "bar_mse": "BAR, MSE (pp²) ↓",
+}
+
+
+@styled
+def augmentation_ablation(rows: pd.DataFrame, floors: pd.DataFrame, synthetic: bool) -> Figure:
+    """One dot a recipe and measure; the dashed lines are floors. ``rows``: recipe and the columns of the measures."""
+    order = rows.iloc[::-1].reset_index(drop=True)
+    figure, axes = plt.subplots(1, len(_ABLATION_AXES), figsize=(6.9, 0.6 + 0.21 * len(rows)), sharey=True)
+    for ax, (column, label) in zip(axes, _ABLATION_AXES.items(), strict=True):
+        colours = [VERMILION if kind == "selected" else BLUE for kind in order["kind"]]
+        ax.hlines(order.index, order[column].min(), order[column], color="0.85", lw=1, zorder=1)
+        ax.scatter(order[column], order.index, c=colours, s=18, zorder=3)
+        for name, style in (("handcrafted", "--"), ("random_init", ":")):
+            ax.axvline(floors.loc[name, column], color="0.45", lw=0.9, ls=style, zorder=2)
+        ax.set_xlabel(label)
+        ax.margins(x=0.12)
+        ax.tick_params(axis="y", length=0)
+    axes[0].set_yticks(order.index, order["recipe"])
+    axes[-1].text(1.02, 0.0, "-- handcrafted\n··· random init", transform=axes[-1].transAxes, color="0.35", fontsize=7)
     badge(figure, synthetic)
     return figure

@@ -17,6 +17,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
+from dancemvp_core.methods import RECIPES
+
 SHOTS_IN_TABLES = 20
 SYNTHDANCE = "synthdance"  # the embedded data set's name in results
 
@@ -66,6 +68,7 @@ class Profile(_Strict):
     batch_size: Annotated[int, Field(ge=2)] = 16
     learning_rate: Annotated[float, Field(gt=0)] = 3e-4
     schedule: Literal["constant", "cosine"] = "cosine"
+    recipes: tuple[str, ...] = tuple(RECIPES)
     # downstream
     seeds: Count = 5
     seeds_others: Count = 5
@@ -81,33 +84,36 @@ PROFILES: dict[str, Profile] = {
     "smoke": Profile(
         name="smoke",
         trials=20,
-        pretrain_trials=10,
+        pretrain_trials=5,
         piece_frames=32,
         channels=(16, 32, 64),
         dim=64,
         features=64,
         epochs=2,
-        batch_size=64,
+        recipes=("position",),
+        batch_size=32,
+        learning_rate=1e-3,
         seeds=1,
         seeds_others=1,
         shots=5,
         shots_curve=(1, 5),
         genres=(1, 5),
-        downstream_steps=150,
+        downstream_steps=60,
         tsne_points=450,
     ),
     "demo": Profile(
         name="demo",
-        pretrain_trials=30,
+        pretrain_trials=15,
         piece_frames=50,
         channels=(16, 32, 64),
         dim=128,
         features=128,
-        epochs=8,
-        batch_size=64,
+        epochs=4,
+        batch_size=32,
+        learning_rate=1e-3,
         seeds=3,
         seeds_others=1,
-        downstream_steps=500,
+        downstream_steps=300,
         tsne_points=1350,
     ),
     "paper": Profile(name="paper"),
@@ -144,6 +150,8 @@ STAGES: dict[str, tuple[dict[str, tuple[Any, Any]], tuple[str, ...]]] = {
     "05_ablation": ({}, (*_WIDTH, *_DOWNSTREAM, "seeds_others")),
     "06_prompting": ({}, (*_WIDTH, *_DOWNSTREAM, "shots_curve", "genres")),
     "07_progression": ({}, (*_WIDTH, *_DOWNSTREAM)),
+    "09_augmentation": ({}, (*_WIDTH, "shots", "recipes")),
+    "10_unseen_dancers": ({}, (*_WIDTH, *_DOWNSTREAM, "piece_frames", "time_normalisation")),
     "08_claims": ({}, (*_WIDTH, *_DOWNSTREAM, "seeds_others")),
 }
 
@@ -221,6 +229,11 @@ def validate(stage: str, namespace: dict[str, Any] | None = None, /, **parameter
 def synthdance_root(project: Path, profile: str) -> Path:
     """Where the embedded data set of a profile lies; profiles with as many trials share one."""
     return project / "build" / "data" / f"{SYNTHDANCE}-{PROFILES[profile].trials}-trials"
+
+
+def unseen_dancers_root(project: Path, profile: str) -> Path:
+    """Where SynthDance's test choreographies danced by unseen dancers lie."""
+    return project / "build" / "data" / f"{SYNTHDANCE}-unseen-dancers-{PROFILES[profile].trials}-trials"
 
 
 def aistpp_standin_root(project: Path) -> Path:

@@ -232,16 +232,23 @@ def coco17_to_imperialdance21(motion: np.ndarray) -> np.ndarray:
 def front_view(motion: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     """A motion as seen from the front, (3, T, V) -> (T, V, 2): across (the dancer's left is positive) and up.
 
-    Data sets differ in which axis is up and rarely say: a standing body is longest along one axis, and the joints that
-    move least are the feet. Across is the mean direction from right to left joints, level (without pairs: the wider of
-    the level axes). The root is at 0 across in every frame and keeps its height.
+    Data sets differ in which axis is up and rarely say: it is the one from the feet to the head, found by the joints'
+    names. Without such names it is the axis a body is longest along, its lower end that near the floor all the time.
+    Across is the mean direction from right to left joints, level (without pairs: the wider of the level axes). The root
+    is at 0 across in every frame and keeps its height.
     """
     motion = np.asarray(motion, dtype=np.float64)
     centred = motion - motion[:, :, skeleton.root][:, :, None]
-    up_axis = int(np.argmax(np.ptp(centred, axis=2).mean(axis=1)))
-    speed = np.linalg.norm(np.diff(motion, axis=1), axis=0).mean(axis=0)
-    feet = np.argsort(speed, kind="stable")[: max(1, len(speed) // 8)]
-    up = -1.0 if centred[up_axis][:, feet].mean() > centred[up_axis].mean() else 1.0
+    names = [joint.lower() for joint in skeleton.joints]
+    head = [j for j, name in enumerate(names) if any(part in name for part in ("head", "nose"))]
+    feet = [j for j, name in enumerate(names) if any(part in name for part in ("foot", "toe", "ankle"))]
+    if head and feet:
+        rise = (motion[:, :, head].mean(axis=2) - motion[:, :, feet].mean(axis=2)).mean(axis=1)
+        up_axis = int(np.argmax(np.abs(rise)))
+        up = 1.0 if rise[up_axis] >= 0 else -1.0
+    else:
+        up_axis = int(np.argmax(np.ptp(centred, axis=2).mean(axis=1)))
+        up = 1.0 if motion[up_axis].min(axis=1).std() <= motion[up_axis].max(axis=1).std() else -1.0
     level = [axis for axis in range(3) if axis != up_axis]
     if skeleton.pairs:
         left, right = map(list, zip(*skeleton.pairs, strict=True))

@@ -237,3 +237,13 @@ def test_a_tempo_that_changes_a_lot_is_cut_into_equal_parts(shared_data):
         primitives.fit_grid(music.analyse(path, offset, 15.0, 10.0).beats_s, 10.0) is not None for offset in (6.0, 9.0, 12.0)
     ]
     assert not any(fits)
+
+
+def test_mirrored_distance_is_zero_for_a_mirror_image():
+    rng = np.random.default_rng(0)
+    first = rng.normal(size=(20, 4, 2))
+    swap = (1, 0, 2, 3)
+    third = first[:, list(swap)] * (-1, 1)
+    as_danced, mirrored = primitives.mirrored_distance(first, third, swap)
+    assert mirrored == pytest.approx(0) and as_danced > 1
+    assert primitives.mirrored_distance(first, first, swap)[0] == 0

@@ -192,3 +192,19 @@ def test_f_measure_by_hand():
 @pytest.mark.filterwarnings("error")
 def test_f_measure_of_a_still_dancer_is_nought_without_a_warning():
     assert rhythm.peak_f_measure([1, 2], []) == 0
+
+
+# --- which reading of the data: stretched or cropped
+
+
+def test_onset_correlation_is_high_in_step_and_low_out_of_it():
+    motion = strokes(STROKES_S)
+    intensity = rhythm.motion_intensity(motion, 100.0)
+    times = np.arange(0, 10, 0.0232)
+    onset = sum(np.exp(-0.5 * ((times - s) / 0.04) ** 2) for s in STROKES_S)
+    right = rhythm.onset_correlation(intensity, 100.0, onset, times)
+    assert right > 0.6
+    assert rhythm.onset_correlation(intensity, 100.0, onset, times * 1.5) < 0.5 * right  # cropped where stretched is right
+    assert rhythm.onset_correlation(3 * intensity + 1, 100.0, 7 * onset, times) == pytest.approx(right)
+    assert np.isnan(rhythm.onset_correlation(intensity, 100.0, np.ones_like(times), times))
+    assert np.isnan(rhythm.onset_correlation(intensity, 100.0, onset[:3], np.array([20.0, 21.0, 22.0])))

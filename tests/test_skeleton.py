@@ -14,6 +14,7 @@ from dancemvp_core.skeleton import (
     bone_lengths,
     canonical_body,
     coco17_to_imperialdance21,
+    front_view,
     load_skeleton,
 )
 
@@ -224,3 +225,44 @@ def test_the_mapped_body_turns_with_the_dancer():
     turned = np.einsum("ij,jtv->itv", turn, coco)
     expected = np.einsum("ij,jtv->itv", turn, coco17_to_imperialdance21(coco))
     assert coco17_to_imperialdance21(turned) == pytest.approx(expected)
+
+
+# --- front view
+
+
+def standing(skeleton, seconds=2.0):
+    """A body in its rest pose, x to its left, y up, whose arms go up and down: (3, T, V)."""
+    place = np.zeros((3, len(skeleton.joints)))
+    for child, parent in skeleton.bones:
+        name = skeleton.joints[child].lower()
+        side = {"l": 1.0, "r": -1.0}[name[0]] if child in {j for pair in skeleton.pairs for j in pair} else 0.0
+        down = any(part in name for part in ("hip", "knee", "ankle", "thigh", "shin", "foot", "toe"))
+        place[:, child] = place[:, parent] + (0.2 * side, -0.5 if down else 0.1, 0.05)
+    t = np.linspace(0, seconds, 100)
+    motion = np.repeat(place[:, None], len(t), axis=1)
+    hands = [j for j, name in enumerate(skeleton.joints) if "Hand" in name or "wrist" in name]
+    motion[1][:, hands] += 0.5 * np.sin(2 * np.pi * t)[:, None]
+    return motion
+
+
+@pytest.mark.parametrize("skeleton", [IMPERIALDANCE21, COCO17], ids=lambda s: s.name)
+@pytest.mark.parametrize("turn", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_front_view_finds_up_and_left_in_any_axes(skeleton, turn, sign):
+    motion = standing(skeleton)
+    expected = front_view(motion, skeleton)
+    assert expected[:, skeleton.pairs[0][0], 0].mean() > expected[:, skeleton.pairs[0][1], 0].mean()
+    np.testing.assert_allclose(expected[..., 1], motion[1])
+    other = sign * motion[list(turn)]  # sign -1 is a point reflection: up and left both point the other way
+    np.testing.assert_allclose(front_view(other, skeleton), expected, atol=1e-12)
+
+
+def test_front_view_of_a_skeleton_without_names_or_pairs():
+    chain = Skeleton("chain", ("a", "b", "c"), (-1, 0, 1))
+    motion = np.zeros((3, 50, 3))
+    motion[2] = [0.0, -1.0, -2.0]  # the third axis is the long one; its negative end moves, so the other is the floor
+    motion[2, :, 2] += 0.3 * np.sin(np.arange(50))
+    motion[0, :, 1] = 0.2
+    seen = front_view(motion, chain)
+    assert seen.shape == (50, 3, 2) and seen[:, 2, 1].mean() > seen[:, 0, 1].mean()
+    assert np.abs(seen[:, :, 0]).max() == pytest.approx(0.2)

@@ -93,3 +93,11 @@ def test_cyclic_subsets():
     assert splits.cyclic_subsets(names, 5) == [tuple(sorted(names))]
     subsets = splits.cyclic_subsets(names, 2)
     assert len(subsets) == 5 and all(sum(n in s for s in subsets) == 2 for n in names)
+
+
+def test_obstacle_says_why_the_tasks_are_left_out(table):
+    test = table[table["split"] == "test"] if "split" in table else table.assign(split="test")
+    assert splits.obstacle(test, 5) == ""
+    assert "below 6 choreographies" in splits.obstacle(test.assign(split="pretrain"), 5)
+    assert "no levels" in splits.obstacle(test.assign(level=None), 5)
+    assert "as few as 20" in splits.obstacle(test, 11) and splits.obstacle(test, 10) == ""

@@ -67,32 +67,32 @@ def start(project: Path, *more: str) -> subprocess.Popen:
 
 def test_killed_at_any_point_the_next_run_goes_on(project):
     paths = artifacts.Paths("smoke", "tiny", project)
-    slow = notebook("01_primitives", "import time; time.sleep(600)")
-    nbformat.write(slow, project / "notebooks" / "01_primitives.ipynb")
+    slow = notebook("00_data", "import time; time.sleep(600)")
+    nbformat.write(slow, project / "notebooks" / "00_data.ipynb")
     process = start(project, "--only", "00_data,01_primitives", "--jobs", "2")
     deadline = time.monotonic() + 120
-    executing = paths.build / "logs" / "01_primitives.log"
-    while not (paths.record("00_data").exists() and executing.exists() and "Cell 3" in executing.read_text()):
+    executing = paths.build / "logs" / "00_data.log"
+    while not (paths.record("01_primitives").exists() and executing.exists() and "Cell 3" in executing.read_text()):
         assert process.poll() is None and time.monotonic() < deadline, process.stdout.read()
         time.sleep(0.1)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    first = paths.record("00_data").read_bytes()
-    assert not paths.record("01_primitives").exists()
+    first = paths.record("01_primitives").read_bytes()
+    assert not paths.record("00_data").exists()
 
-    nbformat.write(notebook("01_primitives", WORK["01_primitives"]), project / "notebooks" / "01_primitives.ipynb")
+    nbformat.write(notebook("00_data", WORK["00_data"]), project / "notebooks" / "00_data.ipynb")
     process = start(project, "--only", "00_data,01_primitives")
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
-    assert paths.record("01_primitives").exists() and (paths.pieces / "pieces.safetensors").exists()
-    assert paths.record("00_data").read_bytes() == first, "a finished notebook was run again"
-    assert re.search(r"start +01_primitives", output) and not re.search(r"start +00_data", output)
+    assert paths.record("00_data").exists() and (paths.pieces / "pieces.safetensors").exists()
+    assert paths.record("01_primitives").read_bytes() == first, "a finished notebook was run again"
+    assert re.search(r"start +00_data", output) and not re.search(r"start +01_primitives", output)
     assert re.search(r"00_data +\d:\d\d +\d+ MB", output), "no cost table"
     assert "about " in output and "Figures: figures/smoke/tiny" in output
     cost = (paths.results / "cost.csv").read_text().splitlines()
     assert cost[0] == "notebook,wall_s,peak_memory_mb"
     assert [row.split(",")[0] for row in cost[1:]] == ["00_data", "01_primitives"]
-    executed = nbformat.read(paths.notebook("01_primitives"), 4)
+    executed = nbformat.read(paths.notebook("00_data"), 4)
     assert "at work in" in executed.cells[-1].outputs[0].text
     kept = keep_executed.settled(executed, project)
     assert [cell.id for cell in kept.cells] == ["parameters", "check", "work"]

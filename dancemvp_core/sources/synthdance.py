@@ -68,13 +68,13 @@ class Level:
 
 
 LEVEL = {
-    "beginner": Level(0.200, 0.16, 0.25, 0.82, 9.5, 2.8, 1.14, 0.15),
-    "intermediate": Level(0.120, 0.06, 0.12, 0.91, 6.5, 1.95, 1.07, 0.50),
+    "beginner": Level(0.200, 0.16, 0.25, 0.80, 9.5, 3.0, 1.14, 0.15),
+    "intermediate": Level(0.120, 0.06, 0.12, 0.90, 6.5, 2.0, 1.07, 0.50),
     "expert": Level(0.040, 0.01, 0.03, 1.00, 4.5, 1.4, 1.00, 0.0),
 }
 # Trial-to-trial spread: standard deviations of logarithms, of degrees, of metres.
 SPREAD = {
-    "timing": 0.20, "pose_error": 0.22, "unsteadiness": 0.25, "amplitude": 0.08, "part": 0.10, "slowness": 0.10,
+    "timing": 0.20, "pose_error": 0.20, "unsteadiness": 0.22, "amplitude": 0.07, "part": 0.08, "slowness": 0.10,
     "posture_deg": 3.0, "facing_deg": 12.0, "start_m": 0.25, "markers": 0.3,
 }  # fmt: skip
 # How dancers differ from one another.

@@ -1,0 +1,48 @@
+"""Unseen dancers: joined to the seen ones' music, never in the support, measured apart."""
+
+import numpy as np
+import pytest
+from tiny import piece_set
+
+from dancemvp_core import unseen
+from dancemvp_core.downstream import Features, Prompting
+
+
+@pytest.fixture(scope="module")
+def joined():
+    seen, others = piece_set(trials=8), piece_set(("b4", "k4"), trials=6, seed=1)
+    return unseen.join(seen, others), seen, others
+
+
+def test_joined_set_keeps_pieces_apart_and_shares_the_music(joined):
+    both, seen, others = joined
+    assert both.table["dancers"].value_counts().to_dict() == {"seen": 96, "unseen": 72}
+    assert len(both.motion) == 96 + 72 and both.table["sequence"].nunique() == 32 + 24
+    windows = both.table.groupby(["choreography", "primitive"])["window"].nunique()
+    assert (windows == 1).all()
+    assert both.batch([100])["motion"].equal(others.motion[[4]])
+
+
+def test_unseen_dancers_are_asked_about_and_never_learned_from(joined):
+    both = joined[0]
+    support, seen_query, unseen_query = unseen.support_and_queries(both.table, 3, seed=0)
+    dancers = both.table["dancers"].to_numpy()
+    assert set(dancers[support]) == set(dancers[seen_query]) == {"seen"} and set(dancers[unseen_query]) == {"unseen"}
+    assert not np.intersect1d(support, seen_query).size and len(unseen_query) == 36
+
+
+def test_other_patterns_are_not_recognised(joined):
+    """The other set's motion patterns were drawn anew, so that what was learned of the seen ones does not carry over."""
+    both = joined[0]
+    features = Features(both.motion.flatten(1))
+    measured = unseen.compare("flat", features, both, "finetune", 0, 4, Prompting())
+    value = measured.set_index(["dancers", "task", "metric"])["value"]
+    assert value["seen", 1, "level"] > 90
+    assert value["seen", 1, "choreography"] > 90 > value["unseen", 1, "choreography"]
+    assert set(measured["dancers"]) == {"seen", "unseen"} and np.isfinite(measured["value"]).all()
+
+
+def test_a_choreography_without_music_is_refused(joined):
+    _, seen, _ = joined
+    with pytest.raises(ValueError, match="not among the test choreographies"):
+        unseen.join(seen, piece_set(("b0",), trials=2))
