@@ -69,10 +69,14 @@ class Results:
     shots: int
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
 
+    def file(self, name: str) -> Path:
+        """Where a table is: in the results, or in build/pieces for "pieces" and "sequences"."""
+        return self.paths.results / name if "." in name else self.paths.pieces / f"{name}.parquet"
+
     def table(self, name: str) -> pd.DataFrame:
-        """A result file, or one of build/pieces by "pieces" or "sequences". Raises Missing where there is none."""
+        """A table by its name, read once. Raises Missing where there is none."""
         if name not in self.tables:
-            file = self.paths.pieces / f"{name}.parquet" if "." not in name else self.paths.results / name
+            file = self.file(name)
             if not file.exists():
                 raise Missing(f"{name} was not made from this data")
             self.tables[name] = pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file)

@@ -19,7 +19,19 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from dancemvp_core import artifacts, downstream, experiments, floors, losses, methods, metrics, splits, stats, texts
+from dancemvp_core import (
+    artifacts,
+    downstream,
+    encoders,
+    experiments,
+    floors,
+    losses,
+    methods,
+    metrics,
+    splits,
+    stats,
+    texts,
+)
 from dancemvp_core.artifacts import METRICS_COLUMNS, Paths
 from dancemvp_core.downstream import Features, Prompting
 from dancemvp_core.experiments import Outcome, Width
@@ -105,19 +117,23 @@ class Bench:
     def outcome(self, name: str, protocol: str, seed: int, shots: int, genres: int | None = None) -> Outcome:
         """A row under a protocol for one seed: read from build/outcomes where it was made from the same things.
 
-        Two notebooks that want the same outcome at once: one computes it, the other waits. ``Outcome.pieces.attrs``
-        has "seconds", the time that fitting and predicting took.
+        Rows that share a pre-training share its outcomes. Two notebooks that want the same one at once: one computes
+        it, the other waits. ``Outcome.pieces.attrs`` has "seconds", the time that fitting and predicting took.
         """
         genres = min(genres or self.choreographies, self.choreographies)
-        file = self.paths.build / "outcomes" / f"{name}-{protocol}-{shots}shots-g{genres}-seed{seed}.parquet"
+        known = methods.METHODS | methods.SINGLE_MODALITY
+        source = known[name].pretraining if name in known else name
+        file = self.paths.build / "outcomes" / f"{source}-{protocol}-{shots}shots-g{genres}-seed{seed}.parquet"
         file.parent.mkdir(parents=True, exist_ok=True)
-        stamp = self._stamp(name, protocol, seed, shots, genres)
+        encoder = artifacts.fingerprint(self.paths.encoder(source, seed)) if name in known else ""
+        stamp = self._stamp(source, encoder, protocol, seed, shots, genres)
         with open(file.with_suffix(".lock"), "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if file.exists():
                 kept = pd.read_parquet(file)
                 if kept.attrs["stamp"] == stamp:
-                    return Outcome(pd.DataFrame(kept.attrs["metrics"])[METRICS_COLUMNS], kept)
+                    tidy = pd.DataFrame(kept.attrs["metrics"])[METRICS_COLUMNS]
+                    return Outcome(tidy.assign(method=name), kept.assign(method=name))
             features = self.features(name, seed)
             started = time.perf_counter()
             made = experiments.evaluate(name, features, self.pieces, protocol, seed, shots, self.settings, genres)
@@ -150,17 +166,14 @@ class Bench:
 
     def _stamp(self, *key) -> str:
         """Hash of everything that an outcome depends on."""
-        known = methods.METHODS | methods.SINGLE_MODALITY
-        name, _, seed, *_ = key
-        encoder = artifacts.fingerprint(self.paths.encoder(known[name].pretraining, seed)) if name in known else ""
-        parts = [key, asdict(self.settings), asdict(self.width), encoder, _code_hash(), self.pieces_hash]
+        parts = [key, asdict(self.settings), asdict(self.width), _code_hash(), self.pieces_hash]
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 @cache
 def _code_hash() -> str:
     """Hash of the modules that turn features into outcomes; what the workflow runs again must not find old ones."""
-    modules = (downstream, experiments, floors, losses, metrics, splits, texts)
+    modules = (downstream, encoders, experiments, floors, losses, metrics, splits, texts)
     return hashlib.sha256(b"".join(Path(m.__file__).read_bytes() for m in modules)).hexdigest()
 
 

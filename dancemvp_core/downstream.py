@@ -51,7 +51,7 @@ class Prompting:
     batch_size: int = 128
     learning_rate: float = 3e-3
     weight_decay: float = 0.01
-    dropout: float = 0.3
+    dropout: float = 0.5
     width: int = 128
     text_width: int = 64
     logistic_c: float = 0.1

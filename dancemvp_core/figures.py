@@ -484,7 +484,7 @@ def confusion(matrix: pd.DataFrame, pairs: dict[str, pd.DataFrame], correlations
     left.set_yticks(middles, names)
     left.tick_params(length=0)
     left.set(xlabel="predicted class", ylabel="true class (choreography; within it move, level)")
-    left.set_title("(a) ours, 1 row a class", loc="left")
+    left.set_title(f"(a) ours, {len(matrix)} classes", loc="left")
     bar = figure.colorbar(image, ax=left, shrink=0.75, pad=0.02)
     bar.set_label("% of true class")
     bar.outline.set_visible(False)

@@ -240,9 +240,9 @@ SINGLE_MODALITY = {
 # Ours with one thing changed (fig8_augmentation): what is not named is as selected.
 RECIPES: dict[str, dict] = {
     "position": {"representation": "position"},
-    "random-batches": {"same_music": 1},
+    "same-music": {"same_music": 8},
     "no-augmentation": {"augmentation": {"turn": 0.0}},
-    "turn": {"augmentation": {"turn": 180.0}},
+    "music-masked": {"augmentation": {"turn": 180.0, "music_noise": 0.3, "music_mask": 0.3}},
     "noise": {"augmentation": {"turn": 180.0, "noise": 0.01}},
     "crop": {"augmentation": {"turn": 180.0, "crop": 0.5}},
     "scale": {"augmentation": {"turn": 180.0, "scale": 0.3}},

@@ -103,7 +103,7 @@ PROFILES: dict[str, Profile] = {
     ),
     "demo": Profile(
         name="demo",
-        pretrain_trials=15,
+        pretrain_trials=10,
         piece_frames=50,
         channels=(16, 32, 64),
         dim=128,

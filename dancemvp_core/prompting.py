@@ -9,16 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from dancemvp_core import comparison, methods, stats, tables
+from dancemvp_core import comparison, methods, paper, stats, tables
 
-PAPER = 5  # test choreographies in the paper, one for each genre
-# The paper's Table 4: (protocol, g) -> Tasks 1 to 3.
-TABLE4: dict[tuple[str, int], tuple[float, float, float]] = {
-    ("prompt", 5): methods.METHODS["ours"].paper,
-    ("finetune", 5): methods.METHODS["contrastivedance"].paper,
-    ("prompt", 1): (86.83, 2.91e-4, 3.00),
-    ("finetune", 1): (87.69, 0.51, 9.93),
-}
 CONTROLS = ("prompt-query", "prompt-id")
 ROLES = {
     "prompt": "the method: every candidate's text is scored against the dance",
@@ -73,7 +65,7 @@ def table4(metrics: pd.DataFrame, shots: int, synthetic: bool, underfit: Iterabl
         lines = [
             (name, replace(
                 known[name], protocol=protocol, interpretation=ROLES[protocol],
-                paper=TABLE4.get((protocol, int(g)), (np.nan,) * 3) if name == "ours" else (np.nan,) * 3,
+                paper=paper.TABLE4.get((protocol, int(g)), (np.nan,) * 3) if name == "ours" else (np.nan,) * 3,
             ))
             for name, protocol in pairs
         ]  # fmt: skip
@@ -106,8 +98,8 @@ def curves(metrics: pd.DataFrame, where: list[tuple[int, int]], synthetic: bool)
         for i, (task, metric) in enumerate(tables.TASKS.values()):
             chosen = on_curve[(on_curve["task"] == task) & (on_curve["metric"] == metric)]
             for (protocol, n, g), group in chosen.groupby(["protocol", "shots", "genres"], sort=True):
-                paper = TABLE4.get((protocol, g), (np.nan,) * 3)[i] if varied == "genres" else np.nan
+                printed = paper.TABLE4.get((protocol, g), (np.nan,) * 3)[i] if varied == "genres" else np.nan
                 mean, std, low, high = stats.t_interval(group["value"].to_numpy())
-                rows.append((varied, protocol, n, g, task, metric, mean, std, low, high, len(group), paper, synthetic))
+                rows.append((varied, protocol, n, g, task, metric, mean, std, low, high, len(group), printed, synthetic))
     names = "varied protocol shots genres task metric mean std ci_low ci_high n_seeds paper synthetic".split()
     return pd.DataFrame(rows, columns=names)
