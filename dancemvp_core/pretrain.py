@@ -62,7 +62,7 @@ def mixed_precision(device: torch.device):
 
 def class_codes(table: pd.DataFrame) -> tuple[np.ndarray, int]:
     """Task 1's class of each pre-train piece, choreography x level x primitive, as 0..C-1, and C; other pieces get -1."""
-    names = table[["choreography", "level", "primitive"]].astype(str).agg("/".join, axis=1)
+    names = table[["choreography", "level", "primitive"]].astype(str).fillna("?").agg("/".join, axis=1)
     codes, classes = pd.factorize(names.where(table["split"] == "pretrain"), sort=True)
     return codes, len(classes)
 
@@ -208,11 +208,11 @@ def nearest_neighbour_accuracy(z, table: pd.DataFrame, neighbours: int = 5) -> d
     Half of the performances are the memory, the other half asks, in turn of their order: no piece finds itself.
     """
     memory = (table["sequence"].rank(method="dense").astype(int) % 2 == 0).to_numpy()
-    out = {}
+    neighbours, out = min(neighbours, int(memory.sum())), {}
     for label in LABELS:
-        if table[label].nunique(dropna=True) < 2:
+        if table[label].nunique(dropna=True) < 2 or not neighbours:
             continue
-        names = table[label].astype(str).to_numpy()
+        names = table[label].astype(str).fillna("?").to_numpy()
         knn = KNeighborsClassifier(neighbours, metric="cosine").fit(z[memory], names[memory])
         out[f"knn_{label}"] = float(np.mean(knn.predict(z[~memory]) == names[~memory]))
     return out

@@ -61,6 +61,16 @@ def test_other_settings_or_pieces_train_again(pieces, tmp_path):
     assert len(set(stamps)) == len(stamps)
 
 
+def test_pieces_without_levels_and_few_of_them_pre_train_all_the_same(tmp_path):
+    bare = piece_set(("b0",), trials=1)
+    bare.table["level"] = None
+    assert pretrain.class_codes(bare.table)[1] == 3
+    _, history = made(tmp_path / "encoder.safetensors", bare)
+    assert np.isfinite(history["loss"]).all() and set(history.filter(like="knn")) == {"knn_primitive"}
+    single = bare.table.assign(sequence=0)
+    assert pretrain.nearest_neighbour_accuracy(np.eye(6), single) == {}
+
+
 @pytest.mark.parametrize(
     ("curve", "expected"),
     [
