@@ -40,7 +40,7 @@ class Augmentation:
         ``mirror`` is ``Skeleton.mirror``. The vertical is the second coordinate.
         """
         motion, music = pieces["motion"], pieces["music"]
-        n, _, frames, joints = motion.shape
+        n, joints = motion.shape[0], motion.shape[3]
         device = motion.device
 
         def uniform(*shape, low=0.0, high=1.0):

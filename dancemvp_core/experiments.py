@@ -19,7 +19,19 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
-from dancemvp_core import artifacts, downstream, floors, methods, metrics, pretrain, splits
+from dancemvp_core import (
+    artifacts,
+    augment,
+    downstream,
+    encoders,
+    floors,
+    losses,
+    methods,
+    metrics,
+    objectives,
+    pretrain,
+    splits,
+)
 from dancemvp_core.artifacts import METRICS_COLUMNS, Paths
 from dancemvp_core.downstream import Features, Predictions, Prompting
 from dancemvp_core.pieces import PieceSet
@@ -97,8 +109,10 @@ def pretrain_run(
 def settings_stamp(
     pretraining: str, seed: int, pieces: PieceSet, skeleton: Skeleton, width: Width, how: pretrain.Training
 ) -> str:
-    """All that a pre-training's outcome depends on beside the code, as one line of text; the pieces by their content."""
-    content = hashlib.sha256(pd.util.hash_pandas_object(pieces.table, index=False).to_numpy().tobytes())
+    """All that a pre-training's outcome depends on, as one line of text; pieces and code by their content."""
+    code = (augment, encoders, losses, objectives, pretrain)
+    content = hashlib.sha256(b"".join(Path(module.__file__).read_bytes() for module in code))
+    content.update(pd.util.hash_pandas_object(pieces.table, index=False).to_numpy().tobytes())
     for tensor in (pieces.motion, pieces.music):
         content.update(tensor.cpu().contiguous().numpy())
     method = methods.pretrainings()[pretraining]

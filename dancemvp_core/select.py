@@ -39,11 +39,14 @@ def trial(pretraining: str, protocol: str, factor: float, profile: str, folder: 
     torch.set_num_threads(1)
     params = profiles.validate("02_pretrain", profile=profile, pretraining=pretraining)
     downstream_params = profiles.validate("06_prompting", profile=profile)
-    pieces = PieceSet.load(artifacts.Paths.of(params).pieces, pretrain.pick_device())
+    paths = artifacts.Paths.of(params)
+    pieces = PieceSet.load(paths.pieces, pretrain.pick_device())
     how = experiments.training(params)
-    how = replace(how, learning_rate=params.learning_rate * factor)
-    width = experiments.Width.of(params)
-    encoder, _ = experiments.pretrain_run(pretraining, 0, pieces, IMPERIALDANCE21, width, how)
+    kept = paths.encoder(pretraining, 0)  # the run's own encoder, where it was made with this very setting
+    if how.learning_rate != params.learning_rate * factor:
+        how = replace(how, learning_rate=params.learning_rate * factor)
+        kept = folder / f"{pretraining}-{factor}.safetensors"
+    encoder, _ = experiments.pretrained(kept, pretraining, 0, pieces, IMPERIALDANCE21, experiments.Width.of(params), how)
     rows = pieces.rows("validation")
     encoded, _ = pretrain.encode(encoder, pieces, rows)
     hidden = torch.zeros(len(pieces), encoded.shape[1])

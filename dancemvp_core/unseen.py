@@ -20,7 +20,12 @@ from dancemvp_core.experiments import Width
 from dancemvp_core.pieces import PieceSet
 from dancemvp_core.skeleton import Skeleton
 
-SHOWN = {"level_within": (1, "level_within"), "level": (1, "level"), "score_spearman": (2, "spearman"), "bar_mse": (3, "mse")}
+SHOWN = {
+    "level_within": (1, "level_within"),
+    "level": (1, "level"),
+    "score_spearman": (2, "spearman"),
+    "bar_mse": (3, "mse"),
+}
 
 
 def join(seen: PieceSet, unseen: PieceSet) -> PieceSet:

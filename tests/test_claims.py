@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dancemvp_core import claims, confusion, methods, paper, timing
+from dancemvp_core import claims, confusion, methods, paper, progression, timing
 from dancemvp_core.artifacts import METRICS_COLUMNS, Paths
 from dancemvp_core.claims import CONTRADICTED, INCONCLUSIVE, NOT_TESTABLE, VERIFIED, Missing, Results
 
@@ -103,7 +103,7 @@ def comparison_table(ours=(90.0, -2.0, 20.0), others=(50.0, -1.0, 90.0)) -> pd.D
     return pd.DataFrame(rows)
 
 
-def tests_table(p=0.001, difference=1.0) -> pd.DataFrame:
+def significance_table(p=0.001, difference=1.0) -> pd.DataFrame:
     rows = [
         (name, method.protocol, task, p, difference)
         for name, method in methods.table(2).items()
@@ -151,12 +151,12 @@ def test_beats_all():
     def of(table, tests):
         return verdict("beats_all", TABLES, results(t__csv=table, s__csv=tests))
 
-    assert of(comparison_table(), tests_table()) == HOLDS
-    assert of(comparison_table(ours=(40.0, 0.0, 99.0)), tests_table(difference=-1.0)) == FAILS
-    assert of(comparison_table(), tests_table(p=0.2)) == INCONCLUSIVE
-    assert of(comparison_table(), tests_table(p=np.nan)) == INCONCLUSIVE, "one seed, no test"
-    assert of(comparison_table().iloc[:0], tests_table()) == NOT_TESTABLE
-    mixed = tests_table()
+    assert of(comparison_table(), significance_table()) == HOLDS
+    assert of(comparison_table(ours=(40.0, 0.0, 99.0)), significance_table(difference=-1.0)) == FAILS
+    assert of(comparison_table(), significance_table(p=0.2)) == INCONCLUSIVE
+    assert of(comparison_table(), significance_table(p=np.nan)) == INCONCLUSIVE, "one seed, no test"
+    assert of(comparison_table().iloc[:0], significance_table()) == NOT_TESTABLE
+    mixed = significance_table()
     mixed.loc[mixed["method"] == "svt", "p_holm"] = np.nan
     table = comparison_table()
     table.loc[table["method"] == "svt", "task1_mean"] = 95.0
@@ -171,14 +171,14 @@ def test_beats_several():
     def of(table, tests):
         return verdict("beats_several", settings, results(t__csv=table, s__csv=tests))
 
-    assert of(comparison_table(), tests_table()) == HOLDS
-    assert of(comparison_table(ours=(40.0, 0.0, 99.0)), tests_table()) == FAILS
-    assert of(comparison_table(), tests_table(p=0.2)) == INCONCLUSIVE
+    assert of(comparison_table(), significance_table()) == HOLDS
+    assert of(comparison_table(ours=(40.0, 0.0, 99.0)), significance_table()) == FAILS
+    assert of(comparison_table(), significance_table(p=0.2)) == INCONCLUSIVE
 
 
 def test_rank_among():
     settings = {"table": "t.csv", "tests": "s.csv", "task": 2, "expected": 3}
-    table, tests = comparison_table(), tests_table()
+    table, tests = comparison_table(), significance_table()
     assert verdict("rank_among", settings, results(t__csv=table, s__csv=tests)) == FAILS, "it is first"
     for name in ("moco", "happyfeet"):
         table.loc[table["method"] == name, "task2_mean"] = -3.0
@@ -262,13 +262,15 @@ def test_progression_seen():
     def table(gains, alls, width=1.0):
         rows = []
         for level, gain, everything in zip(("beginner", "intermediate", "expert"), gains, alls, strict=True):
-            cells = (("first 5", 50.0), ("last 5", 50.0 + gain), ("gain", gain), ("all", everything))
-            rows += [("measured", "a", level, group, 20, v, v, v - width, v + width) for group, v in cells]
-        return pd.DataFrame(rows, columns=["source", "panel", "level", "group", "n", "mean", "median", "ci_low", "ci_high"])
-
-    from dancemvp_core import progression
-
-    assert {"first 5", "last 5", "gain", "all"} == {progression.FIRST, progression.LAST, progression.GAIN, progression.ALL}
+            cells = {
+                progression.FIRST: 50.0,
+                progression.LAST: 50.0 + gain,
+                progression.GAIN: gain,
+                progression.ALL: everything,
+            }
+            cells |= {progression.BEYOND: gain - gains[0]} if level == "intermediate" else {}
+            rows += [("measured", "a", level, group, 20, v, v, v - width, v + width) for group, v in cells.items()]
+        return pd.DataFrame(rows, columns=progression.COLUMNS)
 
     def of(observation, *planted):
         return verdict("progression_seen", {"observation": observation}, results(fig6_progression__csv=table(*planted)))
@@ -354,10 +356,10 @@ def test_only_the_papers_own_data_and_profile_earn_its_words():
     assert verdict("numbers_reproduced", settings, results(**own, t__csv=comparison_table())) == CONTRADICTED
     assert verdict("numbers_reproduced", settings, results(**own | {"profile": "demo"}, t__csv=table)) == NOT_TESTABLE
     assert verdict("numbers_reproduced", settings, results(t__csv=table)) == NOT_TESTABLE
-    beats = results(**own, t__csv=comparison_table(), s__csv=tests_table())
+    beats = results(**own, t__csv=comparison_table(), s__csv=significance_table())
     assert verdict("beats_all", TABLES, beats) == VERIFIED
     reduced = results(
-        synthetic=False, profile="demo", dataset="ImperialDance", t__csv=comparison_table(), s__csv=tests_table()
+        synthetic=False, profile="demo", dataset="ImperialDance", t__csv=comparison_table(), s__csv=significance_table()
     )
     assert verdict("beats_all", TABLES, reduced) == "holds on ImperialDance (toy)"
     pieces = pd.DataFrame({"split": ["test"] * 4500, "choreography": "b4", "level": "expert", "primitive": 0})
@@ -380,5 +382,5 @@ def test_the_papers_own_numbers_decide_where_they_speak_against_a_claim():
 
 
 def test_missing_tables_say_which():
-    with pytest.raises(Missing, match="table2_baselines.csv was not made"):
+    with pytest.raises(Missing, match=r"table2_baselines\.csv was not made"):
         results().table("table2_baselines.csv")

@@ -13,7 +13,7 @@ import nbformat
 import psutil
 import pytest
 
-from dancemvp_core import artifacts, profiles
+from dancemvp_core import artifacts, methods, profiles
 
 PROJECT = Path(__file__).resolve().parents[1]
 WORKFLOW = PROJECT / "workflow"
@@ -110,7 +110,7 @@ def test_plan_and_a_failing_notebook(project):
     )  # fmt: skip
     stats = dict(re.findall(r"^(\w+) +(\d+)$", plan.stdout + plan.stderr, flags=re.MULTILINE))
     assert stats.pop("synthdance") == "1" and stats.pop("aistpp_standin") == "1", plan.stderr
-    assert int(stats.pop("02_pretrain")) % profiles.PROFILES["demo"].seeds == 0
+    assert int(stats.pop("02_pretrain")) >= len(methods.pretrainings()), "a method without its encoder"
     assert {stage for stage, count in stats.items() if count == "1"} >= {"00_data", "01_primitives", "06_prompting"}
 
     process = start(project, "--only", "00_data")
