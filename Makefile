@@ -3,10 +3,11 @@
 #   make reproduce   run every notebook: tables in results/, figures in figures/, by profile and data set
 #                    PROFILE=smoke|demo|paper  DATA=folder  AISTPP=folder  SEEDS=number  JOBS=number
 #   make test        lint, unit tests, and the committed notebooks against what they compute
-#   make lab         explore the embeddings in JupyterLab
+#   make select      choose every method's settings on validation: dancemvp_core/selected.yaml
+#   make lab         open the notebooks in JupyterLab
 #   make notebooks   run the notebooks at smoke and keep them, executed, in notebooks/
 #   make setup       only .venv;  make lock: choose package versions anew;  make clean: forget by-products
-.PHONY: reproduce test lab notebooks setup lock clean
+.PHONY: reproduce test select lab notebooks setup lock clean
 .DEFAULT_GOAL := reproduce
 
 PYTHON ?= python3
@@ -26,8 +27,13 @@ test: setup
 	$(run) workflow/reproduce.py --profile smoke
 	$(run) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 600 -n 2 --dist loadfile notebooks
 
+select: export OMP_NUM_THREADS = 1
+select: setup
+	$(run) workflow/reproduce.py --profile "$(PROFILE)" --only 01_primitives
+	$(run) -m dancemvp_core.select --profile "$(PROFILE)"
+
 lab: setup
-	@exec $(run) -m jupyterlab notebooks/explore.ipynb
+	@exec $(run) -m jupyterlab notebooks
 
 notebooks: setup
 	$(run) workflow/reproduce.py --profile smoke

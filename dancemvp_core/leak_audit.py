@@ -85,7 +85,14 @@ def statistical(predict: Predict, table: pd.DataFrame, support, query, dim: int 
 
 
 def audit(features: Features, table: pd.DataFrame, support, query, settings: Prompting | None = None) -> pd.DataFrame:
-    """Both checks of every protocol, one row each; the oracle is expected to leak and marked as leaking."""
+    """Both checks of every protocol, one row each; the oracle is expected to leak and marked as leaking.
+
+    Labels are shuffled and replaced among the support and query pieces, so that the classes stay those of the task.
+    """
+    kept = np.sort(np.concatenate([support, query]))
+    features = Features(features.hidden[torch.as_tensor(kept, device=features.hidden.device)], features.last)
+    table = table.iloc[kept].reset_index(drop=True)
+    support, query = np.searchsorted(kept, support), np.searchsorted(kept, query)
     rows = []
     for protocol in (*FAIR, *LEAKING):
 

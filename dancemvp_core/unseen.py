@@ -105,14 +105,14 @@ def table5(measured: pd.DataFrame) -> pd.DataFrame:
             values = group.loc[(group["task"] == task) & (group["metric"] == metric), "value"]
             if len(values):
                 mean, low, high = stats.mean_interval(values.to_numpy())
-                line |= {f"{column}_mean": mean, f"{column}_ci_low": low, f"{column}_ci_high": high}
+                line |= {column: mean, f"{column}_ci_low": low, f"{column}_ci_high": high}
         lines.append(line)
     return pd.DataFrame(lines)
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
     """Table 5 with seen and unseen dancers side by side, means only, rounded."""
-    means = [f"{column}_mean" for column in SHOWN]
+    means = list(SHOWN)
     wide = table.pivot(index=["method", "protocol", "n_seeds"], columns="dancers", values=means).round(2)
-    wide.columns = [f"{c.removesuffix('_mean').replace('_', ' ')}, {dancers}" for c, dancers in wide.columns]
+    wide.columns = [f"{c.replace('_', ' ')}, {dancers}" for c, dancers in wide.columns]
     return wide.reset_index()

@@ -384,3 +384,17 @@ def test_the_papers_own_numbers_decide_where_they_speak_against_a_claim():
 def test_missing_tables_say_which():
     with pytest.raises(Missing, match=r"table2_baselines\.csv was not made"):
         results().table("table2_baselines.csv")
+
+
+def test_data_on_which_no_task_was_run_gives_reasons():
+    table = claims.judge(results(metrics__parquet=pd.DataFrame(columns=METRICS_COLUMNS)))
+    reasons = table.set_index("id")["finding"]
+    assert "could not be run" in reasons["table4-all-tasks"] and "could not be run" in reasons["fig7-prompt-holds"]
+    assert set(table["measured_verdict"]) == {NOT_TESTABLE}
+
+
+def test_what_was_not_measured_is_open():
+    only_five = both_protocols({(5, 20): WORSE}, {(5, 20): BETTER}, noise=0.001)
+    assert verdict("prompt_ahead_in_most", {}, results(metrics__parquet=only_five)) == FAILS, "three of six are lost"
+    lost_one = both_protocols({(5, 20): (95.0, *WORSE[1:])}, {(5, 20): BETTER}, noise=0.001)
+    assert verdict("prompt_ahead_in_most", {}, results(metrics__parquet=lost_one)) == INCONCLUSIVE

@@ -1,0 +1,25 @@
+"""The README shows what the committed run printed, and links to what is there."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from dancemvp_core import comparison, methods, tables
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+TABLE = ROOT / "results" / "demo" / "synthdance" / "table4_prompting.csv"
+
+
+def test_every_link_leads_somewhere():
+    links = re.findall(r"\]\(([^)#]+)\)", README)
+    assert links
+    assert [link for link in links if "://" not in link and not (ROOT / link).exists()] == []
+
+
+def test_every_named_file_of_the_core_exists():
+    named = re.findall(r"\b([a-z_]+\.py)\b", README)
+    places = [ROOT / "dancemvp_core", ROOT / "dancemvp_core" / "sources"]
+    assert named and [n for n in named if not any((p / n).is_file() for p in places)] == []
