@@ -53,7 +53,7 @@ class Prompting:
     weight_decay: float = 0.01
     dropout: float = 0.5
     width: int = 128
-    text_width: int = 64
+    text_width: int = 32
     logistic_c: float = 0.1
 
 
@@ -318,7 +318,9 @@ def prompted(features, table, support, query, seed, settings, tasks, candidates=
 
 def fit(prompter: Prompter, hidden: Tensor, which: Tensor | None, target: dict[str, Tensor], settings: Prompting) -> None:
     """Minimise the sum of the tasks' losses, each brought to the scale of one (design, section 6)."""
-    optimizer = torch.optim.AdamW(prompter.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    optimizer = torch.optim.AdamW(
+        prompter.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+    )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, settings.learning_rate, total_steps=settings.steps, pct_start=0.1
     )

@@ -384,9 +384,7 @@ def feature_map(points: pd.DataFrame, colour_by: str, synthetic: bool) -> Figure
     known = all(name in own for name in names)
     palette = {name: own[name] if known else spare[i % len(spare)] for i, name in enumerate(names)} or {"": GREY}
     levels = points["level"].fillna("")
-    for (name, level, primitive), group in points.groupby(
-        [points[colour_by].fillna(""), levels, "primitive"], sort=True
-    ):
+    for (name, level, primitive), group in points.groupby([points[colour_by].fillna(""), levels, "primitive"], sort=True):
         colour = _shade(palette.get(name, GREY), _PRIMITIVE_SHADES[int(primitive) % 3])
         ax.scatter(group["x"], group["y"], s=15 if level == "expert" else 9, marker=LEVEL_MARKERS.get(level, "o"),
                    color=colour, lw=0, alpha=0.85, rasterized=len(points) > 1000)  # fmt: skip

@@ -4,13 +4,13 @@ import re
 from pathlib import Path
 
 import pandas as pd
-import pytest
 
 from dancemvp_core import comparison, methods, tables
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TABLE = ROOT / "results" / "demo" / "synthdance" / "table4_prompting.csv"
+LABELS = {name: m.label for name, m in (methods.METHODS | comparison.FLOORS).items()}
 
 
 def test_every_link_leads_somewhere():
@@ -23,3 +23,9 @@ def test_every_named_file_of_the_core_exists():
     named = re.findall(r"\b([a-z_]+\.py)\b", README)
     places = [ROOT / "dancemvp_core", ROOT / "dancemvp_core" / "sources"]
     assert named and [n for n in named if not any((p / n).is_file() for p in places)] == []
+
+
+def test_the_table_is_the_committed_runs():
+    table = pd.read_csv(TABLE)
+    shown = tables.readable(table[table["genres"] == table["genres"].max()], LABELS)
+    assert tables.markdown(shown) in README
