@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from dancemvp_core import comparison, methods, tables
+from dancemvp_core import tables
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-TABLE = ROOT / "results" / "demo" / "synthdance" / "table4_prompting.csv"
-LABELS = {name: m.label for name, m in (methods.METHODS | comparison.FLOORS).items()}
+CARD = ROOT / "results" / "demo" / "synthdance" / "difficulty_card.csv"
 
 
 def test_every_link_leads_somewhere():
@@ -25,7 +24,6 @@ def test_every_named_file_of_the_core_exists():
     assert named and [n for n in named if not any((p / n).is_file() for p in places)] == []
 
 
-def test_the_table_is_the_committed_runs():
-    table = pd.read_csv(TABLE)
-    shown = tables.readable(table[table["genres"] == table["genres"].max()], LABELS)
-    assert tables.markdown(shown) in README
+def test_the_card_is_the_committed_runs():
+    card = pd.read_csv(CARD)[["row", "role", "accuracy", "level_within", "score_spearman", "bar_mse"]].round(2).astype(str)
+    assert tables.markdown(card.replace("nan", "")) in README
