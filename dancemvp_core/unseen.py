@@ -57,6 +57,8 @@ def support_and_queries(table: pd.DataFrame, shots: int, seed: int) -> tuple[np.
 def features_of(name: str, seed: int, pieces: PieceSet, skeleton: Skeleton, width: Width, paths: Paths) -> Features:
     """A row's frozen features of a joined set: encoded anew, since the unseen dancers' pieces never were."""
     known = methods.METHODS | methods.SINGLE_MODALITY
+    if name in ("chance", "direct"):  # they look at no features
+        return Features(pieces.motion.new_zeros(len(pieces), 1))
     if name not in known:
         return experiments.floor_features(name, seed, pieces, skeleton, width)
     pretraining = known[name].pretraining

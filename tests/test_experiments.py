@@ -158,19 +158,6 @@ def test_the_plan_fits_nothing_twice_and_floors_at_the_table_s_point_only():
     assert "prompt-oracle" not in {j.protocol for j in jobs}
 
 
-def test_table_4_and_the_curves_hold_what_was_measured_beside_what_the_paper_prints(pieces, tmp_path):
-    bench = comparison.Bench(pieces, IMPERIALDANCE21, WIDTH, Paths("smoke", "tiny", tmp_path), SETTINGS)
-    for seed in range(2):
-        made(bench.paths.encoder(OURS, seed), pieces, seed)
-    where = prompting.points(20, (1, 20), (1, 5), 5)
-    jobs = prompting.plan(where, 3)
-    assert len(set(jobs)) == len(jobs)
-    assert {(j.shots, j.genres) for j in jobs if j.name not in ("ours", "chance")} == {(20, 5)}
-    assert {(j.shots, j.genres) for j in jobs if j.name == "ours" and j.protocol == "prompt"} == set(where)
-    assert {j.seed for j in jobs if j.name == "music_only" and j.protocol == "prompt-id"} == {0}
-    assert {j.name for j in jobs} == {"ours", *comparison.FLOORS}
-    assert "prompt-oracle" not in {j.protocol for j in jobs}
-
 
 def test_table_4_and_the_curves_hold_what_was_measured_beside_what_the_paper_prints(pieces, tmp_path):
     bench = comparison.Bench(pieces, IMPERIALDANCE21, WIDTH, Paths("smoke", "tiny", tmp_path), SETTINGS)

@@ -15,7 +15,7 @@ def joined():
 
 
 def test_joined_set_keeps_pieces_apart_and_shares_the_music(joined):
-    both, seen, others = joined
+    both, _, others = joined
     assert both.table["dancers"].value_counts().to_dict() == {"seen": 96, "unseen": 72}
     assert len(both.motion) == 96 + 72 and both.table["sequence"].nunique() == 32 + 24
     windows = both.table.groupby(["choreography", "primitive"])["window"].nunique()
