@@ -268,7 +268,8 @@ class Run:
         """Add this notebook's rows to ``metrics.parquet``, in place of those that it wrote before.
 
         Columns: method, protocol, seed, genres, shots, task, metric, value. The notebooks' parts are stacked in the order
-        of their names, so that it does not matter which ends first; only one at a time may stack them.
+        of their names, so that it does not matter which ends first; only one at a time may stack them. What two
+        notebooks share stands there once.
         """
         import pandas as pd
 
@@ -280,7 +281,8 @@ class Run:
             fcntl.flock(lock, fcntl.LOCK_EX)
             parts = {part.stem: pd.read_parquet(part) for part in sorted(folder.glob("[!.]*.parquet"))}
             rows = {name: len(part) for name, part in parts.items()}
-            return self.save_table("metrics.parquet", pd.concat(parts.values(), ignore_index=True), parts=rows)
+            stacked = pd.concat(parts.values()).drop_duplicates(METRICS_COLUMNS[:-1], ignore_index=True)
+            return self.save_table("metrics.parquet", stacked, parts=rows)
 
     def save_figure(self, name: str, figure, caption: str, **notes) -> Path:
         """Write a figure as png and pdf under the figures folder, with one sidecar that holds the caption."""

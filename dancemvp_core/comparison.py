@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -156,17 +156,9 @@ class Bench:
             return False
         return json.loads(experiments.encoder_facts(self.paths.encoder(known[name].pretraining, 0)).get("underfit", "false"))
 
-    @cached_property
-    def pieces_hash(self) -> str:
-        """Hash of the pieces and their labels."""
-        digest = hashlib.sha256(self.pieces.table.to_json().encode())
-        for tensor in (self.pieces.motion, self.pieces.music):
-            digest.update(tensor.cpu().numpy().tobytes())
-        return digest.hexdigest()
-
     def _stamp(self, *key) -> str:
         """Hash of everything that an outcome depends on."""
-        parts = [key, asdict(self.settings), asdict(self.width), _code_hash(), self.pieces_hash]
+        parts = [key, asdict(self.settings), asdict(self.width), _code_hash(), self.pieces.digest]
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

@@ -35,7 +35,8 @@ def spatial_partitions(skeleton: Skeleton) -> np.ndarray:
 class GraphConvolution(nn.Module):
     """Sum over the partitions of (A_k * M_k) x W_k, (N, C, T, V) -> (N, C', T, V) (Yan et al., eq. 10).
 
-    Neighbours are gathered before the channels are mixed: the same sum, and cheaper where C <= C'.
+    Neighbours are gathered before the channels are mixed: the same sum, and cheaper where C <= C'. Both are matrix
+    products with the channels last, in which layout the result stays for the temporal convolution.
     """
 
     def __init__(self, channels_in: int, channels_out: int, graph: Tensor):
@@ -46,10 +47,10 @@ class GraphConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         n, c, t, v = x.shape
-        graph = self.graph * self.edge_weight
-        gathered = x.reshape(n * c * t, v) @ graph.permute(1, 0, 2).reshape(v, -1)
-        gathered = gathered.view(n, c, t, len(graph), v).permute(0, 3, 1, 2, 4)
-        return self.mix(gathered.reshape(n, -1, t, v))
+        graph = (self.graph * self.edge_weight).permute(2, 0, 1).flatten(0, 1)  # (V * 3, V): what each joint gathers
+        gathered = graph.to(x.dtype) @ x.permute(0, 2, 3, 1).reshape(n * t, v, c)
+        mixed = F.linear(gathered.view(n, t, v, -1), self.mix.weight.flatten(1), self.mix.bias)
+        return mixed.permute(0, 3, 1, 2)
 
 
 class STGCNBlock(nn.Module):
@@ -216,10 +217,11 @@ REPRESENTATIONS = {"position": lambda motion: motion, "velocity": velocity}
 class DanceEncoder(nn.Module):
     """Motion and music encoders and the MLP that joins them: z = MLP([p, q]) ("Motion and Music Encoders").
 
-    ``hidden`` is the MLP up to its last layer, which is what stays frozen downstream; ``last`` is the layer that
-    the prompter trains on. A modality whose encoder is None is left out. Input is a dict with
-    "motion" (N, 3, T, V), positions that ``representation`` turns into what the motion encoder sees, and
-    "music" (N, F, T).
+    ``hidden`` is everything up to the MLP's last layer, which is what stays frozen downstream; ``last`` is the layer
+    that the prompter trains on. The paper does not say how deep the MLP is: with ``mlp_layers`` 1, ``last`` is all of
+    it and ``hidden`` is [p, q]; with 2, a layer of ReLUs stands between. A modality whose encoder is None is left out.
+    Input is a dict with "motion" (N, 3, T, V), positions that ``representation`` turns into what the motion encoder
+    sees, and "music" (N, F, T).
     """
 
     def __init__(
@@ -229,13 +231,17 @@ class DanceEncoder(nn.Module):
         dim: int = 256,
         features: int = 128,
         representation: str = "position",
+        mlp_layers: int = 1,
     ):
         super().__init__()
+        if mlp_layers not in (1, 2):
+            raise ValueError(f"an MLP of {mlp_layers} layers: expected 1 or 2")
         self.encoders = nn.ModuleDict(
             {name: net for name, net in (("motion", motion), ("music", music)) if net is not None}
         )
-        self.mix = nn.Sequential(nn.Linear(dim * len(self.encoders), dim), nn.ReLU())
-        self.last = nn.Linear(dim, features)
+        joined = dim * len(self.encoders)
+        self.mix = nn.Identity() if mlp_layers == 1 else nn.Sequential(nn.Linear(joined, dim), nn.ReLU())
+        self.last = nn.Linear(joined if mlp_layers == 1 else dim, features)
         self.represent = REPRESENTATIONS[representation]
 
     def encode(self, modality: str, pieces: dict[str, Tensor]) -> Tensor:
@@ -244,7 +250,7 @@ class DanceEncoder(nn.Module):
         return self.encoders[modality](self.represent(x) if modality == "motion" else x)
 
     def hidden(self, pieces: dict[str, Tensor]) -> Tensor:
-        """(N, dim): the input of the MLP's last layer."""
+        """(N, H): the input of the MLP's last layer."""
         return self.mix(torch.cat([self.encode(name, pieces) for name in self.encoders], dim=1))
 
     def forward(self, pieces: dict[str, Tensor]) -> Tensor:

@@ -6,7 +6,7 @@ Rows with the same encoders and objective share one pre-training (``Method.pretr
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -240,10 +240,10 @@ SINGLE_MODALITY = {
 # Ours with one thing changed (fig8_augmentation): what is not named is as selected.
 RECIPES: dict[str, dict] = {
     "position": {"representation": "position"},
+    "two-layer-mlp": {"mlp_layers": 2},
     "same-music": {"same_music": 8},
     "no-augmentation": {"augmentation": {"turn": 0.0}},
     "music-masked": {"augmentation": {"turn": 180.0, "music_noise": 0.3, "music_mask": 0.3}},
-    "noise": {"augmentation": {"turn": 180.0, "noise": 0.01}},
     "crop": {"augmentation": {"turn": 180.0, "crop": 0.5}},
     "scale": {"augmentation": {"turn": 180.0, "scale": 0.3}},
     "joints": {"augmentation": {"turn": 180.0, "joints": 0.3}},
@@ -282,8 +282,12 @@ def selected() -> dict:
 
 
 def recipe(method: Method) -> dict:
-    """How a method pre-trains: representation, same_music, augmentation; as selected for all, for it, or its variant."""
-    return selected()["default"] | selected().get(method.pretraining, {}) | RECIPES.get(method.recipe, {})
+    """How a method pre-trains: representation, mlp_layers, same_music, augmentation, rate_factor.
+
+    As selected for all, then for its pre-training (a variant's is ours), then what makes it a variant.
+    """
+    own = selected().get(replace(method, recipe="").pretraining, {})
+    return selected()["default"] | own | RECIPES.get(method.recipe, {})
 
 
 def augmentation(pretraining: str) -> Augmentation:
@@ -306,7 +310,7 @@ def build_encoder(method: Method, skeleton: Skeleton, channels, dim: int, featur
     )
     # Accelerations are HappyFeet's own representation; all other encoders see the one that was selected for all.
     representation = "position" if method.motion == "cnn1d" else recipe(method)["representation"]
-    return encoders.DanceEncoder(motion, music, dim, features, representation)
+    return encoders.DanceEncoder(motion, music, dim, features, representation, recipe(method)["mlp_layers"])
 
 
 def build_objective(method: Method, encoder, classes: int) -> Objective:

@@ -6,6 +6,7 @@ tables, one row a piece and one row a sequence. BAR, the label of Task 3, is com
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -52,6 +53,14 @@ class PieceSet:
     def windows(self) -> Tensor:
         """Row of ``music`` of each piece, (P,), on the device."""
         return torch.as_tensor(self.table["window"].to_numpy(copy=True), device=self.motion.device)
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of the pieces, their music and their labels."""
+        digest = hashlib.sha256(pd.util.hash_pandas_object(self.table, index=False).to_numpy().tobytes())
+        for tensor in (self.motion, self.music):
+            digest.update(tensor.cpu().contiguous().numpy())
+        return digest.hexdigest()
 
     def rows(self, split: str) -> np.ndarray:
         """Rows of the pieces of a split: "pretrain", "validation" or "test"."""

@@ -94,7 +94,7 @@ def train(
     generator = torch.Generator(device=device).manual_seed(seed)
     weights = [p for p in objective.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=training.learning_rate, weight_decay=training.weight_decay)
-    stamp = json.dumps([asdict(training), asdict(augmentation), seed, len(rows)])
+    stamp = json.dumps([asdict(training), asdict(augmentation), seed, pieces.digest if checkpoint else ""])
     history = resume(checkpoint, objective, optimizer, generator, stamp) if checkpoint else []
     rows = torch.as_tensor(rows, device=device)
 

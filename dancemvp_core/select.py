@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import shutil
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -41,11 +42,8 @@ def trial(pretraining: str, protocol: str, factor: float, profile: str, folder: 
     downstream_params = profiles.validate("06_prompting", profile=profile)
     paths = artifacts.Paths.of(params)
     pieces = PieceSet.load(paths.pieces, pretrain.pick_device())
-    how = experiments.training(params)
-    kept = paths.encoder(pretraining, 0)  # the run's own encoder, where it was made with this very setting
-    if how.learning_rate != params.learning_rate * factor:
-        how = replace(how, learning_rate=params.learning_rate * factor)
-        kept = folder / f"{pretraining}-{factor}.safetensors"
+    how = replace(experiments.training(params), learning_rate=params.learning_rate * factor)
+    kept = folder / f"{pretraining}-{factor}.safetensors"
     encoder, _ = experiments.pretrained(kept, pretraining, 0, pieces, IMPERIALDANCE21, experiments.Width.of(params), how)
     rows = pieces.rows("validation")
     encoded, _ = pretrain.encode(encoder, pieces, rows)
@@ -110,6 +108,10 @@ def main(arguments: list[str] | None = None) -> None:
     header = "# Chosen on the validation choreographies by `make select`; `make reproduce` only reads it.\n"
     artifacts.write_text(path, header + yaml.safe_dump(chosen, sort_keys=False, default_flow_style=None))
     artifacts.write_csv(folder / "trials.csv", pd.DataFrame(trials))
+    for pretraining in distinct:  # the run need not make the chosen ones again
+        factor = chosen.get(pretraining, {}).get("rate_factor", 1.0)
+        with artifacts.replacing(artifacts.Paths.of(params).encoder(pretraining, 0)) as path:
+            shutil.copyfile(folder / f"{pretraining}-{factor}.safetensors", path)
 
 
 if __name__ == "__main__":

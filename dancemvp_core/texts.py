@@ -51,7 +51,7 @@ class TextEncoder(nn.Module):
     The vocabulary is that of ``texts``; a word that is not in it reads as unknown. Numbers are read digit by digit.
     """
 
-    def __init__(self, texts: list[str], width: int = 64, layers: int = 2, heads: int = 2):
+    def __init__(self, texts: list[str], width: int = 64, layers: int = 1, heads: int = 2):
         super().__init__()
         from transformers import BertConfig, BertModel  # 6 s to import: only those who train a prompter pay
 
