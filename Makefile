@@ -25,7 +25,7 @@ test: setup
 	$(run) -m ruff check .
 	$(run) -m pytest tests -n 2
 	$(run) workflow/reproduce.py --profile smoke
-	$(run) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 600 -n 2 --dist loadfile notebooks
+	$(run) workflow/warm.py --serve $(run) -m pytest --nbval-lax --nbval-cell-timeout 600 -n 2 --dist loadfile notebooks
 
 select: export OMP_NUM_THREADS = 1
 select: setup

@@ -114,7 +114,8 @@ def difficulty_card(card: pd.DataFrame, too_easy: float, synthetic: bool) -> Fig
         ax.tick_params(axis="y", length=0)
     axes[0].set_yticks(range(len(rows)), [ROW_LABELS[name] for name in rows["row"]])
     axes[0].axvline(too_easy, color=VERMILION, lw=0.8, ls=(0, (3, 2)))
-    axes[0].annotate("too easy", (too_easy - 2, 1.0), rotation=90, fontsize=7, color=VERMILION, ha="right", va="bottom")
+    top = len(rows) - 0.4  # beside the rows of chance, whose numbers are far to the left
+    axes[0].annotate("too easy", (too_easy - 2, top), rotation=90, fontsize=7, color=VERMILION, ha="right", va="top")
     axes[1].axvline(100 / 3, color=GREY, lw=0.8, ls=(0, (1, 2)), zorder=0)
     figure.text(0.01, 0.02, "* untrained", fontsize=7, color=GREY)
     figure.get_layout_engine().set(rect=(0, 0, 1, 0.94))

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+from warm import FIXED
 
 from dancemvp_core import artifacts, profiles
 from dancemvp_core.sequences import DataError
@@ -302,8 +303,12 @@ def run(paths: artifacts.Paths, settings: dict, jobs: int, note_child) -> int:
     """Run Snakemake to its end and report; returns the exit status."""
     began = time.monotonic()
     progress = Progress(paths, jobs, {name: cost["wall_s"] for name, cost in costs(paths).items()}, sys.stdout)
+    warm = [sys.executable, str(PROJECT / "workflow" / "warm.py"), "--serve"]
+    # 06 fits on one core for minutes: what it needs comes first, so that it runs beside the other pre-trainings.
+    longest = paths.record("06_prompting").relative_to(paths.root)
+    first = ["--prioritize", str(longest)] if "06_prompting" in settings.get("only", "06_prompting").split(",") else []
     process = subprocess.Popen(
-        snakemake(settings, jobs), cwd=paths.root, env=environment(), text=True, errors="replace",
+        [*warm, *snakemake(settings, jobs), *first], cwd=paths.root, env=environment(), text=True, errors="replace",
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
     note_child(process.pid)
@@ -350,6 +355,7 @@ def environment() -> dict[str, str]:
     """This process's environment, with the commands of its Python first and no foreign Snakemake profile."""
     here = str(Path(sys.executable).parent)
     kept = {k: v for k, v in os.environ.items() if not k.startswith("SNAKEMAKE_")}
+    kept |= dict.fromkeys(FIXED, "1") | {"PYTHONHASHSEED": "0"}  # as every notebook's job has them
     return kept | {"PATH": here + os.pathsep + kept.get("PATH", ""), "PYTHONUNBUFFERED": "1"}
 
 
