@@ -85,3 +85,14 @@ def test_fusion_leaves_out_a_missing_modality():
     motion = torch.randn(2, 3, 20, 21)
     z = [deaf({"motion": motion, "music": torch.randn(2, encoders.MUSIC_FEATURES, 20)}) for _ in range(2)]
     assert z[0].shape == (2, 8) and torch.equal(*z)
+
+
+@pytest.mark.parametrize(("layers", "hidden"), [(1, 32), (2, 16)])
+def test_the_last_layer_of_the_mlp_stands_apart(layers, hidden):
+    net = encoders.DanceEncoder(
+        encoders.build("stgcn", channels=(8,), dim=16), encoders.build("lstm", dim=16), 16, 8, mlp_layers=layers
+    ).eval()
+    pieces = {"motion": torch.randn(2, 3, 20, 21), "music": torch.randn(2, encoders.MUSIC_FEATURES, 20)}
+    assert net.hidden(pieces).shape == (2, hidden) and torch.equal(net.last(net.hidden(pieces)), net(pieces))
+    with pytest.raises(ValueError, match="MLP of 3 layers"):
+        encoders.DanceEncoder(None, encoders.build("lstm", dim=16), 16, 8, mlp_layers=3)
