@@ -113,7 +113,7 @@ PROFILES: dict[str, Profile] = {
         learning_rate=1e-3,
         seeds=3,
         seeds_others=1,
-        downstream_steps=300,
+        downstream_steps=200,
         tsne_points=1350,
     ),
     "paper": Profile(name="paper"),
