@@ -54,7 +54,7 @@ def write(paths: Paths, scene: Scene | None, synthetic: bool, why_not: str = "")
     sections += [_figure(paths.figures / f"{name}.png", missing) for name in FIGURES]
     if scene is None:
         missing.append(f"the explorer: {why_not}")
-    where = f"{paths.dataset}, profile {paths.profile}" + (", synthetic data" if synthetic else "")
+    where = f"{paths.dataset}{' (synthetic)' if synthetic else ''}, profile {paths.profile}"
     for points in POINTS_A_MAP if scene else (0,):
         explorer = _explorer(scene, points) if scene else ""
         page = _page(where, synthetic, explorer, [s for s in sections if s], missing, paths)
@@ -79,8 +79,7 @@ def _explorer(scene: Scene, points: int) -> str:
     # "</script>" in a name would end the element, wherever it stands.
     text = json.dumps(page, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     script = SCRIPT.read_text(encoding="utf-8")
-    return f"""<h2>Explorer</h2>
-<p>{len(clips)} pieces with their dances and music. Click a point.</p>
+    return f"""<h2>Explorer: {len(clips)} pieces with their dances and music</h2>
 <div id="explorer"></div>
 <script type="application/json" id="explorer-data">{text}</script>
 <script type="module">
@@ -99,8 +98,15 @@ def _table(file: Path, title: str, missing: list[str]) -> str:
     elif {"task1_mean", "paper_task1"} <= set(table):
         styler = tables.styled(table)
     else:
-        styler = tables.show(table.map(lambda v: tables.number(v) if isinstance(v, float) else str(v)))
+        styler = tables.show(table.map(_cell))
     return f"<h2>{html.escape(title)}</h2>\n<div class='wide'>{styler.format(escape='html').to_html()}</div>"
+
+
+def _cell(value) -> str:
+    """A value as a reader sees it: three digits, whole numbers whole, nothing for what is unknown."""
+    if isinstance(value, float) and not value.is_integer():
+        return tables.number(value)
+    return str(int(value)) if isinstance(value, float) else "" if pd.isna(value) else str(value)
 
 
 def _figure(file: Path, missing: list[str]) -> str:
@@ -118,9 +124,8 @@ def _page(where: str, synthetic: bool, explorer: str, sections: list[str], missi
     made = artifacts.environment()["git"]
     told = f"commit {made['commit'][:12]}{', with local changes' if made['dirty'] else ''}" if made["commit"] else "no commit"
     warning = (
-        "<p class='warning'>All numbers, pictures and dances on this page are <b>synthetic</b>: they say what the method and "
-        "its measurement do on data whose truth is known, and nothing about real dancers. The paper's values stand in "
-        "columns of their own.</p>"
+        "<p class='warning'>All numbers, pictures and dances here are <b>synthetic</b>: they test the method and its measurement, "
+        "and say nothing about real dancers. The paper's values stand in columns of their own.</p>"
         if synthetic
         else ""
     )
@@ -154,9 +159,9 @@ _PAGE_STYLE = """
 :root { color-scheme: light dark; --page: #fff; --ink: #1d2126; --rule: #d9dce0; --soft: #5e666f; --warn: #fdf3c7; }
 @media (prefers-color-scheme: dark) { :root { --page: #0e1012; --ink: #e8eaed; --rule: #363c43; --soft: #a3abb4; --warn: #3a3212; } }
 body { margin: 0; background: var(--page); color: var(--ink); font: 15px/1.5 system-ui, "DejaVu Sans", sans-serif; }
-main { max-width: 1240px; margin: 0 auto; padding: 12px 20px 40px; }
-h1 { margin: 0.3em 0; font-size: 22px; } h2 { margin: 1.6em 0 0.5em; font-size: 17px; }
-.warning { padding: 6px 10px; border-radius: 4px; background: var(--warn); font-size: 14px; }
+main { max-width: 1240px; margin: 0 auto; padding: 4px 16px 40px; }
+h1 { margin: 0.2em 0; font-size: 20px; } h2 { margin: 1.6em 0 0.5em; font-size: 17px; }
+.warning + h2 { margin-top: 0; } .warning { margin: 6px 0; padding: 4px 10px; border-radius: 4px; background: var(--warn); font-size: 13px; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 13px; }
 th, td { padding: 3px 10px 3px 0; border-bottom: 1px solid var(--rule); text-align: left; vertical-align: top; }

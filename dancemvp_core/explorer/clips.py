@@ -56,7 +56,7 @@ def clip(piece: Piece, analysis: music.MusicAnalysis | None) -> tuple[dict, byte
 
     Times are in s from the piece's start. Peaks are matched over the whole performance, as its rate is; those within the
     piece are shown. ``header["arrays"]`` is the layout of joints (T, V, 3) int16, motion and music intensity (T,) in
-    65535ths of the performance's maximum, motion_peaks and music_peaks in s, and the pairs (peak numbers, music first)
+    65535ths of their maxima (motion_max in units per s, music_max in onset strength), motion_peaks and music_peaks in s, and the pairs (peak numbers, music first)
     that match; -1 in place of a partner that lies outside of the piece.
     """
     sequence = piece.sequence
@@ -73,7 +73,10 @@ def clip(piece: Piece, analysis: music.MusicAnalysis | None) -> tuple[dict, byte
     }  # fmt: skip
     measured = alignment(sequence, analysis)
     header["bar"] = None if np.isnan(measured["bar"]) else float(measured["bar"])
-    arrays = {"joints": joints} | _curves(sequence, analysis, shown) | _peaks(piece, measured)
+    arrays = {"joints": joints} | _peaks(piece, measured)
+    for name, curve in _curves(sequence, analysis, shown).items():
+        header[f"{name}_max"] = float(curve.max())
+        arrays[name] = np.rint(65535 * curve.clip(0) / max(curve.max(), 1e-12)).astype(np.uint16)
     header["arrays"], data = binary.pack(arrays)
     if analysis is None:
         return header, data, None
@@ -83,12 +86,11 @@ def clip(piece: Piece, analysis: music.MusicAnalysis | None) -> tuple[dict, byte
 
 
 def _curves(sequence: DanceSequence, analysis: music.MusicAnalysis | None, shown: np.ndarray) -> dict[str, np.ndarray]:
-    intensity = rhythm.smoothed(rhythm.motion_intensity(sequence.motion, sequence.fps), sequence.fps)
-    curves = {"motion": intensity[shown] / max(intensity.max(), 1e-12)}
-    if analysis is not None:
-        heard = np.interp(shown / sequence.fps, analysis.feature_times_s, analysis.onset)
-        curves["music"] = heard / max(analysis.onset.max(), 1e-12)
-    return {name: np.rint(65535 * curve.clip(0, 1)).astype(np.uint16) for name, curve in curves.items()}
+    """Intensities (T,) at the shown frames, as the peaks were sought in them."""
+    motion = rhythm.smoothed(rhythm.motion_intensity(sequence.motion, sequence.fps), sequence.fps)[shown]
+    if analysis is None:
+        return {"motion": motion}
+    return {"motion": motion, "music": np.interp(shown / sequence.fps, analysis.feature_times_s, analysis.onset)}
 
 
 def _peaks(piece: Piece, measured: dict) -> dict[str, np.ndarray]:

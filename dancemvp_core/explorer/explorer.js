@@ -154,9 +154,9 @@ const VERTEX = `#version 300 es
 in vec2 at; in vec4 colour; uniform vec4 view; uniform float size; out vec4 tint;
 void main() { gl_Position = vec4(at * view.xy + view.zw, 0.0, 1.0); gl_PointSize = colour.a > 0.0 ? size : 0.0; tint = colour; }`;
 const FRAGMENT = `#version 300 es
-precision mediump float; in vec4 tint; uniform float size; out vec4 pixel;
+precision highp float; in vec4 tint; uniform float size; uniform vec3 outline; out vec4 pixel;
 void main() { float edge = (0.5 - length(gl_PointCoord - 0.5)) * size; float a = tint.a * clamp(edge, 0.0, 1.0);
-  if (a <= 0.0) discard; pixel = vec4(tint.rgb * a, a); }`;
+  if (a <= 0.0) discard; pixel = vec4(mix(outline, tint.rgb, 0.55 + 0.45 * clamp(edge - 0.8, 0.0, 1.0)) * a, a); }`;
 
 /** Draws points (xy in map units, rgba bytes) through a view {scale, x, y}: screen = map * scale + offset. */
 function pointPainter(canvas) {
@@ -181,22 +181,23 @@ function pointPainter(canvas) {
     return (data) => { gl.bindBuffer(gl.ARRAY_BUFFER, buffer); gl.bufferData(gl.ARRAY_BUFFER, data, gl.STATIC_DRAW); };
   };
   const places = feed("at", 2, gl.FLOAT, false), tints = feed("colour", 4, gl.UNSIGNED_BYTE, true);
-  const [view, size] = ["view", "size"].map((name) => gl.getUniformLocation(program, name));
+  const [view, size, outline] = ["view", "size", "outline"].map((name) => gl.getUniformLocation(program, name));
   let count = 0;
   return {
     kind: "webgl2",
     set: (xy, rgba) => { places(xy); tints(rgba); count = xy.length / 2; },
     tint: tints,
-    draw({ scale, x, y }, radius) {
+    draw({ scale, x, y }, radius, ink) {
       const ratio = window.devicePixelRatio || 1;
       const { clientWidth: width, clientHeight: height } = canvas;
-      canvas.width = Math.round(width * ratio);
-      canvas.height = Math.round(height * ratio);
+      const [wide, tall] = [Math.round(width * ratio), Math.round(height * ratio)];
+      if (canvas.width !== wide || canvas.height !== tall) Object.assign(canvas, { width: wide, height: tall });
       gl.viewport(0, 0, canvas.width, canvas.height);
       gl.clearColor(0, 0, 0, 0);
       gl.clear(gl.COLOR_BUFFER_BIT);
       gl.uniform4f(view, (2 * scale) / width, (2 * scale) / height, (2 * x) / width - 1, 1 - (2 * y) / height);
       gl.uniform1f(size, 2 * radius * ratio);
+      gl.uniform3f(outline, ...rgb(ink).map((c) => c / 255));
       gl.drawArrays(gl.POINTS, 0, count);
     },
   };
@@ -267,7 +268,7 @@ function readClip({ header, data }) {
   const arrays = unpack(header.arrays, data);
   const size = header.joints * 3;
   const pose = new Float32Array(size);
-  const joints = (time) => {
+  const poseAt = (time) => {
     const at = clamp(time * header.fps, 0, header.frames - 1);
     const first = Math.floor(at), part = at - first, last = Math.min(first + 1, header.frames - 1);
     for (let i = 0; i < size; i++) {
@@ -276,7 +277,7 @@ function readClip({ header, data }) {
     }
     return pose;
   };
-  return { header, joints, ...arrays };
+  return { header, poseAt, ...arrays };
 }
 
 /** World (x across, y up, z to the viewer; floor at 0) to screen: turn by yaw, tilt by pitch, perspective from 5 reaches. */
@@ -296,7 +297,7 @@ function camera({ yaw, pitch, zoom }, reach, height, width, tall) {
 function drawDancer(canvas, clip, time, orbit, skeleton, ink) {
   const { context: c, width, height } = sized(canvas);
   const project = camera(orbit, clip.header.reach, clip.header.height, width, height);
-  const reach = clip.header.reach, line = Math.max(2, Math.min(width, height) / 75);
+  const reach = clip.header.reach, line = Math.max(2, Math.min(width, height) / 60);
   c.lineCap = "round";
   c.lineWidth = 1;
   c.strokeStyle = ink.faint;
@@ -310,7 +311,7 @@ function drawDancer(canvas, clip, time, orbit, skeleton, ink) {
     c.strokeStyle = skeleton.sides[joint] === 1 ? ink.left : ink.right;
     let before = null;
     for (let step = 16; step >= 0; step--) {
-      const pose = clip.joints(Math.max(0, time - step * 0.025));
+      const pose = clip.poseAt(Math.max(0, time - step * 0.025));
       const place = project(...pose.slice(3 * joint, 3 * joint + 3));
       if (before) {
         c.globalAlpha = 0.35 * (1 - step / 16);
@@ -320,7 +321,7 @@ function drawDancer(canvas, clip, time, orbit, skeleton, ink) {
     }
   }
   c.globalAlpha = 1;
-  const pose = clip.joints(time);
+  const pose = clip.poseAt(time);
   const at = (joint) => [pose[3 * joint], pose[3 * joint + 1], pose[3 * joint + 2]];
   c.strokeStyle = ink.shadow;
   c.lineWidth = line;
@@ -356,10 +357,9 @@ function drawIntensities(canvas, clip, mate, phase, ink) {
   const duration = clip.header.duration, wide = width - left - right;
   const split = top + (height - top - bottom) * 0.42, floor = height - bottom;
   const x = (time) => left + (wide * time) / duration;
-  const curve = (values, low, high) => {
-    c.beginPath();
-    values.forEach((v, i) => c.lineTo(x(Math.min(i / clip.header.fps, duration)), low - (v / 65535) * (low - high)));
-  };
+  // Both dancers' motion on one scale, that of the livelier one; a curve's values are 65535ths of its own maximum.
+  const most = Math.max(clip.header.motion_max, mate?.header.motion_max ?? 0, 1e-9);
+  const motionAt = (own, i) => floor - ((own.motion[i] / 65535) * own.header.motion_max / most) * (floor - split - 8);
   c.font = "11px system-ui, sans-serif";
   c.fillStyle = ink.quiet;
   c.textBaseline = "middle";
@@ -371,22 +371,21 @@ function drawIntensities(canvas, clip, mate, phase, ink) {
     if (s % 1 === 0) c.fillText(s === 0 ? `${number(clip.header.start, 1)} s` : `+${s}`, x(s) - (s === 0 ? 0 : 6), height - 1);
   }
   if (clip.music) {
-    curve(clip.music, split - 2, top + 4);
+    c.beginPath();
+    clip.music.forEach((v, i) => c.lineTo(x(Math.min(i / clip.header.fps, duration)), split - 2 - (v / 65535) * (split - top - 6)));
     c.lineTo(x(duration), split - 2); c.lineTo(left, split - 2);
     c.globalAlpha = 0.3; c.fillStyle = ink.music; c.fill(); c.globalAlpha = 1;
   } else c.fillText("no music", left + 4, (top + split) / 2 + 4);
   if (mate) {
     c.setLineDash([3, 3]); c.strokeStyle = ink.quiet; c.lineWidth = 1;
     c.beginPath();
-    mate.motion.forEach((v, i) => c.lineTo(left + wide * Math.min(i / mate.header.fps / mate.header.duration, 1), floor - (v / 65535) * (floor - split - 8)));
+    mate.motion.forEach((_, i) => c.lineTo(left + wide * Math.min(i / mate.header.fps / mate.header.duration, 1), motionAt(mate, i)));
     c.stroke(); c.setLineDash([]);
   }
-  curve(clip.motion, floor, split + 8);
+  c.beginPath();
+  clip.motion.forEach((_, i) => c.lineTo(x(Math.min(i / clip.header.fps, duration)), motionAt(clip, i)));
   c.strokeStyle = ink.text; c.lineWidth = 1.5; c.stroke();
-  const peakHeight = (time) => {
-    const i = clamp(Math.round(time * clip.header.fps), 0, clip.header.frames - 1);
-    return floor - (clip.motion[i] / 65535) * (floor - split - 8);
-  };
+  const peakHeight = (time) => motionAt(clip, clamp(Math.round(time * clip.header.fps), 0, clip.header.frames - 1));
   const matched = { music: new Set(), motion: new Set() };
   for (let i = 0; i < clip.pairs.length; i += 2) {
     const [m, d] = [clip.pairs[i], clip.pairs[i + 1]];
@@ -455,14 +454,15 @@ export function mount(element, source) {
   const group = make("div", { class: "group", "aria-live": "polite" });
   const left = make("section", { class: "left", "aria-label": "map" }, frame, legend, group);
 
-  const heading = make("h3", { text: "Click a point to see it dance" });
-  const facts = make("p", { class: "facts" });
+  const heading = make("h3", { text: "No dance chosen" });
+  const facts = make("p", { class: "facts", text: "Every point of the map is a piece of eight beats: a dancer's motion and its music." });
   const stageA = make("canvas", { class: "dancer", tabindex: "0", role: "img", "aria-label": "skeleton; drag or arrow keys turn it" });
   const stageB = make("canvas", { class: "dancer", tabindex: "0", role: "img", "aria-label": "neighbour's skeleton" });
   const mateName = make("span", { class: "name" });
   const boxA = make("div", { class: "box" }, stageA), boxB = make("div", { class: "box", hidden: "" }, stageB, mateName);
-  const waiting = make("div", { class: "waiting" });
-  const dancers = make("div", { class: "dancers" }, boxA, boxB, waiting);
+  const waiting = make("div", { class: "waiting", role: "status", text: "Click a point to see it dance" });
+  const sides = make("div", { class: "sides" }, make("span", { text: "dancer's left", style: "color: var(--left)" }), make("span", { text: "right", style: "color: var(--right)" }));
+  const dancers = make("div", { class: "dancers" }, boxA, boxB, sides, waiting);
   const play = button("▶", "Play", () => setPlaying(!state.playing), { class: "play" });
   const scrub = make("input", { type: "range", min: 0, max: 1000, step: 1, value: 0, "aria-label": "scrub", on: { input: () => seek(scrub.value / 1000) } });
   const clock = make("span", { class: "clock" });
@@ -479,10 +479,10 @@ export function mount(element, source) {
   const practise = button("Play all trials", "Play the trials one after another", () => setPractising(!state.practising), { "aria-pressed": "false" });
   const practice = make("div", { class: "practice" }, make("div", { class: "row" }, make("strong", { text: "Practice" }), trialText, practise), practiceCanvas, trial);
   const neighbours = make("div", { class: "neighbours", role: "group", "aria-label": "nearest neighbours" });
-  const under = make("div", { class: "under", hidden: "" }, transport, curves, key, practice, neighbours);
+  const under = make("div", { class: "under" }, transport, curves, key, practice, neighbours);
   const right = make("section", { class: "right", "aria-label": "dance" }, make("header", {}, heading, facts), dancers, under);
   const note = make("p", { class: "note" });
-  const root = make("div", { class: "dancemvp-explorer", "data-lm-suppress-shortcuts": "true" }, toolbar, make("div", { class: "halves" }, left, right), note);
+  const root = make("div", { class: "dancemvp-explorer empty", "data-lm-suppress-shortcuts": "true" }, toolbar, make("div", { class: "halves" }, left, right), note);
   element.replaceChildren(root);
 
   const audio = new Audio();
@@ -591,6 +591,7 @@ export function mount(element, source) {
     const scale = Math.min((width - 36) / Math.max(grid.right - grid.left, 1e-6), (height - 36) / Math.max(grid.high - grid.low, 1e-6));
     state.view = { scale, x: width / 2 - (scale * (grid.left + grid.right)) / 2, y: height / 2 + (scale * (grid.low + grid.high)) / 2 };
     state.fitted = scale;
+    state.moved = false;
     paintMap();
   }
 
@@ -598,16 +599,17 @@ export function mount(element, source) {
     const { view } = state;
     const scale = clamp(view.scale * factor, 0.4 * state.fitted, 60 * state.fitted), by = scale / view.scale;
     state.view = { scale, x: x - (x - view.x) * by, y: y - (y - view.y) * by };
+    state.moved = true;
     paintMap();
   }
 
   const toScreen = (i) => [map().xy[2 * i] * state.view.scale + state.view.x, state.view.y - map().xy[2 * i + 1] * state.view.scale];
   const toMap = (x, y) => [(x - state.view.x) / state.view.scale, (state.view.y - y) / state.view.scale];
   const pick = (x, y) => grid.nearest(...toMap(x, y), 9 / state.view.scale, (i) => shown[i]);
-  const radius = () => clamp(2.2 * Math.sqrt(state.view.scale / state.fitted) * Math.sqrt(1200 / Math.max(map().piece.length, 1)) + 1.4, 2, 9);
+  const radius = () => clamp(2.2 * Math.sqrt(state.view.scale / state.fitted) * Math.sqrt(1200 / Math.max(map().piece.length, 1)) + 1.4, 2, 6);
 
   function drawMap() {
-    painter.draw(state.view, radius());
+    painter.draw(state.view, radius(), state.ink.text);
     const { context: c } = sized(overlay);
     const { ink } = state, size = radius();
     const ring = (i, colour, extra, width = 2) => {
@@ -657,6 +659,7 @@ export function mount(element, source) {
     if (state.lasso) state.lasso.push([x, y]);
     else if (drag.moved) {
       hoverOver(-1);
+      state.moved = true;
       state.view = { ...drag.view, x: drag.view.x + x - drag.x, y: drag.view.y + y - drag.y };
     }
     paintMap();
@@ -818,7 +821,7 @@ export function mount(element, source) {
       state.clip = clip;
       state.selected = map().piece.indexOf(atlas.byClip.get(`${sequence}-${move}`));
       if (!state.practising) setMate(null);
-      under.hidden = false;
+      root.classList.remove("empty");
       waiting.textContent = "";
       describe();
       showNeighbours();
@@ -850,7 +853,7 @@ export function mount(element, source) {
       trial.value = own.at;
       const { trial: n, bar, score } = own.trials[own.at];
       const there = own.trials.filter(({ sequence }) => source.has(sequence, header.primitive)).length;
-      trialText.textContent = `${own.choreography}, ${own.level}: trial ${n + 1} of ${own.trials.at(-1).trial + 1}, BAR ${number(bar)} %, score ${number(score)}${there < own.trials.length ? ` (${there} trials are in this page)` : ""}`;
+      trialText.textContent = `trial ${n + 1} of ${own.trials.at(-1).trial + 1}, BAR ${number(bar)} %, score ${number(score)}${there < own.trials.length ? ` (${there} in this page)` : ""}`;
       trial.setAttribute("aria-valuetext", `trial ${n + 1}`);
     }
   }
@@ -864,11 +867,11 @@ export function mount(element, source) {
         const similarity = map().similarity[state.selected * atlas.header.neighbours + rank];
         cards.push(make("div", { class: "card" },
           make("button", { type: "button", "aria-pressed": String(Boolean(beside)), title: `${nameOf(piece)}: play beside, in step`, on: { click: () => playBeside(beside ? null : piece) } },
-            make("i", { style: `background: rgb(${attribute().colour(piece)})` }), make("span", { text: nameOf(piece) }), make("small", { text: `cos ${number(similarity, 3)}` })),
+            make("i", { style: `background: rgb(${attribute().colour(piece)})` }), make("span", { text: nameOf(piece) }), make("small", { text: number(similarity, 2) })),
           make("button", { type: "button", class: "go", text: "→", title: `Go to ${nameOf(piece)}`, "aria-label": `Go to ${nameOf(piece)}`, on: { click: () => select(i) } })));
       });
     }
-    neighbours.replaceChildren(make("strong", { text: "Nearest in feature space" }),
+    neighbours.replaceChildren(make("strong", { text: "Nearest in feature space, with cosine" }),
       ...(cards.length ? cards : [make("p", { class: "hint", text: "This performance is not on the map." })]));
     paintMap();
   }
@@ -989,10 +992,7 @@ export function mount(element, source) {
         if (audio.src) audio.currentTime = 0;
         if (state.practising) nextTrial();
       }
-      if (!audio.paused && audio.duration && !audio.seeking) {
-        stats.drift = (audio.currentTime - heardAt()) / state.clip.header.recorded_per_s;
-        if (Math.abs(stats.drift) > 0.08) audio.currentTime = Math.min(heardAt(), audio.duration);
-      } else if (state.sound && audio.paused && audio.src && audio.readyState > 2) hear();
+      followSound(now);
       danceDirty = true;
     }
     if (danceDirty && state.clip) drawDance();
@@ -1000,6 +1000,19 @@ export function mount(element, source) {
     mapDirty = danceDirty = false;
     stats.frames++;
     if (state.playing && state.clip) request();
+  }
+
+  /** The music that is heard is the clock: the dance is drawn towards it, and it is moved only where it is far off. */
+  function followSound(now) {
+    if (!state.sound || !audio.src) return;
+    if (audio.paused && audio.readyState > 2) return hear();
+    if (audio.paused || audio.seeking) return;
+    if (audio.currentTime !== stats.heard) [stats.heard, stats.heardAt] = [audio.currentTime, now];
+    if (now - stats.heardAt > 300) return;  // it stands still, without an output device say: the dance goes on
+    const { duration, recorded_per_s } = state.clip.header;
+    stats.drift = audio.currentTime / recorded_per_s - state.phase * duration;
+    if (Math.abs(stats.drift) < 0.25) state.phase = clamp(state.phase + (0.15 * stats.drift) / duration, 0, 1);
+    else if (now - (stats.moved ?? 0) > 1000) { stats.moved = now; audio.currentTime = Math.min(heardAt(), audio.duration); }
   }
 
   function drawDance() {
@@ -1087,7 +1100,7 @@ export function mount(element, source) {
   // --- start and end ---
 
   readPractice();
-  const watch = new ResizeObserver(() => { if (state.fitted === undefined || watch.width !== overlay.clientWidth) fit(); watch.width = overlay.clientWidth; paint(); });
+  const watch = new ResizeObserver(() => { if (!state.moved) fit(); paint(); });
   watch.observe(frame);
   watch.observe(dancers);
   const theme = new MutationObserver(readInk);

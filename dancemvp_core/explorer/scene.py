@@ -18,7 +18,7 @@ from dancemvp_core.sequences import LEVELS, DanceDataset, DataError, Piece
 
 NEIGHBOURS = 5
 MISSING = 65535  # the code of an unknown class
-RAMP = [colors.to_hex(c) for c in colormaps["viridis"](np.linspace(0, 0.95, 5))]  # a colour for each fifth of a range
+RAMP = [colors.to_hex(c) for c in colormaps["viridis"](np.linspace(0.12, 0.95, 5))]  # a colour for each fifth of a range
 SPARE = (figures.BLUE, figures.ORANGE, figures.GREEN, figures.PURPLE, figures.SKY, figures.VERMILION)
 OUTCOMES = ("right", "level wrong", "move wrong", "choreography wrong")
 OUTCOME_COLOURS = (figures.GREEN, figures.ORANGE, figures.PURPLE, figures.VERMILION)
