@@ -19,7 +19,6 @@ from dancemvp_core.artifacts import Paths
 from dancemvp_core.experiments import Width
 from dancemvp_core.explorer.scene import Scene
 from dancemvp_core.explorer.widget import SCRIPT, STYLE
-from dancemvp_core.pieces import PieceSet
 from dancemvp_core.sequences import DataError
 
 LARGEST_BYTES = 25 * 10**6
@@ -174,6 +173,17 @@ def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
+def _scene(params, dataset) -> tuple[Scene | None, str]:
+    """What the explorer shows, or None and why there is none."""
+    try:
+        scene = Scene.of(params, dataset)
+    except DataError as fault:
+        return None, str(fault)
+    if ENCODER not in scene.encoders():
+        return None, f"no finished pre-training {ENCODER}"
+    return scene, ""
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Make the report of a run and print where it is; 2 for an argument or data that cannot be used."""
     parser = argparse.ArgumentParser(description="One static page of a run.")
@@ -185,11 +195,7 @@ def main(arguments: list[str] | None = None) -> int:
         profile = profiles.load(options.profile)
         params = profiles.validate("explore", profile=profile.name, data=options.data, root=options.root)
         paths, dataset = Paths.of(params), sources.load(params.data_root)
-        scene, why_not = None, ""
-        if paths.pieces.exists() and paths.encoder(*ENCODER.rsplit("-seed", 1)).exists():
-            scene = Scene.of(params, dataset, PieceSet.load(paths.pieces))
-        else:
-            why_not = f"it needs the pieces and {ENCODER}; run make reproduce PROFILE={profile.name} first"
+        scene, why_not = _scene(params, dataset)
         file, missing = write(paths, scene, dataset.synthetic, why_not)
     except (profiles.ParameterError, DataError) as fault:
         print(f"report: {fault}", file=sys.stderr)

@@ -43,10 +43,14 @@ class Scene:
     _heard: dict = field(default_factory=dict)
 
     @classmethod
-    def of(cls, params, dataset: DanceDataset, pieces: PieceSet) -> Scene:
-        """From a notebook's parameters."""
-        width, normalisation = Width.of(params), params.time_normalisation
-        return cls(dataset, pieces, Paths.of(params), width, normalisation, params.shots, params.tsne_points)
+    def of(cls, params, dataset: DanceDataset) -> Scene:
+        """From a notebook's parameters; DataError where the profile's pieces have not been cut yet."""
+        paths = Paths.of(params)
+        if not (paths.pieces / "pieces.safetensors").exists():
+            told = f"no pieces of {paths.dataset} at profile {params.profile}"
+            raise DataError(f"{paths.pieces}: {told}; expected a finished make reproduce PROFILE={params.profile}")
+        pieces = PieceSet.load(paths.pieces, pretrain.pick_device())
+        return cls(dataset, pieces, paths, Width.of(params), params.time_normalisation, params.shots, params.tsne_points)
 
     # --- maps --------------------------------------------------------------------------------------------------------
 
