@@ -16,7 +16,6 @@ import pandas as pd
 
 from dancemvp_core import artifacts, methods, profiles, sources, tables
 from dancemvp_core.artifacts import Paths
-from dancemvp_core.experiments import Width
 from dancemvp_core.explorer.scene import Scene
 from dancemvp_core.explorer.widget import SCRIPT, STYLE
 from dancemvp_core.sequences import DataError
@@ -116,7 +115,8 @@ def _figure(file: Path, missing: list[str]) -> str:
     caption = json.loads(sidecar.read_text(encoding="utf-8")).get("caption", "") if sidecar.exists() else file.stem
     picture = _base64(file.read_bytes())
     told = html.escape(caption)
-    return f"<figure><img alt='{html.escape(caption, quote=True)}' src='data:image/png;base64,{picture}'><figcaption>{told}</figcaption></figure>"
+    image = f"<img alt='{told}' src='data:image/png;base64,{picture}'>"
+    return f"<figure>{image}<figcaption>{told}</figcaption></figure>"
 
 
 def _page(where: str, synthetic: bool, explorer: str, sections: list[str], missing: list[str], paths: Paths) -> str:
@@ -156,11 +156,14 @@ def _page(where: str, synthetic: bool, explorer: str, sections: list[str], missi
 
 _PAGE_STYLE = """
 :root { color-scheme: light dark; --page: #fff; --ink: #1d2126; --rule: #d9dce0; --soft: #5e666f; --warn: #fdf3c7; }
-@media (prefers-color-scheme: dark) { :root { --page: #0e1012; --ink: #e8eaed; --rule: #363c43; --soft: #a3abb4; --warn: #3a3212; } }
+@media (prefers-color-scheme: dark) {
+  :root { --page: #0e1012; --ink: #e8eaed; --rule: #363c43; --soft: #a3abb4; --warn: #3a3212; }
+}
 body { margin: 0; background: var(--page); color: var(--ink); font: 15px/1.5 system-ui, "DejaVu Sans", sans-serif; }
 main { max-width: 1240px; margin: 0 auto; padding: 4px 16px 40px; }
 h1 { margin: 0.2em 0; font-size: 20px; } h2 { margin: 1.6em 0 0.5em; font-size: 17px; }
-.warning + h2 { margin-top: 0; } .warning { margin: 6px 0; padding: 4px 10px; border-radius: 4px; background: var(--warn); font-size: 13px; }
+.warning + h2 { margin-top: 0; }
+.warning { margin: 6px 0; padding: 4px 10px; border-radius: 4px; background: var(--warn); font-size: 13px; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 13px; }
 th, td { padding: 3px 10px 3px 0; border-bottom: 1px solid var(--rule); text-align: left; vertical-align: top; }

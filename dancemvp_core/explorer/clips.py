@@ -55,9 +55,9 @@ def clip(piece: Piece, analysis: music.MusicAnalysis | None) -> tuple[dict, byte
     """(header, arrays, music): a piece for the browser, and where its music lies (None without).
 
     Times are in s from the piece's start. Peaks are matched over the whole performance, as its rate is; those within the
-    piece are shown. ``header["arrays"]`` is the layout of joints (T, V, 3) int16, motion and music intensity (T,) in
-    65535ths of their maxima (motion_max in units per s, music_max in onset strength), motion_peaks and music_peaks in s, and the pairs (peak numbers, music first)
-    that match; -1 in place of a partner that lies outside of the piece.
+    piece are shown. ``header["arrays"]`` is the layout of joints (T, V, 3) int16; motion and music intensity (T,) in
+    65535ths of their maxima (motion_max in units per s, music_max in onset strength); motion_peaks and music_peaks in
+    s; and the pairs that match (peak numbers, music first), with -1 for a partner outside of the piece.
     """
     sequence = piece.sequence
     shown = frames(piece)
@@ -69,7 +69,8 @@ def clip(piece: Piece, analysis: music.MusicAnalysis | None) -> tuple[dict, byte
         "frames": len(shown), "joints": len(sequence.skeleton.joints), "centre": centre, "step": step,
         "reach": float(reach), "height": float(placed[..., 1].max()), "segmentation": piece.segmentation,
         "genre": sequence.genre, "choreography": sequence.choreography, "level": sequence.level,
-        "trial": sequence.trial, "primitive": piece.primitive, "score": sequence.score, "labelled": bool(sequence.music_intensity_s),
+        "trial": sequence.trial, "primitive": piece.primitive, "score": sequence.score,
+        "labelled": bool(sequence.music_intensity_s),
     }  # fmt: skip
     measured = alignment(sequence, analysis)
     header["bar"] = None if np.isnan(measured["bar"]) else float(measured["bar"])

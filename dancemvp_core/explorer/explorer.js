@@ -156,7 +156,7 @@ void main() { gl_Position = vec4(at * view.xy + view.zw, 0.0, 1.0); gl_PointSize
 const FRAGMENT = `#version 300 es
 precision highp float; in vec4 tint; uniform float size; uniform vec3 outline; out vec4 pixel;
 void main() { float edge = (0.5 - length(gl_PointCoord - 0.5)) * size; float a = tint.a * clamp(edge, 0.0, 1.0);
-  if (a <= 0.0) discard; pixel = vec4(mix(outline, tint.rgb, 0.55 + 0.45 * clamp(edge - 0.8, 0.0, 1.0)) * a, a); }`;
+  if (a <= 0.0) discard; pixel = vec4(mix(outline, tint.rgb, 0.75 + 0.25 * clamp(edge - 0.8, 0.0, 1.0)) * a, a); }`;
 
 /** Draws points (xy in map units, rgba bytes) through a view {scale, x, y}: screen = map * scale + offset. */
 function pointPainter(canvas) {
@@ -282,7 +282,7 @@ function readClip({ header, data }) {
 
 /** World (x across, y up, z to the viewer; floor at 0) to screen: turn by yaw, tilt by pitch, perspective from 5 reaches. */
 function camera({ yaw, pitch, zoom }, reach, height, width, tall) {
-  const scale = (zoom * 0.46 * Math.min(width, tall)) / Math.max(reach, height / 2);
+  const scale = (zoom * 0.43 * Math.min(width, tall)) / Math.max(reach, height / 2);
   const far = 5 * reach, middle = height / 2;
   const [cy, sy, cp, sp] = [Math.cos(yaw), Math.sin(yaw), Math.cos(pitch), Math.sin(pitch)];
   return (x, y, z) => {
@@ -455,7 +455,7 @@ export function mount(element, source) {
   const left = make("section", { class: "left", "aria-label": "map" }, frame, legend, group);
 
   const heading = make("h3", { text: "No dance chosen" });
-  const facts = make("p", { class: "facts", text: "Every point of the map is a piece of eight beats: a dancer's motion and its music." });
+  const facts = make("p", { class: "facts", text: "A point is a piece: eight beats of one dancer, and their music." });
   const stageA = make("canvas", { class: "dancer", tabindex: "0", role: "img", "aria-label": "skeleton; drag or arrow keys turn it" });
   const stageB = make("canvas", { class: "dancer", tabindex: "0", role: "img", "aria-label": "neighbour's skeleton" });
   const mateName = make("span", { class: "name" });
@@ -566,7 +566,7 @@ export function mount(element, source) {
     if (filters.length) legend.append(showAll);
     tally.textContent = `${visible} of ${piece.length} pieces${others.length ? `, filtered by ${others.join(", ")}` : ""}`;
     if (state.group) describeGroup();
-    else group.replaceChildren(make("p", { class: "hint", text: "Lasso a group to see what it is made of. Click legend entries to filter." }),
+    else group.replaceChildren(make("p", { class: "hint", text: "Lasso a group to see what it is made of." }),
       button("Group all shown", "Take all shown pieces as a group", () => setGroup(piece.map((_, i) => i).filter((i) => shown[i]))));
     root.dataset.shown = visible;
     paintMap();
@@ -840,10 +840,10 @@ export function mount(element, source) {
     const parts = [header.choreography ?? header.genre, header.level, `move ${header.primitive + 1}`, header.trial === null ? null : `trial ${header.trial + 1}`];
     heading.textContent = parts.filter((part) => part !== null && part !== undefined).join(" · ");
     const said = [header.genre, `score ${number(header.score)}`, `BAR ${number(header.bar)} %`];
-    for (const a of atlas.attributes) {
-      if (a.group === "Prediction" && piece !== undefined && a.bin(piece) < a.entries.length) said.push(`${a.title.replace(" (%)", "")} ${a.says(piece)}${a.title.includes("%") ? " %" : ""}`);
-    }
-    facts.textContent = said.filter(Boolean).join(" · ");
+    const predicted = atlas.attributes.filter((a) => a.group === "Prediction" && piece !== undefined && a.bin(piece) < a.entries.length)
+      .map((a) => `${a.title.replace(/predicted |choreography|level| \(%\)/g, "")} ${a.says(piece)}${a.title.includes("%") ? " %" : ""}`.trim());
+    if (predicted.length) said.push(`predicted: ${predicted.join(", ")}`);
+    facts.textContent = facts.title = said.filter(Boolean).join(" · ");
     key.replaceChildren(...[["music", "▼", `music peak (${header.labelled ? "labelled" : "onset"})`], ["right", "✕", "missed"], ["good", "●", "motion peak, matched"], ["good", "○", "unmatched"]]
       .map(([ink, mark, text]) => make("span", {}, make("i", { text: mark, style: `color: var(--${ink})` }), ` ${text}`)));
     const own = practiceOf.get(header.sequence);
@@ -982,7 +982,7 @@ export function mount(element, source) {
 
   function tick(now) {
     queued = false;
-    if (!root.isConnected) return;
+    if (!root.isConnected) { audio.pause(); return; }
     if (state.playing && state.clip) {
       const passed = tick.last === null || tick.last === undefined ? 0 : Math.min((now - tick.last) / 1000, 0.25);
       tick.last = now;
