@@ -1,17 +1,10 @@
 """A headless Chromium, a JupyterLab server on the notebooks, and the static page: of the smoke run, in this checkout."""
 
-import contextlib
-import json
-import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from pathlib import Path
 from urllib.parse import urlparse
 
+import labserver
 import nbformat
 import pytest
 
@@ -97,44 +90,15 @@ def report_page(project, smoke_run) -> Path:
 
 
 @pytest.fixture(scope="session")
-def lab(project) -> str:
-    """Address of explore.ipynb in a JupyterLab server of its own: no token, a free port, settings in a temporary folder."""
+def lab(project):
+    """Address of explore.ipynb, its outputs taken away, in a JupyterLab server of its own."""
     notebook = nbformat.read(PROJECT / "notebooks" / "explore.ipynb", 4)
     for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.update(outputs=[], execution_count=None)
         if "parameters" in cell.metadata.get("tags", []):
             cell.source = cell.source.replace('root: str = ""', f'root: str = "{project}"')
-        cell.pop("outputs", None) if cell.cell_type != "code" else cell.update(outputs=[], execution_count=None)
-    (project / "notebooks").mkdir(exist_ok=True)
+    (project / "notebooks").mkdir()
     nbformat.write(notebook, project / "notebooks" / "explore.ipynb")
-    settings = project / "settings"
-    quiet = settings / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
-    quiet.parent.mkdir(parents=True)
-    quiet.write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    folders = {"JUPYTERLAB_SETTINGS_DIR": settings} | {
-        name: project / name.lower() for name in ("JUPYTERLAB_WORKSPACES_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR")
-    }
-    command = [
-        sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
-        "--IdentityProvider.token=", "--expose-app-in-browser", "--ServerApp.port_retries=0", f"--notebook-dir={project}",
-    ]  # fmt: skip
-    address = f"http://127.0.0.1:{port}"
-    with open(project / "lab.log", "w") as log:
-        server = subprocess.Popen(command, env=os.environ | {k: str(v) for k, v in folders.items()}, stdout=log, stderr=log)
-        try:
-            deadline = time.monotonic() + 60
-            while not _answers(f"{address}/api"):
-                assert server.poll() is None and time.monotonic() < deadline, (project / "lab.log").read_text()[-2000:]
-                time.sleep(0.2)
-            yield f"{address}/lab/tree/notebooks/explore.ipynb"
-        finally:
-            server.terminate()
-            server.wait(20)
-
-
-def _answers(url: str) -> bool:
-    with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=2) as reply:
-        return reply.status == 200
-    return False
+    with labserver.serving(project) as address:
+        yield f"{address}/lab/tree/notebooks/explore.ipynb"
