@@ -461,7 +461,7 @@ export function mount(element, source) {
   const mateName = make("span", { class: "name" });
   const boxA = make("div", { class: "box" }, stageA), boxB = make("div", { class: "box", hidden: "" }, stageB, mateName);
   const waiting = make("div", { class: "waiting", role: "status", text: "Click a point to see it dance" });
-  const sides = make("div", { class: "sides" }, make("span", { text: "dancer's left", style: "color: var(--left)" }), make("span", { text: "right", style: "color: var(--right)" }));
+  const sides = make("div", { class: "sides", title: "the dancer's left and right" }, make("span", { text: "left", style: "color: var(--left)" }), make("span", { text: "right", style: "color: var(--right)" }));
   const dancers = make("div", { class: "dancers" }, boxA, boxB, sides, waiting);
   const play = button("▶", "Play", () => setPlaying(!state.playing), { class: "play" });
   const scrub = make("input", { type: "range", min: 0, max: 1000, step: 1, value: 0, "aria-label": "scrub", on: { input: () => seek(scrub.value / 1000) } });
@@ -499,6 +499,7 @@ export function mount(element, source) {
       state.ink[name] = style.getPropertyValue(`--${name}`).trim();
     }
     paint();
+    return state.ink.text !== "";
   };
 
   // --- map ---
@@ -983,6 +984,7 @@ export function mount(element, source) {
   function tick(now) {
     queued = false;
     if (!root.isConnected) { audio.pause(); return; }
+    if (!state.ink.text && !readInk()) return;  // in a notebook the style sheet may come after the script
     if (state.playing && state.clip) {
       const passed = tick.last === null || tick.last === undefined ? 0 : Math.min((now - tick.last) / 1000, 0.25);
       tick.last = now;

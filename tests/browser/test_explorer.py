@@ -140,11 +140,14 @@ def test_a_point_dances_where_the_data_say(explorer, dataset, smoke_run):
     coloured = stage.evaluate(
         """(canvas, joints) => joints.map(([x, y]) => {
             const ratio = devicePixelRatio;
-            return canvas.getContext("2d").getImageData(Math.round(x * ratio), Math.round(y * ratio), 1, 1).data[3];
+            return [...canvas.getContext("2d").getImageData(Math.round(x * ratio), Math.round(y * ratio), 1, 1).data];
         })""",
         expected.tolist(),
     )
-    assert min(coloured) > 100, "a joint where nothing is drawn"
+    coloured = np.array(coloured)
+    assert coloured[:, 3].min() > 100, "a joint where nothing is drawn"
+    blue, orange = coloured[:, 2] > coloured[:, 0] + 60, coloured[:, 0] > coloured[:, 2] + 60
+    assert blue.sum() >= 4 and orange.sum() >= 4, "left and right are told apart"
 
     music, motion_peaks = sequence.music_intensity_s, rhythm.intensity_peaks(
         rhythm.motion_intensity(sequence.motion, sequence.fps), sequence.fps
@@ -170,6 +173,26 @@ def test_music_is_in_step(explorer):
     assert explorer.drawn["audio"]["paused"] and explorer.drawn["playing"]
     explorer.find("button[title='Sound']").click()
     explorer.find(".transport select").select_option("1×")
+
+
+def test_points_have_the_colour_of_their_class(explorer):
+    explorer.find("select[aria-label='colour by']").select_option(label="genre")
+    explorer.page.wait_for_timeout(200)
+    point = explorer.topmost()
+    colours = explorer.find(".entry i").evaluate_all("marks => marks.map(m => getComputedStyle(m).backgroundColor)")
+    seen = explorer.find(".points").evaluate(
+        """(canvas, [x, y]) => {
+            const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d");
+            copy.drawImage(canvas, 0, 0);
+            const [r, g, b, a] = copy.getImageData(Math.round(x * devicePixelRatio), Math.round(y * devicePixelRatio), 1, 1).data;
+            return [r, g, b];
+        }""",
+        explorer.ask(f"point({point})"),
+    )
+    palette = np.array([[int(n) for n in re.findall(r"\d+", colour)[:3]] for colour in colours])
+    assert len(palette) == 5 and np.abs(palette - seen).max(axis=1).min() <= 6
+    ink = explorer.root.evaluate("root => getComputedStyle(root).getPropertyValue('--text')")
+    assert ink.strip(), "no style sheet"
 
 
 def test_colour_filter_lasso(explorer):
