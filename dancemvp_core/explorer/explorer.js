@@ -805,12 +805,15 @@ export function mount(element, source) {
     }
   }
 
-  function select(i) {
+  /** A point that is chosen dances at once. */
+  async function select(i) {
     const piece = map().piece[i];
-    return dance(atlas.sequence[piece], atlas.move[piece]);
+    setPractisingOff();
+    await dance(atlas.sequence[piece], atlas.move[piece]);
+    if (!state.playing) setPlaying(true);
   }
 
-  /** Make a piece the one that dances; it keeps playing where another one did. */
+  /** Make a piece the one that is on the stage; it plays where the one before did. */
   async function dance(sequence, move) {
     const wanted = ++state.wanted;
     waiting.textContent = "Loading the dance …";
@@ -818,7 +821,6 @@ export function mount(element, source) {
     try {
       const clip = await fetchClip(sequence, move);
       if (wanted !== state.wanted) return;
-      const first = !state.clip;
       state.clip = clip;
       state.selected = map().piece.indexOf(atlas.byClip.get(`${sequence}-${move}`));
       if (!state.practising) setMate(null);
@@ -826,7 +828,6 @@ export function mount(element, source) {
       waiting.textContent = "";
       describe();
       showNeighbours();
-      if (first) setPlaying(true);
       await loadSound(clip);
     } catch (fault) {
       if (wanted === state.wanted) waiting.textContent = fault.message;

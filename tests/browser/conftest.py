@@ -52,7 +52,7 @@ def new_page(chromium):
     def make(color_scheme: str = "light"):
         page = chromium.new_context(viewport={"width": 1280, "height": 800}, color_scheme=color_scheme).new_page()
         page.watch = Watch(page)
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
         return page
 
     return make

@@ -34,7 +34,7 @@ def serving(folder: Path) -> Iterator[str]:
     with open(log, "w") as output:
         server = subprocess.Popen(command, env=os.environ | environment, stdout=output, stderr=output)
         try:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 240
             while not _answers(f"{address}/api"):
                 if server.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError(f"JupyterLab did not start: {log.read_text()[-2000:]}")
