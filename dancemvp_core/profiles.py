@@ -153,6 +153,7 @@ STAGES: dict[str, tuple[dict[str, tuple[Any, Any]], tuple[str, ...]]] = {
     "09_augmentation": ({}, (*_WIDTH, "shots", "recipes")),
     "10_unseen_dancers": ({}, (*_WIDTH, *_DOWNSTREAM, "piece_frames", "time_normalisation")),
     "08_claims": ({}, (*_WIDTH, *_DOWNSTREAM, "seeds_others")),
+    "explore": ({"encoder": (str, "stgcn-lstm-infonce-seed0")}, (*_WIDTH, "shots", "time_normalisation", "tsne_points")),
 }
 
 
