@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -36,8 +37,8 @@ class Assessor:
 
     ``tensors``: ``last.*``, ``z.mean``, ``z.spread``; per task ``<task>.dance.*``, ``.text`` (C, W), ``.head.*``;
     ``score.values``; ``music.mean`` and ``.spread`` (54,); ``features.mean``, ``.spread`` (H,); ``reference.features``
-    (R, H); ``class.postures`` (C, 8 * 3 * V). ``classes`` has genre, choreography, level and primitive of each class,
-    ``references`` one row a reference piece; ``facts`` is all else (``fitting.make``).
+    (R, H); ``posture.mean`` (D,) and ``class.postures`` (C, D), D = 8 * 3 * V, directions from that mean. ``classes`` has
+    genre, choreography, level and primitive of each class, ``references`` one row a reference piece; ``facts`` is all else.
     """
 
     encoder: nn.Module
@@ -91,7 +92,12 @@ class Assessor:
         logits = self.scores("vocabulary", hidden).double() / self.facts["temperature"]
         if without is not None:
             logits = logits.masked_fill(torch.from_numpy(without), -torch.inf)
-        return pooled(logits.softmax(dim=1).numpy(), self.classes, self.facts["sharpness"])
+        return self.vocabulary.pooled(logits.softmax(dim=1).numpy(), self.facts["sharpness"])
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The classes as dances and moves."""
+        return Vocabulary.of(self.classes)
 
     # --- how well ----------------------------------------------------------------------------------------------
 
@@ -117,23 +123,21 @@ class Assessor:
     def strangeness(
         self, hidden: Tensor, motion: Tensor, found: Recognition, references=None, classes=None
     ) -> dict[str, float]:
-        """How far a performance is from all that is known, as two distances that thresholds were chosen for.
+        """How far a performance is from all that is known: two cosine distances that thresholds were chosen for.
 
-        ``features``: to the nearest reference piece in the learned features, which music rules. ``posture``: of the poses
-        on the beats to those of the recognised choreography and moves, in trunk lengths a joint: music cannot help
-        there. ``references`` (R,) and ``classes`` (C,) bool say which of them count, all where None.
+        ``features``: to the nearest reference piece in the learned features, where music has the greatest say.
+        ``posture``: of the poses on the beats to those of the recognised choreography's moves, as deviations from the
+        mean of all poses; there music has none. Means over the eights. ``references`` (R,) and ``classes`` (C,) bool say
+        which of them count, all where None.
         """
         known = self.apart(hidden)
         if references is not None:
             known = known[:, torch.from_numpy(references)]
-        counts = np.ones(len(self.classes), bool) if classes is None else classes
-        own = postures(motion, self.skeleton, self.facts["up"])
-        distances = []
-        for posture, move in zip(own, found.best_primitives, strict=True):
-            same = (self.classes["choreography"] == found.best_choreography) & (self.classes["primitive"] == move) & counts
-            apart = (self.tensors["class.postures"][same.to_numpy()] - posture).square().mean(dim=1).mul(3).sqrt()
-            distances.append(float(apart.min()))
-        return {"features": float(known.min(dim=1).values.mean()), "posture": float(np.mean(distances))}
+        same = self.vocabulary.choreography_of == found.best_choreography
+        same = same if classes is None else same & classes
+        own = postures(motion, self.skeleton, self.facts["up"]) - self.tensors["posture.mean"]
+        apart = 1 - F.normalize(own, dim=1) @ self.tensors["class.postures"][torch.from_numpy(same)].T
+        return {"features": float(known.min(dim=1).values.mean()), "posture": float(apart.min(dim=1).values.mean())}
 
     def stranger(self, distances: dict[str, float]) -> list[str]:
         """The distances that are beyond their threshold: empty for a performance like those known."""
@@ -149,48 +153,67 @@ class Assessor:
 
 @dataclass(frozen=True, eq=False)
 class Recognition:
-    """Probabilities of one performance: ``dances`` (choreography, level, genre, probability) and, per eight, primitives.
+    """Probabilities for one performance: of the D ``dances`` (genre, choreography, level), and of the moves in each eight.
 
-    ``primitives`` (K, P) are those of the moves 0..P-1 in each eight.
+    ``probability`` (D,); ``primitives`` (K, P) for the moves 0..P-1.
     """
 
     dances: pd.DataFrame
+    probability: np.ndarray
     primitives: np.ndarray
 
     def of(self, attribute: str) -> pd.Series:
         """Probability of each genre, choreography or level, the likeliest first."""
-        return self.dances.groupby(attribute)["probability"].sum().sort_values(ascending=False, kind="stable")
+        sums = pd.Series(self.probability).groupby(self.dances[attribute].to_numpy()).sum()
+        return sums.sort_values(ascending=False, kind="stable")
 
     @property
     def best_choreography(self) -> str:
+        """The likeliest one."""
         return self.of("choreography").index[0]
 
     @property
     def best_primitives(self) -> np.ndarray:
+        """The likeliest move of each eight, (K,)."""
         return self.primitives.argmax(axis=1)
 
 
-def pooled(probabilities: np.ndarray, classes: pd.DataFrame, sharpness: list[float]) -> Recognition:
-    """One answer from the eights of a performance, (K, C) calibrated probabilities each.
+@dataclass(frozen=True, eq=False)
+class Vocabulary:
+    """The C classes as D ``dances`` (genre, choreography, level) and moves: ``dance`` and ``move`` (C,) are their places."""
 
-    Choreography and level are the same in all eights, so their log-probabilities (over the moves) are added. The eights
-    of one performance are not independent, so the sum is multiplied by ``sharpness[K - 1]``, fitted on validation
-    for 1, 2 and 3 eights; with more eights the sum is scaled to be worth three, since nothing was measured beyond.
-    The move of each eight then follows given the dance.
-    """
-    dances = classes[["genre", "choreography", "level"]].drop_duplicates().reset_index(drop=True)
-    place = {key: i for i, key in enumerate(dances.itertuples(index=False, name=None))}
-    dance = np.array([place[key] for key in classes[list(dances)].itertuples(index=False, name=None)])
-    table = np.zeros((len(probabilities), len(dances), int(classes["primitive"].max()) + 1))
-    table[:, dance, classes["primitive"].to_numpy()] = probabilities
-    eights = len(probabilities)
-    fitted = min(eights, len(sharpness))
-    logs = np.log(np.maximum(table.sum(axis=2), 1e-300)).sum(axis=0) * sharpness[fitted - 1] * fitted / eights
-    joint = np.exp(logs - logs.max())
-    joint /= joint.sum()
-    given = table / np.maximum(table.sum(axis=2, keepdims=True), 1e-300)
-    moves = np.einsum("d,kdp->kp", joint, given)
-    return Recognition(dances.assign(probability=joint), moves / moves.sum(axis=1, keepdims=True))
+    dances: pd.DataFrame
+    dance: np.ndarray
+    move: np.ndarray
+    choreography_of: np.ndarray
+
+    @classmethod
+    def of(cls, classes: pd.DataFrame) -> Vocabulary:
+        """From a table of genre, choreography, level and primitive, one row a class."""
+        names = ["genre", "choreography", "level"]
+        codes = classes.groupby(names, sort=False).ngroup().to_numpy()
+        dances = classes[names].drop_duplicates().reset_index(drop=True)
+        return cls(dances, codes, classes["primitive"].to_numpy(int), classes["choreography"].to_numpy(object))
+
+    def pooled(self, probabilities: np.ndarray, sharpness: list[float]) -> Recognition:
+        """One answer from the eights of a performance, (K, C) calibrated probabilities each.
+
+        Choreography and level are the same in all eights, so their log-probabilities (over the moves) are added. The
+        eights of one performance are not independent, so the sum is multiplied by ``sharpness[K - 1]``, fitted on
+        validation for 1, 2 and 3 eights; more eights are worth no more than three, since nothing was measured beyond.
+        The move of each eight then follows given the dance.
+        """
+        table = np.zeros((len(probabilities), len(self.dances), int(self.move.max()) + 1))
+        table[:, self.dance, self.move] = probabilities
+        per_dance = table.sum(axis=2)
+        eights = len(probabilities)
+        fitted = min(eights, len(sharpness))
+        logs = np.log(np.maximum(per_dance, 1e-300)).sum(axis=0) * sharpness[fitted - 1] * fitted / eights
+        joint = np.exp(logs - logs.max())
+        joint /= joint.sum()
+        given = table / np.maximum(per_dance[..., None], 1e-300)
+        moves = np.einsum("d,kdp->kp", joint, given)
+        return Recognition(self.dances, joint, moves / moves.sum(axis=1, keepdims=True))
 
 
 # --- the body --------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from dancemvp_core import downstream, music, pretrain, splits, texts
-from dancemvp_core.assess.assessor import Assessor, pooled, postures, up_axis
+from dancemvp_core.assess.assessor import Assessor, Vocabulary, postures, up_axis
 from dancemvp_core.downstream import CLASS_COLUMNS, Features, Prompter, Prompting
 from dancemvp_core.pieces import PieceSet, canonical_lengths, resample
 from dancemvp_core.sequences import DanceDataset
@@ -25,6 +25,8 @@ TASKS = ("vocabulary", "score")  # BAR is measured on a recording, not predicted
 FALSE_ALARMS = 0.025  # of either distance, on known dances by another dancer: five in a hundred together
 EIGHTS = 3  # of a performance in the data, so sharpness is fitted for as many
 SEED = 0
+JUDGED = 20  # held-out performances a choreography and level
+Z90 = 1.6449  # standard deviations to either side that hold nine tenths of a normal distribution
 TEMPERATURES = np.geomspace(0.25, 4.0, 65)
 SHARPNESS = np.linspace(0.05, 1.5, 59)
 
@@ -37,14 +39,19 @@ KINDS = {  # how a held-out performance is shown to the assessor
 
 
 def support_and_held_out(table: pd.DataFrame, shots: int) -> tuple[np.ndarray, np.ndarray]:
-    """Piece rows to learn from and to judge by: up to ``shots`` performances a choreography and level, and half of all."""
+    """Piece rows to learn from and to judge by, of disjoint performances of every choreography and level.
+
+    Up to ``shots`` performances of each to learn from; to judge by, half of them, and no more than 20.
+    """
     support, held_out = [], []
     known = table.dropna(subset=CLASS_COLUMNS)
     for choreography, group in known.groupby("choreography"):
         fewest = int(group.groupby("level")["sequence"].nunique().min())
         own, other = splits.support_and_query(known, [choreography], min(shots, fewest - fewest // 2), SEED)
         support.append(own)
-        held_out.append(other)
+        sequences = known["sequence"].loc[other]
+        rank = sequences.groupby(known.loc[other, "level"]).transform(lambda s: pd.factorize(s)[0])
+        held_out.append(other[(rank < JUDGED).to_numpy()])
     return np.concatenate(support), np.concatenate(held_out)
 
 
@@ -149,7 +156,10 @@ def make(
         "features.mean": centre,
         "features.spread": width,
         "reference.features": nn.functional.normalize((own - centre) / width, dim=1),
-        "class.postures": torch.stack([poses[torch.as_tensor(codes == c)].mean(dim=0) for c in range(len(classes))]),
+        "posture.mean": poses.mean(dim=0),
+        "class.postures": nn.functional.normalize(
+            torch.stack([poses[torch.as_tensor(codes == c)].mean(dim=0) for c in range(len(classes))]) - poses.mean(dim=0), dim=1
+        ),
     }
     references = table.iloc[support].rename(columns={"sequence": "performance"})
     columns = ["performance", *CLASS_COLUMNS, "trial", "score", "bar"]
@@ -189,23 +199,22 @@ def temperature(logits: Tensor, codes: np.ndarray) -> float:
     return float(TEMPERATURES[int(np.argmin(losses))])
 
 
-def sharpness(probabilities: np.ndarray, table: pd.DataFrame, classes: pd.DataFrame) -> list[float]:
+def sharpness(probabilities: np.ndarray, table: pd.DataFrame, vocabulary: Vocabulary) -> list[float]:
     """For 1, 2 and 3 eights, what their summed log-probabilities are to be multiplied by: least loss of the true dance.
 
-    Runs of one, two and three consecutive pieces of every performance are asked about.
+    ``probabilities`` (P, C) of the pieces in ``table``; runs of one, two and three consecutive pieces of every
+    performance are asked about.
     """
-    fitted = []
+    places = {key: i for i, key in enumerate(vocabulary.dances[["choreography", "level"]].itertuples(index=False, name=None))}
+    truth = np.array([places[key] for key in table[["choreography", "level"]].itertuples(index=False, name=None)])
     performances = [np.sort(rows) for rows in table.reset_index(drop=True).groupby("sequence").indices.values()]
-    truths = [(table["choreography"].iloc[rows[0]], table["level"].iloc[rows[0]]) for rows in performances]
+    fitted = []
     for eights in range(1, EIGHTS + 1):
-        logs, place = [], []
-        for rows, (choreography, level) in zip(performances, truths, strict=True):
-            for start in range(len(rows) - eights + 1):
-                found = pooled(probabilities[rows[start : start + eights]], classes, [1.0] * eights).dances
-                logs.append(np.log(np.maximum(found["probability"].to_numpy(), 1e-300)))
-                place.append(int(np.flatnonzero((found["choreography"] == choreography) & (found["level"] == level))[0]))
-        x, truth = torch.as_tensor(np.array(logs)), torch.as_tensor(place)
-        losses = [float(nn.functional.cross_entropy(s * x, truth)) for s in SHARPNESS]
+        runs = [rows[i : i + eights] for rows in performances for i in range(len(rows) - eights + 1)]
+        unscaled = [1.0] * eights
+        logs = [np.log(np.maximum(vocabulary.pooled(probabilities[run], unscaled).probability, 1e-300)) for run in runs]
+        x, goal = torch.as_tensor(np.array(logs)), torch.as_tensor(truth[[run[0] for run in runs]])
+        losses = [float(nn.functional.cross_entropy(s * x, goal)) for s in SHARPNESS]
         fitted.append(float(SHARPNESS[int(np.argmin(losses))]))
     return fitted
 
@@ -218,12 +227,13 @@ def calibrate(assessor: Assessor, pieces: PieceSet, hidden: Tensor, rows: np.nda
     codes = np.array([place[key] for key in table[CLASS_COLUMNS].astype({"primitive": int}).itertuples(index=False, name=None)])
     warm = temperature(logits, codes)
     facts = assessor.facts | {"temperature": warm}
-    facts["sharpness"] = sharpness((logits / warm).softmax(dim=1).numpy(), table, assessor.classes)
+    facts["sharpness"] = sharpness((logits / warm).softmax(dim=1).numpy(), table, assessor.vocabulary)
     settled = replace(assessor, facts=facts)
     seen = judged(settled, pieces, hidden, rows, ("another dancer",))
     if "score_sd" in seen:
         ratio = (seen["score"] - seen["true_score"]).abs() / seen["score_sd"]
-        facts["score_widening"] = float(ratio.quantile(0.9) / 1.6449)
+        # never narrower than what the head itself says: those who use it are dancers whom nobody has seen
+        facts["score_widening"] = max(1.0, float(ratio.quantile(0.9) / Z90))
     facts["thresholds"] = {k: float(seen[k].quantile(1 - FALSE_ALARMS)) for k in ("features", "posture")}
     return replace(assessor, facts=facts)
 
@@ -240,14 +250,18 @@ def judged(assessor: Assessor, pieces: PieceSet, hidden: Tensor, rows: np.ndarra
     table = pieces.table.iloc[rows]
     choreographies = sorted(assessor.classes["choreography"].unique())
     windows = pieces.table.drop_duplicates(["choreography", "primitive"]).set_index(["choreography", "primitive"])["window"]
+    labels = {
+        name: (part["choreography"].to_numpy(object), part["level"].to_numpy(object))
+        for name, part in (("references", assessor.references), ("classes", assessor.classes))
+    }
     out = []
     for sequence, group in table.groupby("sequence"):
         own, first = group.index.to_numpy(), group.iloc[0]
-        motion = pieces.motion[torch.as_tensor(own)].cpu()
-        dance = {t: (getattr(assessor, t)["choreography"] == first["choreography"]).to_numpy() for t in ("references", "classes")}
-        dancer = {t: dance[t] & (getattr(assessor, t)["level"] == first["level"]).to_numpy() for t in dance}
+        motion = pieces.motion[torch.as_tensor(own.copy())].cpu()
+        dance = {name: choreography == first["choreography"] for name, (choreography, _) in labels.items()}
+        dancer = {name: dance[name] & (level == first["level"]) for name, (_, level) in labels.items()}
         for kind in kinds:
-            features, without = hidden[torch.as_tensor(own)], {t: np.zeros_like(dance[t]) for t in dance}
+            features, without = hidden[torch.as_tensor(own.copy())], {name: np.zeros_like(mask) for name, mask in dance.items()}
             if kind == "another dancer":
                 without = dancer
             elif kind == "another dance":
@@ -266,7 +280,7 @@ def judged(assessor: Assessor, pieces: PieceSet, hidden: Tensor, rows: np.ndarra
             row["move_p"] = float(found.primitives.max(axis=1).mean())
             if "score.values" in assessor.tensors:
                 row["score"], row["score_sd"] = assessor.score(features)
-            counts = {t: ~mask for t, mask in without.items()}
+            counts = {name: ~mask for name, mask in without.items()}
             row |= assessor.strangeness(features, motion, found, counts["references"], counts["classes"])
             out.append(row)
     return pd.DataFrame(out)
@@ -304,7 +318,7 @@ def measures(assessor: Assessor, sets: dict[str, pd.DataFrame]) -> pd.DataFrame:
                 line |= {"move": 100 * seen["moves_right"].mean(), "move_confidence": 100 * seen["move_p"].mean()}
                 if "score" in seen:
                     error = (seen["score"] - seen["true_score"]).abs()
-                    line |= {"score_error": error.mean(), "score_coverage": 100 * (error <= 1.6449 * seen["score_sd"]).mean()}
+                    line |= {"score_error": error.mean(), "score_coverage": 100 * (error <= Z90 * seen["score_sd"]).mean()}
             far = seen.apply(lambda row: bool(assessor.stranger(row[["features", "posture"]].to_dict())), axis=1)
             out_of = {k: 100 * (seen[k] > assessor.facts["thresholds"][k]).mean() for k in ("features", "posture")}
             line |= {"unlike": 100 * far.mean()} | {f"unlike_by_{k}": v for k, v in out_of.items()}
