@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from scipy.special import ndtr, ndtri
 from torch import Tensor, nn
 
-from dancemvp_core import artifacts, encoders
+from dancemvp_core import encoders
 from dancemvp_core.pieces import resample
 from dancemvp_core.sequences import DataError
 from dancemvp_core.skeleton import Skeleton, canonical_body, coco17_to_imperialdance21
@@ -282,14 +282,14 @@ def encoder_of(spec: dict, skeleton: Skeleton) -> encoders.DanceEncoder:
     return encoders.DanceEncoder(*nets, spec["dim"], spec["features"], spec["representation"])
 
 
-def save(path: Path, assessor: Assessor) -> None:
-    """Write the file, replaced whole."""
+def as_file(assessor: Assessor) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """(tensors, metadata) of the safetensors file that ``load`` reads."""
     tensors = {f"encoder.{k}": v for k, v in assessor.encoder.state_dict().items()}
     tensors |= assessor.tensors
     skeleton = {k: getattr(assessor.skeleton, k) for k in ("name", "joints", "parents", "pairs")}
     tables = {k: json.loads(getattr(assessor, k).to_json(orient="columns")) for k in ("classes", "references")}
     text = json.dumps({"format": FORMAT, "skeleton": skeleton, "facts": assessor.facts, **tables}, allow_nan=False)
-    artifacts.write_tensors(path, {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, {"assessor": text})
+    return {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, {"assessor": text}
 
 
 def load(path: str | Path) -> Assessor:

@@ -7,7 +7,7 @@ for this, are only measured. The text encoder is needed here and stays here.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +15,10 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from dancemvp_core import downstream, music, pretrain, splits, texts
+from dancemvp_core import downstream, methods, music, splits, texts
 from dancemvp_core.assess.assessor import Assessor, Vocabulary, postures, up_axis
 from dancemvp_core.downstream import CLASS_COLUMNS, Features, Prompter, Prompting
+from dancemvp_core.experiments import Width
 from dancemvp_core.pieces import PieceSet, canonical_lengths, resample
 from dancemvp_core.sequences import DanceDataset
 
@@ -130,18 +131,27 @@ def prompter_tensors(
     return {k: v.detach().clone() for k, v in tensors.items()}, classes, floor
 
 
+def encoder_spec(method: methods.Method, width: Width) -> dict:
+    """What ``assessor.encoder_of`` builds a method's encoder from."""
+    return asdict(width) | {
+        "motion": method.motion,
+        "music": method.music,
+        "representation": methods.recipe(method)["representation"],
+    }
+
+
 def make(
     encoder: nn.Module, spec: dict, dataset: DanceDataset, pieces: PieceSet, hidden: Tensor, support: np.ndarray,
     settings: Prompting, time_normalisation: str, cache: Path | None,
 ) -> Assessor:  # fmt: skip
     """An assessor of all choreographies in the support, not yet calibrated (``calibrate``).
 
-    ``spec`` is what ``assessor.encoder_of`` builds the encoder from; ``hidden`` (P, H) its frozen features of all pieces,
-    on the CPU. Raises DataError through the readers.
+    ``spec`` is ``encoder_spec``; ``hidden`` (P, H) the encoder's frozen features of all pieces, on the CPU. Raises
+    DataError through the readers.
     """
     table = pieces.table
-    last = encoder.last.cpu()
-    tensors, classes, floor = prompter_tensors(Features(hidden, last), table, support, settings)
+    encoder = encoder.cpu().eval()
+    tensors, classes, floor = prompter_tensors(Features(hidden, encoder.last), table, support, settings)
     mean, spread = music_scale(dataset, pieces, time_normalisation, cache)
     rows = torch.as_tensor(support)
     own = hidden[rows]
@@ -178,9 +188,9 @@ def make(
         "score_widening": 1.0,
         "temperature": 1.0,
         "sharpness": [1.0],
-        "thresholds": {"features": float("inf"), "posture": float("inf")},
+        "thresholds": {"features": 2.0, "posture": 2.0},  # cosine distances end there: nothing is strange yet
     }
-    return Assessor(encoder.cpu().eval(), dataset.skeleton, tensors, classes, references[columns].reset_index(drop=True), facts)
+    return Assessor(encoder, dataset.skeleton, tensors, classes, references[columns].reset_index(drop=True), facts)
 
 
 # --- choices on validation --------------------------------------------------------------------------------------------
@@ -326,6 +336,17 @@ def measures(assessor: Assessor, sets: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def encoded(encoder: nn.Module, pieces: PieceSet) -> Tensor:
-    """The frozen features of all pieces, (P, H) on the CPU."""
-    return pretrain.encode(encoder, pieces)[0]
+def spread(table: pd.DataFrame, dancers: str) -> np.ndarray:
+    """Rows of the pieces of so many performances a choreography and level by these ``dancers``, spread over the practice."""
+    own = table[table["dancers"] == dancers].drop_duplicates("sequence")
+    kept = []
+    for _, group in own.groupby(["choreography", "level"]):
+        order = group.sort_values("trial")["sequence"].to_numpy()
+        kept.extend(order[np.unique(np.linspace(0, len(order) - 1, JUDGED).round().astype(int))])
+    return np.flatnonzero((table["sequence"].isin(kept) & (table["dancers"] == dancers)).to_numpy())
+
+
+def stated(table: pd.DataFrame) -> list[dict]:
+    """What a report says of the assessor: the lines of ``measures`` on performances that nothing was chosen on."""
+    told = table[table["kind"].isin(["known", "unseen dancer"]) & (table["set"] != "validation")].astype(object)
+    return told.where(told.notna(), None).to_dict("records")

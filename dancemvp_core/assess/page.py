@@ -111,7 +111,7 @@ def _moves(eights: list[dict]) -> str:
     rows = []
     for i, eight in enumerate(eights, 1):
         cells = "".join(f'<td class="n">{_percent(p["probability"])}</td>' for p in eight["primitives"])
-        rows.append(f'<tr><td>{i}</td><td class="n">{eight["start_s"]:.1f} to {eight["end_s"]:.1f} s</td>{cells}</tr>')
+        rows.append(f'<tr><td>{i}</td><td class="n">{eight["start_s"]:.1f}–{eight["end_s"]:.1f} s</td>{cells}</tr>')
     names = "".join(f'<th class="n">{_e(p["name"])}</th>' for p in eights[0]["primitives"])
     return f'<table><tr><th>eight</th><th class="n">time</th>{names}</tr>{"".join(rows)}</table>'
 
@@ -119,7 +119,7 @@ def _moves(eights: list[dict]) -> str:
 def _score(score: dict) -> str:
     width, height, base = 320, 120, 100
     top = max(d for _, d in score["curve"])
-    x = lambda s: 6 + (width - 12) * s / 100  # noqa: E731
+    x = lambda s: 10 + (width - 20) * s / 100  # noqa: E731
     y = lambda d: base - 84 * d / top  # noqa: E731
     curve = [(x(s), y(d)) for s, d in score["curve"]]
     low, high = score["low_90"], score["high_90"]
@@ -133,7 +133,7 @@ def _score(score: dict) -> str:
         f'<polygon points="{area}" style="fill:var(--blue);opacity:.22"/>'
         f'<polyline points="{line}" style="fill:none;stroke:var(--blue);stroke-width:2"/>'
         f'<line x1="{at:.1f}" x2="{at:.1f}" y1="14" y2="{base}" style="stroke:var(--ink);stroke-width:1"/>'
-        f'<line x1="6" x2="{width - 6}" y1="{base}" y2="{base}" style="stroke:var(--line)"/>{ticks}</svg>'
+        f'<line x1="10" x2="{width - 10}" y1="{base}" y2="{base}" style="stroke:var(--line)"/>{ticks}</svg>'
         f'<p class="small">Expected {score["mean"]:.0f}; nine in ten performances like this one score '
         f"{low:.0f} to {high:.0f}.</p>"
     )

@@ -1,14 +1,15 @@
-"""The report's figures for print: an assessment on one page, and the progression of several recordings."""
+"""Figures for print: an assessment on one page, the progression of several, and the assessor's own calibration."""
 
 from __future__ import annotations
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from dancemvp_core import rhythm
 from dancemvp_core.assess.assessment import MEASURES, UNLIKE, trend
-from dancemvp_core.figures import BLACK, BLUE, GREEN, GREY, PAGE_IN, SKY, VERMILION, badge, styled
+from dancemvp_core.figures import BLACK, BLUE, GREEN, GREY, PAGE_IN, PURPLE, SKY, VERMILION, badge, styled
 from dancemvp_core.sequences import DanceSequence
 
 VERDICT_COLOURS = {"hit": GREEN, "early": BLUE, "late": VERMILION, "missed": GREY}
@@ -135,5 +136,46 @@ def progression(measures: dict, synthetic: bool) -> Figure:
         ax.set_title(f"{title}\n{told}", loc="left")
         ax.set(xlabel="recording", xticks=number if len(number) <= 12 else None, xlim=(0.5, len(values) + 0.5))
     figure.get_layout_engine().set(rect=(0, 0, 1, 0.94))
+    badge(figure, synthetic)
+    return figure
+
+
+_SET_LOOK = ((BLACK, "o"), (BLUE, "s"), (VERMILION, "^"))
+
+
+@styled
+def reliability(curves: dict[str, dict[str, tuple[pd.DataFrame, float]]], synthetic: bool) -> Figure:
+    """Stated against measured: {attribute: {set: ``fitting.reliability``}}; a marker's area is its share of performances."""
+    figure, axes = plt.subplots(1, len(curves), figsize=(PAGE_IN, 2.5), sharey=True, squeeze=False)
+    for ax, (attribute, sets) in zip(axes[0], curves.items(), strict=True):
+        ax.plot([0, 1], [0, 1], color=GREY, lw=0.7, ls=(0, (3, 2)))
+        for i, ((name, (bins, error)), (colour, marker)) in enumerate(zip(sets.items(), _SET_LOOK, strict=False)):
+            share = bins["performances"] / bins["performances"].sum()
+            ax.plot(bins["confidence"], bins["right"], color=colour, lw=0.6, alpha=0.6)
+            ax.scatter(bins["confidence"], bins["right"], s=8 + 90 * share, color=colour, marker=marker, lw=0, alpha=0.85)
+            ax.text(0.03, 0.97 - 0.085 * i, f"{name}: ECE {error:.1f}", color=colour, fontsize=7, va="top", transform=ax.transAxes)
+        ax.set_title(attribute, loc="left")
+        ax.set(xlim=(0, 1.03), ylim=(0, 1.38), yticks=(0, 0.5, 1), xticks=(0, 0.5, 1), xlabel="stated probability")
+    axes[0][0].set_ylabel("share right")
+    figure.get_layout_engine().set(rect=(0, 0, 1, 0.95))
+    badge(figure, synthetic)
+    return figure
+
+
+@styled
+def thresholds(seen: pd.DataFrame, chosen: dict[str, float], synthetic: bool) -> Figure:
+    """How the threshold of each distance lies between known dances and strange ones: cumulated shares on validation."""
+    figure, axes = plt.subplots(1, 2, figsize=(PAGE_IN, 2.4), sharey=True)
+    looks = {"known": GREY, "another dancer": BLUE, "another dance": VERMILION, "other music": PURPLE}
+    for ax, (kind, threshold) in zip(axes, chosen.items(), strict=True):
+        for name, colour in looks.items():
+            values = np.sort(seen.loc[seen["kind"] == name, kind].to_numpy())
+            ax.step(values, 100 * np.arange(1, len(values) + 1) / max(len(values), 1), color=colour, where="post", label=name)
+        ax.axvline(threshold, color=BLACK, lw=0.8)
+        ax.annotate(f" {threshold:.2f}", (threshold, 4), fontsize=7)
+        ax.set(ylim=(0, 102), xlim=(0, None), xlabel=f"{kind}: cosine distance", yticks=(0, 50, 100))
+    axes[0].set_ylabel("performances up to it (%)")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    figure.get_layout_engine().set(rect=(0, 0, 1, 0.95))
     badge(figure, synthetic)
     return figure
