@@ -4,10 +4,11 @@
 #                    PROFILE=smoke|demo|paper  DATA=folder  AISTPP=folder  SEEDS=number  JOBS=number
 #   make test        lint, unit tests, and the committed notebooks against what they compute
 #   make select      choose every method's settings on validation: dancemvp_core/selected.yaml
+#   make bench       what the package does beside plain references: results/bench/ (ONLY=case,case  QUICK=1 for a check)
 #   make lab         open the notebooks in JupyterLab
 #   make notebooks   run the notebooks at smoke and keep them, executed, in notebooks/
 #   make setup       only .venv;  make lock: choose package versions anew;  make clean: forget by-products
-.PHONY: reproduce test select lab notebooks setup lock clean
+.PHONY: reproduce test select bench lab notebooks setup lock clean
 .DEFAULT_GOAL := reproduce
 
 PYTHON ?= python3
@@ -31,6 +32,9 @@ select: export OMP_NUM_THREADS = 1
 select: setup
 	$(run) workflow/reproduce.py --profile "$(PROFILE)" --only 01_primitives
 	$(run) -m dancemvp_core.select --profile "$(PROFILE)"
+
+bench: setup
+	@exec $(run) -W ignore benchmarks/bench.py --only "$(ONLY)" $(if $(QUICK),--quick)
 
 lab: setup
 	@exec $(run) -m jupyterlab notebooks

@@ -13,6 +13,7 @@ import functools
 import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -219,12 +220,12 @@ def inference(setting: Setting) -> Iterator[Pair | str]:
     truth = features(plain.hidden, float32)
     goal = "0.8 s on 2 cores, 3 ms on an H100" if count == roofline.INFERENCE_BATCH else ""
 
-    def pair(what, work):
+    def pair(what, work, goal=""):
         difference = relative(work(), truth())
         return Pair(what, work, "textbook, float32", truth, goal, floor_s=floor, difference=difference,
                     note=f"{count} pieces of {setting.frames} frames")  # fmt: skip
 
-    yield pair(f"features, {setting.precision}", features(encoder.hidden))
+    yield pair(f"features, {setting.precision}", features(encoder.hidden), goal)
     yield pair("features, float32", features(encoder.hidden, float32))
     yield pair("features, batch norms folded", features(folded(encoder).hidden))
     fast = compiled(encoder.hidden, setting)
@@ -366,7 +367,7 @@ def prompt_scoring(setting: Setting) -> Iterator[Pair | str]:
     torch.manual_seed(0)
     join = downstream.Join(z_width, t_width, settings.width).to(setting.device)
     head = nn.Linear(settings.width, 1).to(setting.device)
-    pairwise = reference.PairwiseScores(join, head).to(setting.device)
+    pairwise = reference.PairwiseScores(join, head)
     pieces, candidates = setting.size((256, 45), (16, 9))
 
     def inputs(times: int):
@@ -473,11 +474,9 @@ def heaviest(program: Path, most: int = 5) -> str:
     """The packages whose own modules take longest to import, as "torch 1.2 s, ..."."""
     done = subprocess.run([sys.executable, "-X", "importtime", str(program)], capture_output=True, text=True, check=True)
     seconds: dict[str, float] = {}
-    for line in done.stderr.splitlines():
-        own, _, name = (part.strip() for part in line.removeprefix("import time:").split("|"))
-        if own.isdigit():
-            package = name.split(".")[0]
-            seconds[package] = seconds.get(package, 0.0) + int(own) / 1e6
+    for own, name in re.findall(r"^import time:\s*(\d+) \|[ \d]+\|\s*(\S+)", done.stderr, flags=re.MULTILINE):
+        package = name.split(".")[0]
+        seconds[package] = seconds.get(package, 0.0) + int(own) / 1e6
     longest = sorted(seconds, key=lambda name: -seconds[name])[:most]
     return ", ".join(f"{name} {seconds[name]:.2f} s" for name in longest)
 

@@ -34,7 +34,7 @@ class TextbookBlock(nn.Module):
         weight = spatial.mix.weight.detach().view(width, partitions, -1, 1, 1).transpose(0, 1).flatten(0, 1)
         self.register_buffer("graph", spatial.graph.clone())
         self.edge_weight = nn.Parameter(spatial.edge_weight.detach().clone())
-        self.mix = nn.Conv2d(weight.shape[1], partitions * width, 1)
+        self.mix = nn.Conv2d(weight.shape[1], partitions * width, 1, device=weight.device)
         self.mix.load_state_dict({"weight": weight, "bias": spatial.mix.bias.detach().repeat(partitions)})
         self.spatial_norm, self.temporal, self.temporal_norm, self.skip = (
             copy.deepcopy(part) for part in (block.spatial_norm, block.temporal, block.temporal_norm, block.skip)
@@ -116,7 +116,7 @@ class PairwiseScores(nn.Module):
     def __init__(self, join: nn.Module, head: nn.Linear):
         super().__init__()
         weight = torch.cat([join.dance.weight, join.text.weight], dim=1).detach()
-        self.mix = nn.Linear(weight.shape[1], weight.shape[0])
+        self.mix = nn.Linear(weight.shape[1], weight.shape[0], device=weight.device)
         self.mix.load_state_dict({"weight": weight, "bias": join.dance.bias.detach()})
         self.head = copy.deepcopy(head)
 

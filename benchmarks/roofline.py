@@ -81,6 +81,8 @@ def measure(device: torch.device, quick: bool = False) -> Rates:
     sides = [256] if quick else [1024, 2048] if device.type == "cpu" else [4096, 8192]
     elements = 1 << (20 if quick else 26 if device.type == "cpu" else 29)
     runs = 3 if quick else 9
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")  # cuDNN's convolutions use TF32 too
     operations = {}
     for name in dict.fromkeys(("float32", precision_used(device))):
         rates = []
@@ -89,6 +91,7 @@ def measure(device: torch.device, quick: bool = False) -> Rates:
             out = torch.empty_like(a)
             rates.append(best_rate(lambda a=a, b=b, out=out: torch.mm(a, b, out=out), 2 * side**3, device, runs))
         operations[name] = max(rates)
+    torch.set_float32_matmul_precision("highest")  # PyTorch's default
     source = torch.ones(elements, device=device)
     target = torch.empty_like(source)
     return Rates(operations, best_rate(lambda: target.copy_(source), 2 * FLOAT * elements, device, runs))
