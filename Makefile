@@ -4,12 +4,13 @@
 #                    PROFILE=smoke|demo|paper  DATA=folder  AISTPP=folder  SEEDS=number  JOBS=number
 #   make test        lint, unit tests, and the committed notebooks against what they compute
 #   make select      choose every method's settings on validation: dancemvp_core/selected.yaml
+#   make bench       what the package does beside plain references: results/bench/ (ONLY=case,case  QUICK=1 for a check)
 #   make lab         open the explorer in JupyterLab, on the run of PROFILE and DATA
 #   make report      one static page of a run: claims, tables, figures, explorer; PROFILE and DATA as above
 #   make test-browser  the explorer in a headless Chromium, which it installs where it may (part of make test)
 #   make notebooks   run the notebooks at smoke and keep them, executed, in notebooks/
 #   make setup       only .venv;  make lock: choose package versions anew;  make clean: forget by-products
-.PHONY: reproduce test test-browser select lab report notebooks setup lock clean
+.PHONY: reproduce test test-browser select bench lab report notebooks setup lock clean
 .DEFAULT_GOAL := reproduce
 
 PYTHON ?= python3
@@ -39,6 +40,9 @@ select: export OMP_NUM_THREADS = 1
 select: setup
 	$(run) workflow/reproduce.py --profile "$(PROFILE)" --only 01_primitives
 	$(run) -m dancemvp_core.select --profile "$(PROFILE)"
+
+bench: setup
+	@exec $(run) -W ignore benchmarks/bench.py --only "$(ONLY)" $(if $(QUICK),--quick)
 
 lab: setup
 	@mkdir -p build/lab
