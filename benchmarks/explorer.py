@@ -103,7 +103,7 @@ def measure(profile: str, points: int) -> dict:
         page.on("request", lambda request: asked.append(request.url))
         page.goto(f"{address}/lab/tree/bench.ipynb")
         page.wait_for_selector(".jp-Notebook")
-        page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
+        page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
         page.evaluate("jupyterapp.commands.execute('notebook:run-cell-and-select-next')")
         page.get_by_text("ready", exact=True).wait_for(timeout=120_000)
         started = time.perf_counter()

@@ -828,7 +828,7 @@ export function mount(element, source) {
       waiting.textContent = "";
       describe();
       showNeighbours();
-      await loadSound(clip);
+      loadSound(clip);
     } catch (fault) {
       if (wanted === state.wanted) waiting.textContent = fault.message;
     } finally {
