@@ -265,9 +265,9 @@ def score_distribution(mean: float, sd: float) -> dict:
     """A normal distribution within 0..100 as {"mean", "low_90", "high_90", "curve": [[score, density], ...]}."""
     bottom, top = ndtr((0 - mean) / sd), ndtr((100 - mean) / sd)
     low, high = (mean + sd * float(ndtri(bottom + share * (top - bottom))) for share in (0.05, 0.95))
-    density = np.exp(-0.5 * ((CURVE - mean) / sd) ** 2) / (sd * np.sqrt(2 * np.pi)) / max(top - bottom, 1e-12)
-    inside = float((CURVE * density).sum() / max(density.sum(), 1e-300))
-    return {"mean": inside, "low_90": low, "high_90": high, "curve": np.column_stack([CURVE, density]).tolist()}
+    density = np.exp(-0.5 * ((CURVE - mean) / sd) ** 2) / (sd * np.sqrt(2 * np.pi)) / (top - bottom)
+    expected = float(mean + sd**2 * (density[0] - density[-1]))  # of a normal distribution cut off at both ends
+    return {"mean": expected, "low_90": low, "high_90": high, "curve": np.column_stack([CURVE, density]).tolist()}
 
 
 # --- the file --------------------------------------------------------------------------------------------------------

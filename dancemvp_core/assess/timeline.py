@@ -40,10 +40,17 @@ def beat_grid(beats_s: np.ndarray, duration_s: float, longest_beat_s: float | No
     """The regular grid of a recording's beats in s, or None where no steady beat is found.
 
     ``longest_beat_s`` is the longest beat of the performances that a model was trained on: the tempo's octave is chosen
-    so that as many eights of that length fit as did there.
+    so that as many eights of that length fit into the recording as did there. In a recording that is too short for
+    one, and without it, the beats stay as they were tracked.
     """
-    count = 1 if longest_beat_s is None else max(1, int(duration_s / (BEATS * longest_beat_s)))
-    return primitives.fit_grid(beats_s, duration_s, count)
+    count = 0 if longest_beat_s is None else int(duration_s / (BEATS * longest_beat_s))
+    if count:
+        return primitives.fit_grid(beats_s, duration_s, count)
+    if len(beats_s) < 2:
+        return None
+    room = max(duration_s, (BEATS + 1) * float(np.median(np.diff(beats_s))))  # of an eight, so that no beat is halved for one
+    grid = primitives.fit_grid(beats_s, room, 1)
+    return None if grid is None else grid[grid <= duration_s + primitives.EDGE * np.diff(grid)[0]]
 
 
 def eights(grid: np.ndarray | None, duration_s: float) -> list[tuple[float, float]]:
