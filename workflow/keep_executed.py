@@ -54,9 +54,7 @@ def _without_root(value, root: Path):
 def main() -> int:
     """Copy each notebook's run at its default parameters; 1 where the smoke run has not made one."""
     paths = artifacts.Paths("smoke", profiles.SYNTHDANCE, PROJECT)
-    for source in sorted((PROJECT / "notebooks").glob("*.ipynb")):
-        if source.stem not in profiles.STAGES:
-            continue
+    for source in sorted(path for path in (PROJECT / "notebooks").glob("*.ipynb") if path.stem in profiles.STAGES):
         job = profiles.validate(source.stem).job
         executed = paths.notebook(job)
         if not paths.record(job).exists() or not executed.exists():

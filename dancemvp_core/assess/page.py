@@ -32,8 +32,12 @@ def page(report: dict) -> str:
     body = [f"<h1>{_e(title)}{badge}</h1>"]
     if report["progression"]:
         body.append(_progression(report))
-    for number, part in enumerate(parts, 1):
-        body.append(_recording(part, report, number if len(parts) > 1 else None))
+        for number, part in enumerate(parts, 1):
+            shown = " open" if number == len(parts) else ""
+            summary = f"<summary><b>{number}. {_e(part['file'])}</b> {_answer(part)}</summary>"
+            body.append(f'<details class="take"{shown}>{summary}{_recording(part, report)}</details>')
+    else:
+        body.append(f'<p class="answer">{_answer(parts[0])}</p>{_recording(parts[0], report)}')
     body.append(_about(report["assessor"]))
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -55,12 +59,11 @@ def _card(title: str, body: str, kind: str = "") -> str:
     return f'<section class="card {kind}"><h3>{title}</h3>{body}</section>'
 
 
-def _recording(part: dict, report: dict, number: int | None) -> str:
+def _recording(part: dict, report: dict) -> str:
     facts = (
         f"{_e(part['skeleton'])}, {part['frames']} frames at {part['fps']:.4g} per second, {part['duration_s']:.1f} s; "
         f"music {_e(report['music']['file'])} from {report['music']['offset_s']:g} s, {part['tempo_bpm']:.0f} BPM"
     )
-    heading = f"<h2>{number}. {_e(part['file'])}</h2>" if number else ""
     cards = []
     found = part["recognition"]
     if found:
@@ -75,8 +78,7 @@ def _recording(part: dict, report: dict, number: int | None) -> str:
     if part["nearest"]:
         cards.append(_card("Nearest reference performances", _nearest(part["nearest"]), "wide"))
     notes = "".join(f'<p class="small">Note: {_e(note)}.</p>' for note in part["notes"])
-    answer = f'<p class="answer">{_answer(part)}</p>'
-    return f'{heading}<p class="facts">{facts}</p>{answer}{notes}<div class="grid">\n' + "\n".join(cards) + "\n</div>"
+    return f'<p class="facts">{facts}</p>{notes}<div class="grid">\n' + "\n".join(cards) + "\n</div>"
 
 
 def _answer(part: dict) -> str:
