@@ -134,7 +134,8 @@ def float32(device):
 
 def relative(a: torch.Tensor, b: torch.Tensor) -> float:
     """|a - b| / |b|."""
-    return float((a.float() - b.float()).norm() / b.float().norm())
+    a, b = a.detach().float(), b.detach().float()
+    return float((a - b).norm() / b.norm())
 
 
 def compiled(network: Callable, setting: Setting) -> Callable | None:
