@@ -4,10 +4,13 @@
 #                    PROFILE=smoke|demo|paper  DATA=folder  AISTPP=folder  SEEDS=number  JOBS=number
 #   make test        lint, unit tests, and the committed notebooks against what they compute
 #   make select      choose every method's settings on validation: dancemvp_core/selected.yaml
-#   make lab         open the notebooks in JupyterLab
+#   make bench       what the package does beside plain references: results/bench/ (ONLY=case,case  QUICK=1 for a check)
+#   make lab         open the explorer in JupyterLab, on the run of PROFILE and DATA
+#   make report      one static page of a run: claims, tables, figures, explorer; PROFILE and DATA as above
+#   make test-browser  the explorer in a headless Chromium, which it installs where it may (part of make test)
 #   make notebooks   run the notebooks at smoke and keep them, executed, in notebooks/
 #   make setup       only .venv;  make lock: choose package versions anew;  make clean: forget by-products
-.PHONY: reproduce test select lab notebooks setup lock clean
+.PHONY: reproduce test test-browser select bench lab report notebooks setup lock clean
 .DEFAULT_GOAL := reproduce
 
 PYTHON ?= python3
@@ -23,17 +26,31 @@ reproduce: setup
 test: export OMP_NUM_THREADS = 1
 test: setup
 	$(run) -m ruff check .
-	$(run) -m pytest tests -n 2
+	$(run) -m pytest tests --ignore tests/browser -n 2
 	$(run) workflow/reproduce.py --profile smoke
 	$(run) workflow/warm.py --serve $(run) -m pytest --nbval-lax --nbval-cell-timeout 600 -n 2 --dist loadfile notebooks
+	@$(MAKE) --no-print-directory test-browser
+
+test-browser: export OMP_NUM_THREADS = 1
+test-browser: setup
+	@sh tests/browser/chromium.sh || exit 0; \
+	$(run) workflow/reproduce.py --profile smoke --only 03_embeddings && $(run) -m pytest tests/browser
 
 select: export OMP_NUM_THREADS = 1
 select: setup
 	$(run) workflow/reproduce.py --profile "$(PROFILE)" --only 01_primitives
 	$(run) -m dancemvp_core.select --profile "$(PROFILE)"
 
+bench: setup
+	@exec $(run) -W ignore benchmarks/bench.py --only "$(ONLY)" $(if $(QUICK),--quick)
+
 lab: setup
-	@exec $(run) -m jupyterlab notebooks
+	@mkdir -p build/lab
+	@$(run) -m papermill --prepare-only notebooks/explore.ipynb build/lab/explore.ipynb -p profile "$(PROFILE)" -r data "$(DATA)"
+	@exec $(run) -m jupyterlab --notebook-dir=. build/lab/explore.ipynb
+
+report: setup
+	@$(run) -m dancemvp_core.report --profile "$(PROFILE)" --data "$(DATA)"
 
 notebooks: setup
 	$(run) workflow/reproduce.py --profile smoke

@@ -27,8 +27,18 @@ def _seed(text: str) -> int:
     return int(text)
 
 
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a number from 0")
+    return value
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="dancemvp", description="DanceMVP: data for the reproducible paper package.")
+    parser = _Parser(prog="dancemvp", description="DanceMVP: data, and assessments of your own.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     data = commands.add_parser("data", help="write, check or fetch a data set")
     data = data.add_subparsers(required=True, metavar="COMMAND")
@@ -51,6 +61,19 @@ def _parser() -> argparse.ArgumentParser:
     fetch.add_argument("source", choices=("imperialdance",), metavar="imperialdance")
     fetch.add_argument("out", type=Path, metavar="OUT", help="folder to write")
     fetch.set_defaults(run=_fetch)
+
+    assess = commands.add_parser("assess", help="assess a recording of your own: what, how well, how much on the beat")
+    assess.add_argument(
+        "motion", nargs="+", type=Path, metavar="MOTION", help=".npy, .csv, AIST++ .pkl or .bvh; several of one dance: progress"
+    )
+    assess.add_argument("music", type=Path, metavar="MUSIC", help="the music it was danced to, any format of libsndfile")
+    assess.add_argument("--offset", type=_seconds, default=0.0, metavar="S", help="where in the music the motion begins, in s")
+    assess.add_argument("--fps", type=_seconds, help="frames per second, where the file does not say (.npy)")
+    assess.add_argument("--layout", choices=("TVC", "CTV"), help="axes of .npy: frames, joints, xyz or xyz, frames, joints")
+    assess.add_argument("--skeleton", help="imperialdance21, coco17 or a skeleton JSON (default: recognised)")
+    assess.add_argument("--checkpoint", type=Path, help="assessor.safetensors (default: the one of `make reproduce`)")
+    assess.add_argument("--out", type=Path, default=Path("assessment"), help="folder of the report (./%(default)s)")
+    assess.set_defaults(run=_assess)
     return parser
 
 
@@ -93,6 +116,15 @@ def _fetch(arguments) -> int:
     fetched = imperialdance.fetch(arguments.out, progress=lambda text: print(text, flush=True))
     print(f"\n{fetched} motion files in {arguments.out}\n")
     print(imperialdance.music_list(arguments.out))
+    return 0
+
+
+def _assess(arguments) -> int:
+    from dancemvp_core.assess import command, recording
+
+    a = arguments
+    how = {"offset_s": a.offset, "fps": a.fps, "layout": a.layout, "skeleton": recording.skeleton_of(a.skeleton)}
+    command.assess(a.motion, a.music, a.out, a.checkpoint, **how)
     return 0
 
 

@@ -137,6 +137,8 @@ _DATA = ("pretrain_trials", "piece_frames", "time_normalisation", "bar_scope")
 _WIDTH = ("channels", "dim", "features")
 _DOWNSTREAM = ("seeds", "shots", "downstream_steps", "bar_scope")
 Seed = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_tuple)]
 
 STAGES: dict[str, tuple[dict[str, tuple[Any, Any]], tuple[str, ...]]] = {
     "00_data": ({}, (*_WIDTH, *_DATA, "shots", "seeds")),
@@ -152,7 +154,13 @@ STAGES: dict[str, tuple[dict[str, tuple[Any, Any]], tuple[str, ...]]] = {
     "07_progression": ({}, (*_WIDTH, *_DOWNSTREAM)),
     "09_augmentation": ({}, (*_WIDTH, "shots", "recipes")),
     "10_unseen_dancers": ({}, (*_WIDTH, *_DOWNSTREAM, "piece_frames", "time_normalisation")),
+    "11_assessor": ({}, (*_WIDTH, "shots", "downstream_steps", "piece_frames", "bar_scope", "time_normalisation")),
     "08_claims": ({}, (*_WIDTH, *_DOWNSTREAM, "seeds_others")),
+    "explore": ({"encoder": (str, "stgcn-lstm-infonce-seed0")}, (*_WIDTH, "shots", "time_normalisation", "tsne_points")),
+    "assess": (
+        {"motions": (Names, ()), "music": (str, ""), "offset_s": (Seconds, 0.0), "fps": (Seconds, 0.0), "skeleton": (str, "")},
+        (),
+    ),
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 from dancemvp_core import profiles
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
-NUMBERED = [path for path in NOTEBOOKS if path.name[0].isdigit()]
+STAGES = [path for path in NOTEBOOKS if path.stem in profiles.STAGES]
 
 
 def read(path: Path):
@@ -33,7 +33,7 @@ def test_form(path):
     assert not any(output.get("name") == "stderr" or output.output_type == "error" for c in code for output in c.outputs)
 
 
-@pytest.mark.parametrize("path", NUMBERED, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", STAGES, ids=lambda p: p.stem)
 def test_parameters_are_the_smoke_profile_and_checked_next(path):
     book, _ = read(path)
     tagged = [i for i, cell in enumerate(book.cells) if "parameters" in cell.metadata.get("tags", [])]
@@ -49,7 +49,7 @@ def test_parameters_are_the_smoke_profile_and_checked_next(path):
     assert f'profiles.validate("{path.stem}", globals())' in following.source
 
 
-@pytest.mark.parametrize("path", NUMBERED, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", STAGES, ids=lambda p: p.stem)
 def test_executed_at_smoke(path):
     _, code = read(path)
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))

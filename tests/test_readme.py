@@ -4,12 +4,13 @@ import re
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
-from dancemvp_core import tables
+from dancemvp_core import comparison, methods, tables
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-CARD = ROOT / "results" / "demo" / "synthdance" / "difficulty_card.csv"
+RESULTS = ROOT / "results" / "demo" / "synthdance"
 
 
 def test_every_link_leads_somewhere():
@@ -25,5 +26,12 @@ def test_every_named_file_of_the_core_exists():
 
 
 def test_the_card_is_the_committed_runs():
-    card = pd.read_csv(CARD)[["row", "role", "accuracy", "level_within", "score_spearman", "bar_mse"]].round(2).astype(str)
+    shown = ["row", "role", "accuracy", "level_within", "score_spearman", "bar_mse"]
+    card = pd.read_csv(RESULTS / "difficulty_card.csv")[shown].round(2).astype(str)
     assert tables.markdown(card.replace("nan", "")) in README
+
+
+@pytest.mark.parametrize("name", ["table2_baselines.csv", "table3_ablation.csv"])
+def test_the_tables_are_the_committed_runs(name):
+    labels = {key: method.label for key, method in (comparison.FLOORS | methods.METHODS).items()}
+    assert tables.markdown(tables.readable(pd.read_csv(RESULTS / name), labels)) in README

@@ -1,0 +1,150 @@
+"""`make bench`: what the package does beside a plain reference that does the same, in one process, in turn.
+
+    python benchmarks/bench.py                 all cases: the table, and results/bench/MACHINE.csv
+    python benchmarks/bench.py --only stgcn    some cases (comma-separated): the table only
+    python benchmarks/bench.py --quick         tiny shapes and three runs: does everything run? No number is kept
+
+Each case in ``cases.py`` yields pairs of functions to call. Both of a pair are called in turn, so that whatever else the
+machine does meets both; the ratio is the median over the runs of reference / candidate, and the spread is the
+middle half of the runs. No threshold is absolute: a goal stands beside its row, to be read by a person. "of the
+floor" is the time below which the device cannot do the work (``roofline.py``) over the candidate's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import platform
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import roofline
+import torch
+from cases import CASES, Setting
+from compare import QUICK_RUNS, RUNS, Pair, compare
+
+from dancemvp_core import artifacts, pretrain, profiles
+
+
+def measured(case: str, pair: Pair, runs: int) -> dict:
+    """A row of the table: COLUMNS of a pair, in seconds and MB."""
+    found = compare(pair.candidate, pair.reference, runs)
+    row = {"case": case, "what": pair.what, "against": pair.against, "goal": pair.goal, "runs": runs, "note": pair.note}
+    for name, spread, per in (
+        ("seconds", found.candidate, pair.per),
+        ("reference_seconds", found.reference, pair.per),
+        ("ratio", found.ratio, 1),
+    ):
+        values = (math.nan,) * 3 if spread is None else (spread.median / per, spread.low / per, spread.high / per)
+        row |= dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
+    row["of_floor"] = pair.floor_s / row["seconds"]
+    row["difference"] = pair.difference
+    row["peak_mb"] = pair.memory(pair.candidate) if pair.memory else math.nan
+    row["reference_peak_mb"] = pair.memory(pair.reference) if pair.memory and pair.reference else math.nan
+    return row
+
+
+COLUMNS = [
+    "case", "what", "against", "seconds", "seconds_low", "seconds_high", "reference_seconds", "reference_seconds_low",
+    "reference_seconds_high", "ratio", "ratio_low", "ratio_high", "goal", "of_floor", "peak_mb", "reference_peak_mb",
+    "difference", "runs", "note",
+]  # fmt: skip
+
+
+def markdown(rows: list[dict]) -> str:
+    """The table as people read it: a median and its middle half in a cell."""
+    head = ["case", "what", "time", "against", "its time", "ratio", "goal", "of the floor", "peak MB", "difference"]
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    for row in rows:
+        peaks = [f"{row[name]:.1f}" for name in ("peak_mb", "reference_peak_mb") if math.isfinite(row[name])]
+        cells = [
+            row["case"],
+            row["what"] + (f" ({row['note']})" if row["note"] else ""),
+            _range(row, "seconds", _clock),
+            row["against"],
+            _range(row, "reference_seconds", _clock),
+            _range(row, "ratio", "{:.2f}".format),
+            row["goal"],
+            f"{row['of_floor']:.0%}" if math.isfinite(row["of_floor"]) else "",
+            " against ".join(peaks),
+            f"{row['difference']:.0e}" if math.isfinite(row["difference"]) else "",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _range(row: dict, name: str, form: Callable[[float], str]) -> str:
+    if not math.isfinite(row[name]):
+        return ""
+    return f"{form(row[name])} ({form(row[f'{name}_low'])}–{form(row[f'{name}_high'])})"
+
+
+def _clock(seconds: float) -> str:
+    if seconds >= 1:
+        return f"{seconds:.2f} s"
+    return f"{1e3 * seconds:.2f} ms" if seconds >= 1e-3 else f"{1e6 * seconds:.0f} µs"
+
+
+def machine(device: torch.device) -> dict:
+    """What the numbers were measured on."""
+    cpu = Path("/proc/cpuinfo")
+    names = re.findall(r"^model name\s*: (.+)$", cpu.read_text(), flags=re.MULTILINE) if cpu.is_file() else []
+    return {
+        "processor": names[0] if names else platform.processor() or platform.machine(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9),
+        "gpu": torch.cuda.get_device_name() if device.type == "cuda" else None,
+        "load_before": round(os.getloadavg()[0], 1),
+    }
+
+
+def slug(facts: dict) -> str:
+    """The machine as a file name: its GPU, or its processor and cores."""
+    name = facts["gpu"] or f"{facts['processor']} {facts['cores']} cores"
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the cases, print the table and keep it; 0, or 2 for a wrong argument."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help=f"some of {', '.join(CASES)}")
+    parser.add_argument("--quick", action="store_true", help="tiny shapes, three runs, nothing is kept")
+    options = parser.parse_args(arguments)
+    chosen = options.only.split(",") if options.only else list(CASES)
+    for name in chosen:
+        if name not in CASES:
+            print(f"bench: --only {name}: no such case, expected some of {', '.join(CASES)}", file=sys.stderr)
+            return 2
+
+    device = pretrain.pick_device()
+    facts = machine(device)
+    rates = roofline.measure(device, options.quick)
+    print(f"{facts}\n{roofline.describe(rates)}", flush=True)
+    rows, runs = [], QUICK_RUNS if options.quick else RUNS
+    with Setting(device, rates, options.quick) as setting:
+        for name in chosen:
+            for pair in CASES[name](setting):
+                if isinstance(pair, str):
+                    print(f"{name}: {pair}", flush=True)
+                    continue
+                rows.append(measured(name, pair, runs))
+                print(f"{name}: {pair.what}: {_range(rows[-1], 'seconds', _clock)}", flush=True)
+    print(f"\n{markdown(rows)}")
+    if not options.quick and not options.only:
+        path = profiles.project_root() / "results" / "bench" / f"{slug(facts)}.csv"
+        artifacts.write_csv(path, pd.DataFrame(rows)[COLUMNS])
+        sidecar = {"file": path.name, "sha256": artifacts.sha256(path), "machine": facts}
+        sidecar |= {"operations_per_s": rates.operations, "copied_bytes_per_s": rates.copied}
+        artifacts.write_json(path.with_name(f"{path.name}.prov.json"), sidecar | artifacts.environment())
+        print(f"\nKept in {os.path.relpath(path)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,560 @@
+"""What is measured: each case yields pairs of functions to call (``compare.Pair``), or a line that says why it cannot.
+
+Data are random numbers of the right shapes: times do not depend on what is danced. Where a case needs files, SynthDance
+writes them to a folder that is deleted afterwards.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import copy
+import functools
+import itertools
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import reference
+import roofline
+import soundfile
+import torch
+from compare import Pair, peak_tensors_mb
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from dancemvp_core import (
+    downstream,
+    embeddings,
+    encoders,
+    experiments,
+    losses,
+    methods,
+    music,
+    pretrain,
+    profiles,
+    sources,
+    stats,
+    texts,
+)
+from dancemvp_core.pieces import PieceSet
+from dancemvp_core.skeleton import IMPERIALDANCE21
+from dancemvp_core.sources import synthdance
+
+OURS = methods.METHODS["ours"].pretraining
+PROJECT = profiles.project_root()
+NOTEBOOK = PROJECT / "notebooks" / "06_prompting.ipynb"  # which imports the most
+INSTALL_LIGHTLY = "lightly is not here: `.venv/bin/uv pip install lightly`, or the extra `bench`, brings it"
+
+
+@dataclass
+class Setting:
+    """Where and how large: the device and its rates, the sizes, and a folder that lasts as long as the run."""
+
+    device: torch.device
+    rates: roofline.Rates
+    quick: bool
+    _folder: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    def __enter__(self) -> Setting:
+        self.folder = Path(self._folder.enter_context(tempfile.TemporaryDirectory(prefix="dancemvp-bench-")))
+        return self
+
+    def __exit__(self, *fault) -> None:
+        self._folder.close()
+
+    def size(self, full, quick):
+        """The first of two sizes, or the second for a quick check."""
+        return quick if self.quick else full
+
+    @property
+    def width(self) -> experiments.Width:
+        """The paper's networks, or smoke's."""
+        return experiments.Width.of(profiles.load(self.size("paper", "smoke")))
+
+    @property
+    def frames(self) -> int:
+        """Frames of a piece."""
+        return profiles.load(self.size("paper", "smoke")).piece_frames
+
+    @property
+    def precision(self) -> str:
+        """The precision that ``pretrain`` uses on this device."""
+        return roofline.precision_used(self.device)
+
+    def pieces(self, choreographies: int, trials: int) -> PieceSet:
+        """Random pieces on the device: 9 x choreographies x trials, all of them in the pre-train set."""
+        return random_pieces(choreographies, trials, self.frames).to(self.device)
+
+    def encoder(self) -> nn.Module:
+        """Our motion and music encoder with random weights, on the device."""
+        torch.manual_seed(0)
+        width = self.width
+        built = methods.build_encoder(methods.METHODS["ours"], IMPERIALDANCE21, width.channels, width.dim, width.features)
+        return built.to(self.device)
+
+
+def random_pieces(choreographies: int, trials: int, frames: int) -> PieceSet:
+    """A piece set of random numbers: 3 levels x 3 primitives x trials a choreography, music of its own a primitive."""
+    rng = np.random.default_rng(0)
+    dances, levels = [f"{'bkjhu'[i % 5]}{i // 5}" for i in range(choreographies)], ("beginner", "intermediate", "expert")
+    cells = list(itertools.product(range(choreographies), levels, range(trials), range(3)))
+    table = pd.DataFrame(
+        {
+            "sequence": [i // 3 for i in range(len(cells))],
+            "genre": [dances[c][0] for c, *_ in cells],
+            "choreography": [dances[c] for c, *_ in cells],
+            "level": [level for _, level, _, _ in cells],
+            "trial": [trial for *_, trial, _ in cells],
+            "primitive": [p for *_, p in cells],
+            "score": rng.uniform(0, 100, len(cells)),
+            "bar": rng.uniform(0, 100, len(cells)),
+            "split": "pretrain",
+            "window": [3 * c + p for c, _, _, p in cells],
+        }
+    )
+    motion = torch.from_numpy(rng.standard_normal((len(cells), 3, frames, 21), dtype=np.float32))
+    sound = torch.from_numpy(rng.standard_normal((3 * choreographies, encoders.MUSIC_FEATURES, frames), dtype=np.float32))
+    return PieceSet(motion, sound, table, table)
+
+
+def float32(device):
+    """No mixed precision, as a context like ``pretrain.mixed_precision``."""
+    return contextlib.nullcontext()
+
+
+def relative(a: torch.Tensor, b: torch.Tensor) -> float:
+    """|a - b| / |b|."""
+    a, b = a.detach().float(), b.detach().float()
+    return float((a - b).norm() / b.norm())
+
+
+def compiled(network: Callable, setting: Setting) -> Callable | None:
+    """The network through torch.compile, with CUDA graphs on a GPU; None in a quick check or without a C++ compiler."""
+    if setting.quick or not shutil.which("g++"):
+        return None
+    return torch.compile(network, mode="reduce-overhead" if setting.device.type == "cuda" else None)
+
+
+# --- encoders ----------------------------------------------------------------------------------------------------
+
+
+def stgcn(setting: Setting) -> Iterator[Pair | str]:
+    """ST-GCN forward and backward against the textbook's, each idea by itself, with the distance of the outputs."""
+    torch.manual_seed(0)
+    ours = encoders.build("stgcn", channels=setting.width.channels, dim=setting.width.dim).to(setting.device)
+    plain = reference.textbook(ours)
+    batch = setting.size(roofline.TRAINING_BATCH, 2)
+    motion = torch.randn(batch, 3, setting.frames, 21, device=setting.device)
+    with torch.no_grad():
+        truth = plain(motion)
+
+    def step(network, precision):
+        def work():
+            network.zero_grad(set_to_none=True)
+            with precision(setting.device):
+                out = network(motion)
+            out.float().square().mean().backward()
+
+        return work
+
+    def pair(what, network, precision, goal=""):
+        with precision(setting.device), torch.no_grad():
+            difference = relative(network(motion), truth)
+        name = "float32" if precision is float32 else setting.precision
+        floor = roofline.training_step(ours, motion, name).floor_s(setting.rates, name)
+        return Pair(
+            f"{what}, {name}", step(network, precision), "textbook, float32", step(plain, float32), goal,
+            floor_s=floor, difference=difference, note=f"{batch} pieces of {setting.frames} frames",
+        )  # fmt: skip
+
+    yield pair("ours", ours, pretrain.mixed_precision, "2x on 2 cores, 8x on an H100")
+    yield pair("ours", ours, float32)
+    yield pair("textbook", plain, pretrain.mixed_precision)
+    yield pair("textbook, channels last", copy.deepcopy(plain).to(memory_format=torch.channels_last), float32)
+    fast = compiled(ours, setting)
+    if fast is None:
+        yield "torch.compile is left out: a quick check, or no g++ here"
+    else:
+        yield pair("ours, compiled", fast, pretrain.mixed_precision)
+
+
+def folded(encoder: nn.Module) -> nn.Module:
+    """A copy for inference whose ST-GCN has its batch norms folded into the convolutions before them."""
+    out = copy.deepcopy(encoder).eval()
+    for block in out.encoders["motion"].blocks:
+        for module, norm in ((block.spatial.mix, "spatial_norm"), (block.temporal, "temporal_norm")):
+            n = getattr(block, norm)
+            module.weight, module.bias = fuse_conv_bn_weights(
+                module.weight, module.bias, n.running_mean, n.running_var, n.eps, n.weight, n.bias
+            )
+            setattr(block, norm, nn.Identity())
+    return out
+
+
+def inference(setting: Setting) -> Iterator[Pair | str]:
+    """Features of 32 pieces, then with the prompts of all three tasks, against textbook ST-GCN in float32."""
+    encoder = setting.encoder().eval()
+    plain = reference.textbook(encoder)
+    count = setting.size(roofline.INFERENCE_BATCH, 4)
+    pieces = setting.pieces(5, 4)
+    batch = pieces.batch(np.arange(count))
+    floor = roofline.inference(encoder, batch, setting.precision).floor_s(setting.rates, setting.precision)
+
+    def features(hidden, precision=pretrain.mixed_precision):
+        @torch.inference_mode()
+        def work():
+            with precision(setting.device):
+                return hidden(batch)
+
+        return work
+
+    truth = features(plain.hidden, float32)
+    goal = "0.8 s on 2 cores, 3 ms on an H100" if count == roofline.INFERENCE_BATCH else ""
+
+    def pair(what, work, goal=""):
+        difference = relative(work(), truth())
+        return Pair(what, work, "textbook, float32", truth, goal, floor_s=floor, difference=difference,
+                    note=f"{count} pieces of {setting.frames} frames")  # fmt: skip
+
+    yield pair(f"features, {setting.precision}", features(encoder.hidden), goal)
+    yield pair("features, float32", features(encoder.hidden, float32))
+    yield pair("features, batch norms folded", features(folded(encoder).hidden))
+    fast = compiled(encoder.hidden, setting)
+    if fast is not None:
+        yield pair("features, compiled", features(fast))
+
+    settings = downstream.Prompting()
+    known = pieces.table
+    classes, _ = downstream.class_table(known)
+    sentences = {
+        "vocabulary": [texts.vocabulary_text(*row) for row in classes.itertuples(index=False)],
+        "score": [texts.score_text(v) for v in texts.LEVELS_OF_SCORE],
+        "rhythm": [texts.rate_text(v) for v in texts.LEVELS_OF_SCORE],
+    }
+    frozen = downstream.Features(pretrain.encode(encoder, pieces)[0].to(setting.device), encoder.last)
+    prompter = downstream.Prompter(
+        frozen, sentences, len(classes), downstream.TASKS, True, False, settings, np.arange(len(pieces))
+    ).eval()
+
+    def answers(network, precision):
+        @torch.inference_mode()
+        def work():
+            with precision(setting.device):
+                hidden = network.hidden(batch)
+            return prompter(hidden.float(), prompter.encode_texts())
+
+        return work
+
+    yield Pair("features and prompts of all tasks", answers(encoder, pretrain.mixed_precision), "textbook, float32",
+               answers(plain, float32), goal, floor_s=floor, note=f"{count} pieces")  # fmt: skip
+
+    windows, place = pieces.windows.unique(return_inverse=True)
+    every = {"motion": pieces.motion, "music": pieces.music[pieces.windows]}
+
+    @torch.inference_mode()
+    def once_a_window():
+        return encoder.encode("music", {"music": pieces.music[windows]})[place]
+
+    @torch.inference_mode()
+    def once_a_piece():
+        return encoder.encode("music", every)
+
+    yield Pair("music, once a window", once_a_window, "once a piece", once_a_piece,
+               difference=relative(once_a_window(), once_a_piece()),
+               note=f"{len(pieces)} pieces, {len(windows)} windows")  # fmt: skip
+
+
+# --- pre-training ------------------------------------------------------------------------------------------------
+
+
+def pretrain_step(setting: Setting) -> Iterator[Pair | str]:
+    """A pre-training step, augmentation included, against a DataLoader that augments piece by piece."""
+    batch_size, steps = setting.size(roofline.TRAINING_BATCH, 4), 3
+    pieces = setting.pieces(5, -(-batch_size * steps // 45))
+    keep = np.arange(batch_size * steps)
+    pieces = PieceSet(pieces.motion[: len(keep)], pieces.music, pieces.table.iloc[keep], pieces.sequences)
+    training = pretrain.Training(1, batch_size, schedule="constant")
+    augmentation, mirror = methods.augmentation(OURS), IMPERIALDANCE21.mirror
+    objective = experiments.new_objective(OURS, 0, setting.width, pieces, IMPERIALDANCE21)
+    views = {name: torch.cat([x, x]) for name, x in pieces.batch(np.arange(batch_size)).items()}
+    floor = roofline.training_step(objective.encoder, views, setting.precision).floor_s(setting.rates, setting.precision)
+    # On two cores, workers would take from the network what they give; beside a GPU the cores are free.
+    workers = 0 if setting.device.type == "cpu" else min(8, os.cpu_count() or 1)
+    batches = reference.loader(pieces, augmentation, mirror, batch_size, workers)
+
+    def ours():
+        pretrain.train(objective, pieces, training, augmentation, 0, mirror)
+
+    def plain(network, precision):
+        return reference.epoch(network, batches, training, precision, setting.device)
+
+    goal, note = "3x on 2 cores, 10x on an H100", f"{batch_size} pieces, {workers} workers"
+    textbook = reference.textbook(objective)
+    yield Pair("ours", ours, "DataLoader, textbook ST-GCN, float32", plain(textbook, float32), goal, steps, floor, note=note)
+    same = plain(copy.deepcopy(objective), pretrain.mixed_precision)
+    yield Pair("ours", ours, "DataLoader, our network and precision", same, "", steps, floor, note=note)
+
+    generator = torch.Generator(device=setting.device).manual_seed(0)
+    rows = torch.arange(len(pieces), device=setting.device)
+
+    def augmented():
+        for chosen in rows.split(batch_size):
+            batch = pieces.batch(chosen)
+            for _ in range(2):
+                augmentation(batch, generator, mirror)
+
+    def one_by_one():
+        for _ in reference.on_device(batches, setting.device):
+            pass
+
+    yield Pair("augmentation alone", augmented, "DataLoader alone", one_by_one, "", steps, note=note)
+
+
+def info_nce(setting: Setting) -> Iterator[Pair | str]:
+    """InfoNCE, forward and backward, against lightly's and pytorch-metric-learning's; memory in N x N matrices."""
+    try:
+        from lightly.loss import NTXentLoss
+    except ImportError:
+        NTXentLoss = None
+        yield INSTALL_LIGHTLY
+    from pytorch_metric_learning.losses import NTXentLoss as MetricLearning  # in the extra "test"
+
+    for n in setting.size((64, 256, 1024), (16,)):
+        torch.manual_seed(0)
+        a, b = (torch.randn(n, 128, device=setting.device, requires_grad=True) for _ in range(2))
+        one_matrix_mb = n * n * 4 / 1e6
+        labels = torch.arange(n, device=setting.device).repeat(2)
+
+        def both_ways(loss, a=a, b=b):
+            def work():
+                a.grad = b.grad = None
+                loss(a, b).backward()
+
+            return work
+
+        others = {}
+        if NTXentLoss:
+            others["lightly"] = NTXentLoss(temperature=0.1)
+        if n <= 64:  # its memory grows with the third power: 34 GB at 1024
+            theirs = MetricLearning(temperature=0.1)
+            others["pytorch-metric-learning"] = lambda a, b, theirs=theirs, labels=labels: theirs(torch.cat([a, b]), labels)
+        ours = losses.info_nce
+        peak = peak_tensors_mb(both_ways(ours)) / one_matrix_mb
+        note = f"N = {n}, D = 128; peak of {peak:.1f} N x N matrices, goal 2"
+        for name, loss in others.items():
+            yield Pair(f"N = {n}", both_ways(ours), name, both_ways(loss), "2x", memory=peak_tensors_mb,
+                       difference=relative(ours(a, b), loss(a, b)), note=note)  # fmt: skip
+        if not others:
+            yield Pair(f"N = {n}", both_ways(ours), memory=peak_tensors_mb, note=note)
+
+
+# --- downstream --------------------------------------------------------------------------------------------------
+
+
+def prompt_scoring(setting: Setting) -> Iterator[Pair | str]:
+    """Scores of B pieces against C candidates: linear in B x C, and no tensor of every pair's two vectors."""
+    settings = downstream.Prompting()
+    z_width, t_width = setting.width.features, settings.text_width
+    torch.manual_seed(0)
+    join = downstream.Join(z_width, t_width, settings.width).to(setting.device)
+    head = nn.Linear(settings.width, 1).to(setting.device)
+    pairwise = reference.PairwiseScores(join, head)
+    pieces, candidates = setting.size((256, 45), (16, 9))
+
+    def inputs(times: int):
+        return (
+            torch.randn(times * pieces, z_width, device=setting.device),
+            torch.randn(candidates, t_width, device=setting.device),
+        )
+
+    @torch.inference_mode()
+    def ours(z, t):
+        return head(join(z, t, True)).squeeze(-1)
+
+    @torch.inference_mode()
+    def plain(z, t):
+        return pairwise(z, t)
+
+    few, many = inputs(1), inputs(10)
+    yield Pair(f"B = {pieces}, C = {candidates}", functools.partial(ours, *few), "every pair's vectors joined",
+               functools.partial(plain, *few), "", memory=peak_tensors_mb, difference=relative(ours(*few), plain(*few)),
+               note=f"D_z = {z_width}, D_t = {t_width}, W = {settings.width}")  # fmt: skip
+    yield Pair(f"B = {pieces}, C = {candidates}", functools.partial(ours, *few), "10 times the pieces",
+               functools.partial(ours, *many), "at most 10x", memory=peak_tensors_mb)  # fmt: skip
+
+
+def fits(setting: Setting) -> Iterator[Pair | str]:
+    """Fit and prediction of the prompter against those of linear heads, on the same frozen features, as in Table 4."""
+    shots, asked, steps = setting.size((20, 50, 300), (2, 2, 5))
+    pieces = random_pieces(5, shots + asked, 2)
+    torch.manual_seed(0)
+    dim, features = 2 * setting.width.dim, setting.width.features
+    frozen = downstream.Features(torch.randn(len(pieces), dim), nn.Linear(dim, features))
+    support, query = (np.flatnonzero(mask) for mask in (pieces.table["trial"] < shots, pieces.table["trial"] >= shots))
+    settings = downstream.Prompting(steps=steps)
+
+    def fit(protocol):
+        return lambda: downstream.run(protocol, frozen, pieces.table, support, query, 0, settings)
+
+    note = f"{len(support)} support and {len(query)} query pieces, {steps} steps; ratio: prompt over finetune"
+    yield Pair("finetune", fit("finetune"), "prompt", fit("prompt"), note=note)
+
+
+# --- data, music, maps, tests ------------------------------------------------------------------------------------
+
+
+def data(setting: Setting) -> Iterator[Pair | str]:
+    """SynthDance written to disk, and the opening of a data set against reading it whole."""
+    trials, dances = setting.size((20, ["b0", "k0"]), (2, ["b0"]))
+    fresh = itertools.count()
+
+    def write():
+        synthdance.write(setting.folder / f"tree{next(fresh)}", trials, 0, choreographies=dances)
+
+    yield Pair("SynthDance written", write, per=3 * len(dances), note=f"a file of {trials} trials")
+    tree = setting.folder / "tree0"
+    files = list(tree.glob("*.npy"))
+    yield Pair("a data set opened", lambda: sources.load(tree), "its motion read",
+               lambda: [np.load(file) for file in files], note=f"{len(files)} files of {trials} trials")  # fmt: skip
+
+
+def acoustic_features(setting: Setting) -> Iterator[Pair | str]:
+    """The acoustic features of a music window, and its analysis from the cache against the analysis itself."""
+    samples = synthdance.render_music(synthdance.choreography("b0"))[: setting.size(None, 3 * music.SAMPLE_RATE)]
+    length = len(samples) / music.SAMPLE_RATE
+    path, cache = setting.folder / "music.wav", setting.folder / "music"
+    soundfile.write(path, samples, music.SAMPLE_RATE)
+    note = f"{length:.0f} s of music"
+    yield Pair("acoustic features", lambda: music.acoustic_features(samples, music.SAMPLE_RATE), note=note)
+    whole = functools.partial(music.analyse, path, 0.0, length)
+    yield Pair("a music window, cached", lambda: whole(cache=cache), "analysed", whole, note=note)
+
+
+def maps(setting: Setting) -> Iterator[Pair | str]:
+    """t-SNE as Fig. 5 draws it, against scikit-learn's."""
+    from sklearn.manifold import TSNE
+
+    points = setting.size(1350, 60)
+    features = np.random.default_rng(0).normal(size=(points, 128))
+    on_sphere = embeddings.on_sphere(features)
+    plain = TSNE(perplexity=min(30.0, (points - 1) / 3), init="pca", random_state=0)
+    yield Pair("t-SNE", lambda: embeddings.tsne(features), "scikit-learn", lambda: plain.fit_transform(on_sphere),
+               note=f"{points} points")  # fmt: skip
+
+
+def resampling(setting: Setting) -> Iterator[Pair | str]:
+    """The paired permutation test of the tables against a loop over the permutations."""
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, setting.size(2250, 50)))
+    times = setting.size(stats.RESAMPLES, 99)
+    yield Pair("paired permutation test", lambda: stats.paired_permutation(a, b, times), "one permutation at a time",
+               lambda: reference.sign_flips(a, b, times, rng), note=f"{len(a)} pairs, {times} permutations")  # fmt: skip
+
+
+# --- start-up ----------------------------------------------------------------------------------------------------
+
+
+def import_lines(notebook: Path) -> str:
+    """The import statements of a notebook's cells, as a program."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    trees = [ast.parse("".join(cell["source"])) for cell in cells if cell["cell_type"] == "code"]
+    return "\n".join(ast.unparse(s) for tree in trees for s in tree.body if isinstance(s, ast.Import | ast.ImportFrom))
+
+
+def heaviest(program: Path, most: int = 5) -> str:
+    """The packages whose own modules take longest to import, as "torch 1.2 s, ..."."""
+    done = subprocess.run([sys.executable, "-X", "importtime", str(program)], capture_output=True, text=True, check=True)
+    seconds: dict[str, float] = {}
+    for own, name in re.findall(r"^import time:\s*(\d+) \|[ \d]+\|\s*(\S+)", done.stderr, flags=re.MULTILINE):
+        package = name.split(".")[0]
+        seconds[package] = seconds.get(package, 0.0) + int(own) / 1e6
+    longest = sorted(seconds, key=lambda name: -seconds[name])[:most]
+    return ", ".join(f"{name} {seconds[name]:.2f} s" for name in longest)
+
+
+def imports(setting: Setting) -> Iterator[Pair | str]:
+    """What a notebook pays before its first line: in a process forked off the warm server, and in a fresh one."""
+    program, warm = setting.folder / "imports.py", PROJECT / "workflow" / "warm.py"
+    program.write_text(import_lines(NOTEBOOK), encoding="utf-8")
+    cold = functools.partial(subprocess.run, [sys.executable, str(program)], check=True)
+    with subprocess.Popen(
+        [sys.executable, str(warm), "--serve", sys.executable, "-c",
+         "import os; print(os.environ['DANCEMVP_WARM'], flush=True); input()"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as server:  # fmt: skip
+        served = os.environ | {"DANCEMVP_WARM": server.stdout.readline().strip()}
+        ask = functools.partial(subprocess.run, [sys.executable, str(warm), str(program)], env=served, check=True)
+        yield Pair(f"imports of {NOTEBOOK.stem}, warm", ask, "in a fresh process", cold, note=heaviest(program))
+        server.communicate("\n")
+
+
+# --- growth ------------------------------------------------------------------------------------------------------
+
+
+def growth(setting: Setting) -> Iterator[Pair | str]:
+    """Time and memory when there is more: 10 times the pieces an epoch, 100 times the rows of a manifest."""
+    smoke = profiles.load("smoke")
+    training = pretrain.Training(1, smoke.batch_size, schedule="constant")
+
+    def epoch(trials: int):
+        pieces = random_pieces(5, trials, smoke.piece_frames).to(setting.device)
+        objective = experiments.new_objective(OURS, 0, experiments.Width.of(smoke), pieces, IMPERIALDANCE21)
+        return len(pieces), lambda: pretrain.train(objective, pieces, training, methods.augmentation(OURS), 0)
+
+    small, few = epoch(setting.size(10, 2))
+    large, many = epoch(setting.size(100, 20))
+    yield Pair(f"an epoch of {small} pieces", few, f"{large} pieces", many, "at most 10.5x, flat memory",
+               memory=peak_tensors_mb, note="smoke's networks; memory beside the data")  # fmt: skip
+
+    rows = setting.size(100, 10)
+    opened = [functools.partial(sources.load, manifest(setting.folder, n)) for n in (rows, 100 * rows)]
+    yield Pair(f"a manifest of {rows} rows opened", opened[0], f"{100 * rows} rows", opened[1],
+               "the same memory", memory=resident_mb, note="memory of a fresh process, imports aside")  # fmt: skip
+
+
+def manifest(folder: Path, rows: int) -> Path:
+    """A manifest of so many recordings, 1 s each, all the same file under many names."""
+    root = folder / f"manifest-{rows}"
+    root.mkdir()
+    np.save(root / "0.npy", np.random.default_rng(0).normal(size=(30, 17, 3)).astype(np.float32))
+    for i in range(1, rows):
+        os.link(root / "0.npy", root / f"{i}.npy")
+    lines = ["motion,layout,fps,skeleton", *(f"{i}.npy,TVC,30,coco17" for i in range(rows))]
+    (root / "manifest.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return root
+
+
+def resident_mb(opened: functools.partial) -> float:
+    """MB by which the resident memory of a fresh process grows while it opens a data set (its largest value)."""
+    program = (
+        "import sys; from dancemvp_core import artifacts, sources; before = artifacts.peak_memory_mb();"
+        "dataset = sources.load(sys.argv[1]); print(artifacts.peak_memory_mb() - before)"
+    )
+    command = [sys.executable, "-c", program, str(opened.args[0])]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout) * 2**20 / 1e6
+
+
+CASES: dict[str, Callable[[Setting], Iterator[Pair | str]]] = {
+    "stgcn": stgcn,
+    "pretrain_step": pretrain_step,
+    "info_nce": info_nce,
+    "inference": inference,
+    "prompt_scoring": prompt_scoring,
+    "fits": fits,
+    "imports": imports,
+    "data": data,
+    "acoustic_features": acoustic_features,
+    "maps": maps,
+    "resampling": resampling,
+    "growth": growth,
+}

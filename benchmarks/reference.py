@@ -1,0 +1,134 @@
+"""Plain references: what one writes first, from the textbook's equations, for the benchmarks to compare with.
+
+Each takes its weights from the network that it is compared with, so that the outputs can be compared too.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from dancemvp_core.augment import Augmentation
+from dancemvp_core.encoders import STGCN, STGCNBlock
+from dancemvp_core.objectives import Objective
+from dancemvp_core.pieces import PieceSet
+from dancemvp_core.pretrain import Training
+
+
+class TextbookBlock(nn.Module):
+    """An ST-GCN block as Yan et al. 2018 describe it: 1x1 convolution to all partitions, einsum, 9x1 convolution.
+
+    (N, C, T, V) -> (N, C', T', V). The bias stands before the sum over neighbours, so edge weights must be as
+    initialised for it to be the same function: then each joint's weights sum to one.
+    """
+
+    def __init__(self, block: STGCNBlock):
+        super().__init__()
+        spatial = block.spatial
+        partitions, width = len(spatial.graph), spatial.mix.out_channels
+        weight = spatial.mix.weight.detach().view(width, partitions, -1, 1, 1).transpose(0, 1).flatten(0, 1)
+        self.register_buffer("graph", spatial.graph.clone())
+        self.edge_weight = nn.Parameter(spatial.edge_weight.detach().clone())
+        self.mix = nn.Conv2d(weight.shape[1], partitions * width, 1, device=weight.device)
+        self.mix.load_state_dict({"weight": weight, "bias": spatial.mix.bias.detach().repeat(partitions)})
+        self.spatial_norm, self.temporal, self.temporal_norm, self.skip = (
+            copy.deepcopy(part) for part in (block.spatial_norm, block.temporal, block.temporal_norm, block.skip)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, _, t, v = x.shape
+        mixed = self.mix(x).view(n, len(self.graph), -1, t, v)
+        gathered = torch.einsum("nkctv,kvw->nctw", mixed, self.graph * self.edge_weight)
+        out = self.temporal_norm(self.temporal(torch.relu(self.spatial_norm(gathered))))
+        return torch.relu(out if self.skip is None else out + self.skip(x))
+
+
+def textbook(network: nn.Module) -> nn.Module:
+    """A copy of a network in which every ST-GCN has textbook blocks."""
+    out = copy.deepcopy(network)
+    for module in out.modules():
+        if isinstance(module, STGCN):
+            module.blocks = nn.Sequential(*(TextbookBlock(block) for block in module.blocks))
+    return out
+
+
+class AugmentedPieces(Dataset):
+    """Two views of one piece at a time, each augmented by itself: ({"motion" (3, T, V), "music" (F, T)}, the same)."""
+
+    def __init__(self, pieces: PieceSet, augmentation: Augmentation, mirror):
+        self.pieces, self.augmentation, self.mirror = pieces.to("cpu"), augmentation, mirror
+        self.rows = pieces.rows("pretrain")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, i: int) -> tuple[dict[str, Tensor], ...]:
+        piece = self.pieces.batch(self.rows[i : i + 1])
+        views = [self.augmentation(piece, torch.default_generator, self.mirror) for _ in range(2)]
+        return tuple({name: x[0] for name, x in view.items()} for view in views)
+
+
+def loader(pieces: PieceSet, augmentation: Augmentation, mirror, batch_size: int, workers: int) -> DataLoader:
+    """Batches of ``AugmentedPieces``, put together by as many processes; 0 for none."""
+    return DataLoader(
+        AugmentedPieces(pieces, augmentation, mirror), batch_size, shuffle=True, drop_last=True, num_workers=workers,
+        persistent_workers=workers > 0, pin_memory=torch.cuda.is_available(),
+    )  # fmt: skip
+
+
+def on_device(batches: DataLoader, device) -> Iterator[tuple[dict[str, Tensor], ...]]:
+    """A loader's batches of views, moved to the device one by one."""
+    for views in batches:
+        yield tuple({name: x.to(device, non_blocking=True) for name, x in view.items()} for view in views)
+
+
+def epoch(objective: Objective, batches: DataLoader, training: Training, precision: Callable, device) -> Callable[[], None]:
+    """One pass over a loader with AdamW, as a function to call; ``precision(device)`` is the context of the loss."""
+    weights = list(objective.parameters())
+    optimizer = torch.optim.AdamW(weights, lr=training.learning_rate, weight_decay=training.weight_decay)
+
+    def once() -> None:
+        objective.train()
+        total = 0.0
+        for views in on_device(batches, device):
+            with precision(device):
+                loss = objective.loss(views, None)
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(weights, 5.0)
+            optimizer.step()
+            total += loss.item()
+
+    return once
+
+
+class PairwiseScores(nn.Module):
+    """w . GELU(W [z, t] + b) from the concatenation of every pair: z (B, D_z), t (C, D_t) -> (B, C).
+
+    Builds a B x C x (D_z + D_t) tensor. Weights are those of a ``downstream.Join`` and its head.
+    """
+
+    def __init__(self, join: nn.Module, head: nn.Linear):
+        super().__init__()
+        weight = torch.cat([join.dance.weight, join.text.weight], dim=1).detach()
+        self.mix = nn.Linear(weight.shape[1], weight.shape[0], device=weight.device)
+        self.mix.load_state_dict({"weight": weight, "bias": join.dance.bias.detach()})
+        self.head = copy.deepcopy(head)
+
+    def forward(self, z: Tensor, t: Tensor) -> Tensor:
+        pairs = torch.cat([z[:, None].expand(-1, len(t), -1), t[None].expand(len(z), -1, -1)], dim=2)
+        return self.head(F.gelu(self.mix(pairs))).squeeze(-1)
+
+
+def sign_flips(a, b, resamples: int, rng) -> float:
+    """Two-sided p-value of a paired permutation test, one permutation after the other."""
+    difference = a - b
+    observed, beyond = abs(difference.mean()), 0
+    for _ in range(resamples):
+        beyond += abs((difference * rng.choice([-1.0, 1.0], size=len(difference))).mean()) >= observed
+    return (beyond + 1) / (resamples + 1)

@@ -1,0 +1,250 @@
+"""The assessment of recordings as one report: what the JSON file holds, and what page and pictures show.
+
+The report is a dict (times in s on the recording's clock, rates and probabilities as stated):
+
+- ``format``; ``synthetic``: the reference performances are; ``assessor``: what the trained part is (``about``);
+- ``music``: {file, offset_s};
+- ``recordings``, one each: {file, skeleton, frames, fps, duration_s, tempo_bpm, notes [sentence],
+  ``recognition``, ``score``, ``nearest``, ``beat_alignment``, ``timeline``}:
+
+  - ``recognition`` (None where it is switched off, with a note): {``unlike``: bool, ``distances``: {features, posture:
+    {value, threshold}}, genre, choreography, level: [{name, probability}] the likeliest first, ``eights``: [{start_s, end_s,
+    primitives: [{name, probability}]}]}. Where ``unlike`` is true the honest answer is "unlike anything I was trained
+    on", and the rest is what would have been said;
+  - ``score`` (None where unknown or unlike): {mean, low_90, high_90, curve: [[score, density]]}, scores 0..100;
+  - ``nearest``: [{genre, choreography, level, trial, score, bar, distance}], reference performances, the nearest first;
+  - ``beat_alignment``: {bar, chance in percent, corrected, f70, music_peaks_s, motion_peaks_s}: the paper's BAR, of the
+    music's accents (onset peaks);
+  - ``timeline`` (None where no steady beat is found): {beat_s, hit, early, late, missed, beats, median_offset_ms,
+    mean_abs_offset_ms, with_accent and with_accent_chance in percent, eights: [[{count, time_s, verdict, offset_ms, strong}]]};
+
+- ``progression`` (None for one recording): {measure: {values, slope, low, high, n}}: the change from one recording to the
+  next with its 95 % interval (None below three recordings).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dancemvp_core import music, pieces, primitives
+from dancemvp_core.assess import timeline as beats
+from dancemvp_core.assess.assessor import Assessor, score_distribution
+from dancemvp_core.sequences import DanceSequence
+
+FORMAT = "dancemvp-assessment-1"
+UNLIKE = "Unlike anything I was trained on"
+WHY_UNLIKE = {
+    "features": "music and motion together are farther from every reference performance than another dancer's would be",
+    "posture": "the poses are not those of the choreography that it is nearest to",
+}
+MEASURES = {"bar": "BAR (%)", "score": "score", "timing_ms": "distance from the beat (ms)"}
+
+
+@dataclass(frozen=True)
+class Trend:
+    """A straight line through the values of recordings 1..n: its rise from one to the next, with a 95 % interval."""
+
+    slope: float
+    low: float
+    high: float
+    at_mean: float
+
+    def line(self, x: np.ndarray, n: int) -> np.ndarray:
+        """The line at recordings ``x`` (counted from 1)."""
+        return self.at_mean + self.slope * (x - (n + 1) / 2)
+
+
+def trend(values: list[float]) -> Trend | None:
+    """Least squares over the recordings' order, Student's interval of the slope; None below three known values."""
+    y = np.array([np.nan if v is None else v for v in values], dtype=float)
+    x = np.arange(1, len(y) + 1, dtype=float)
+    x, y = x[np.isfinite(y)], y[np.isfinite(y)]
+    if len(y) < 3:
+        return None
+    from scipy.stats import t as student_t  # most of a second: only several recordings pay
+
+    about = x - x.mean()
+    slope = float(about @ y / (about @ about))
+    rest = y - y.mean() - slope * about
+    half = float(student_t.ppf(0.975, len(y) - 2) * np.sqrt(rest @ rest / (len(y) - 2) / (about @ about)))
+    at_middle = float(y.mean() + slope * ((len(values) + 1) / 2 - x.mean()))
+    return Trend(slope, slope - half, slope + half, at_middle)
+
+
+def report(recordings: list[DanceSequence], heard: list[music.MusicAnalysis], assessor: Assessor) -> dict:
+    """The report of recordings of one choreography, in the order danced; ``heard`` is ``music.analyse`` of each window."""
+    parts = [assess(recording, analysis, assessor) for recording, analysis in zip(recordings, heard, strict=True)]
+    first = recordings[0]
+    return {
+        "format": FORMAT,
+        "synthetic": assessor.facts["synthetic"],
+        "assessor": about(assessor),
+        "music": {"file": first.music.name, "offset_s": first.music_offset_s},
+        "recordings": parts,
+        "progression": progression(parts) if len(parts) > 1 else None,
+    }
+
+
+def about(assessor: Assessor) -> dict:
+    """What the trained part is: its data, candidates, and how well it did on performances it had not learned from."""
+    facts = assessor.facts
+    keys = ("dataset", "synthetic", "profile", "support_performances", "switched_off", "measured")
+    return {k: facts.get(k) for k in keys} | {
+        "choreographies": sorted(assessor.classes["choreography"].unique().tolist()),
+        "skeleton": assessor.skeleton.name,
+    }
+
+
+def assess(recording: DanceSequence, analysis: music.MusicAnalysis, assessor: Assessor) -> dict:
+    """One recording's part of the report."""
+    duration = recording.duration_s
+    notes = list(assessor.facts["switched_off"])
+    measured = pieces.alignment(recording, analysis)
+    grid = beats.beat_grid(analysis.beats_s, duration, assessor.facts["longest_beat_s"])
+    eights = beats.eights(grid, duration)
+    if grid is None:
+        notes.append("no steady beat in the music: the timeline is left out, and the recording is taken as three equal parts")
+        eights = primitives.eight_beats([], duration)
+    elif not eights:
+        notes.append("no complete eight beats in the recording: what is danced and how well are left out")
+    if not len(measured["music_peaks"]):
+        notes.append("no accents in the music: BAR is left out")
+    if not len(measured["motion_peaks"]):
+        notes.append("no accents in the motion: its intensity has no peak that stands out")
+    part = {
+        "file": Path(recording.source).name,
+        "skeleton": recording.skeleton.name,
+        "frames": recording.motion.shape[1],
+        "fps": recording.fps,
+        "duration_s": duration,
+        "tempo_bpm": analysis.tempo_bpm,
+        "notes": notes,
+        **learned(recording, analysis, eights, assessor, notes),
+        "beat_alignment": _alignment(measured),
+        "timeline": None if grid is None else _timeline(grid, measured, duration),
+    }
+    return part
+
+
+def learned(recording: DanceSequence, analysis, eights, assessor: Assessor, notes: list[str]) -> dict:
+    """recognition, score and nearest; what is switched off is None and adds its sentence to ``notes``."""
+    off = {"recognition": None, "score": None, "nearest": []}
+    motion = assessor.body(recording.motion, recording.skeleton)
+    if motion is None:
+        notes.append(
+            f"the skeleton {recording.skeleton.name} has not the joints of {assessor.skeleton.name}, which the assessor was "
+            "trained on: what is danced and how well are left out"
+        )
+    if motion is None or not eights:
+        return off
+    fps, times = recording.fps, analysis.feature_times_s
+    body = torch.stack([assessor.motion_piece(motion[:, round(a * fps) : round(b * fps)]) for a, b in eights])
+    sound = torch.stack([assessor.music_piece(analysis.features[:, (times >= a) & (times < b)]) for a, b in eights])
+    hidden = assessor.hidden(body, sound)
+    found = assessor.recognise(hidden)
+    distances = assessor.strangeness(hidden, body, found)
+    strange = assessor.stranger(distances)
+    recognition = {
+        "unlike": bool(strange),
+        "distances": {k: {"value": v, "threshold": assessor.facts["thresholds"][k]} for k, v in distances.items()},
+        **{name: ranked(found.of(name)) for name in ("genre", "choreography", "level")},
+        "eights": [
+            {
+                "start_s": a,
+                "end_s": b,
+                "primitives": [{"name": f"move {k + 1}", "probability": float(p)} for k, p in enumerate(row)],
+            }
+            for (a, b), row in zip(eights, found.primitives, strict=True)
+        ],
+    }
+    score = None
+    if "score.values" in assessor.tensors and not strange:
+        score = score_distribution(*assessor.score(hidden))
+    nearest = assessor.nearest(hidden).astype(object)
+    return {
+        "recognition": recognition,
+        "score": score,
+        "nearest": nearest.where(nearest.notna(), None).to_dict("records"),
+    }
+
+
+def ranked(probabilities) -> list[dict]:
+    """A series of probabilities as [{name, probability}]."""
+    return [{"name": str(name), "probability": float(p)} for name, p in probabilities.items()]
+
+
+def _alignment(measured: dict) -> dict:
+    numbers = {"bar": "bar", "chance": "bar_chance", "corrected": "bar_corrected", "f70": "f70"}
+    out = {name: float(measured[key]) if np.isfinite(measured[key]) else None for name, key in numbers.items()}
+    return out | {f"{kind}_s": [float(t) for t in measured[kind]] for kind in ("music_peaks", "motion_peaks")}
+
+
+def _timeline(grid: np.ndarray, measured: dict, duration: float) -> dict:
+    rows = beats.timeline(grid, measured["motion_peaks"], measured["music_peaks"], duration)
+    flat = [beat for row in rows for beat in row]
+    eights = [
+        [
+            {
+                "count": beat.count,
+                "time_s": beat.time_s,
+                "verdict": beat.verdict,
+                "offset_ms": None if beat.offset_s is None else 1000 * beat.offset_s,
+                "strong": beat.strong,
+            }
+            for beat in row
+        ]
+        for row in rows
+    ]
+    spacing = float(np.mean(np.diff(grid)))
+    return {"beat_s": spacing} | beats.summary(flat, measured["motion_peaks"], duration) | {"eights": eights}
+
+
+def progression(parts: list[dict]) -> dict:
+    """Each measure over the recordings, and its trend."""
+    values = {
+        "bar": [part["beat_alignment"]["bar"] for part in parts],
+        "score": [part["score"] and part["score"]["mean"] for part in parts],
+        "timing_ms": [part["timeline"] and part["timeline"]["mean_abs_offset_ms"] for part in parts],
+    }
+    out = {}
+    for name, column in values.items():
+        fitted = trend(column)
+        known = sum(v is not None for v in column)
+        line = {"slope": None, "low": None, "high": None} if fitted is None else vars(fitted)
+        out[name] = {"values": column, "n": known} | {k: line[k] for k in ("slope", "low", "high")}
+    return out
+
+
+def dances(parts: list[dict]) -> list[str]:
+    """The choreographies that the recordings are taken for, without repetition; those unlike anything are left out."""
+    found = [p["recognition"]["choreography"][0]["name"] for p in parts if p["recognition"] and not p["recognition"]["unlike"]]
+    return list(dict.fromkeys(found))
+
+
+def headline(part: dict) -> list[str]:
+    """A recording's result in a few lines of plain text."""
+    lines = []
+    if part["recognition"]:
+        found = part["recognition"]
+        best = {name: found[name][0] for name in ("genre", "choreography", "level")}
+        told = ", ".join(f"{best[n]['name']} {100 * best[n]['probability']:.0f} %" for n in best)
+        if found["unlike"]:
+            why = [WHY_UNLIKE[k] for k, d in found["distances"].items() if d["value"] > d["threshold"]]
+            lines.append(f"{UNLIKE}: {'; '.join(why)}. (Nearest: {told}.)")
+        else:
+            lines.append(f"Most likely {told}.")
+    if part["score"]:
+        s = part["score"]
+        lines.append(f"Score {s['mean']:.0f}, 90 % interval {s['low_90']:.0f} to {s['high_90']:.0f} of 100.")
+    aligned = part["beat_alignment"]
+    if aligned["bar"] is not None:
+        lines.append(f"BAR {aligned['bar']:.0f} % (chance {aligned['chance']:.0f} %).")
+    if part["timeline"]:
+        t = part["timeline"]
+        typical = f", typically {t['median_offset_ms']:+.0f} ms" if t["median_offset_ms"] is not None else ""
+        lines.append(f"Of {t['beats']} beats {t['hit']} hit, {t['early']} early, {t['late']} late, {t['missed']} missed{typical}.")
+    return lines + [f"Note: {note}." for note in part["notes"]]

@@ -1,0 +1,316 @@
+"""The trained part of an assessment: one small file, and what it says about the eights of a recording.
+
+``fitting`` makes the file. It holds the encoder, the prompter's last layer and heads, every candidate's text as the
+vector that the head joins it by, the reference performances and what was chosen on validation, so that neither
+the text encoder nor any library for text is needed to use it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from scipy.special import ndtr, ndtri
+from torch import Tensor, nn
+
+from dancemvp_core import encoders
+from dancemvp_core.pieces import resample
+from dancemvp_core.sequences import DataError
+from dancemvp_core.skeleton import Skeleton, canonical_body, coco17_to_imperialdance21
+
+FORMAT = "dancemvp-assessor-1"
+CURVE = np.linspace(0.0, 100.0, 101)  # scores at which the distribution's density is given
+NEAREST = 5  # reference performances that are named
+POSES = 8  # of a piece's posture: one a beat
+
+
+@dataclass(frozen=True, eq=False)
+class Assessor:
+    """What the file holds. R reference pieces, C classes, H hidden features.
+
+    ``tensors``: ``last.*``, ``z.mean``, ``z.spread``; per task ``<task>.dance.*``, ``.text`` (C, W), ``.head.*``;
+    ``score.values``; ``music.mean`` and ``.spread`` (54,); ``features.mean``, ``.spread`` (H,); ``reference.features``
+    (R, H); ``posture.mean`` (D,) and ``class.postures`` (C, D), D = 8 * 3 * V, directions from that mean. ``classes`` has
+    genre, choreography, level and primitive of each class, ``references`` one row a reference piece; ``facts`` is all else.
+    """
+
+    encoder: nn.Module
+    skeleton: Skeleton
+    tensors: dict[str, Tensor]
+    classes: pd.DataFrame
+    references: pd.DataFrame
+    facts: dict
+
+    # --- from a recording to what the networks see -------------------------------------------------------------
+
+    def body(self, motion: np.ndarray, skeleton: Skeleton) -> np.ndarray | None:
+        """A motion (3, T, V) on the trained skeleton, standing upright as its references do; None where bodies do not match.
+
+        COCO's joints are brought onto ImperialDance's; any other skeleton has to have the trained one's joints by name.
+        """
+        if skeleton.name == "coco17" and self.skeleton.name == "imperialdance21":
+            motion = coco17_to_imperialdance21(motion)
+        elif set(self.skeleton.joints) <= set(skeleton.joints):
+            motion = motion[:, :, [skeleton.index(joint) for joint in self.skeleton.joints]]
+        else:
+            return None
+        return stood_up(motion, self.skeleton, self.facts["up"])
+
+    def motion_piece(self, motion: np.ndarray) -> Tensor:
+        """The frames of an eight, (3, t, V), as the encoder sees them: canonical body, the trained number of frames."""
+        resampled = resample(motion, self.facts["piece_frames"])
+        return torch.from_numpy(canonical_body(resampled, self.skeleton, self.facts["bone_lengths"]))
+
+    def music_piece(self, features: np.ndarray) -> Tensor:
+        """The acoustic features of an eight, (54, t), standardised as in training."""
+        resampled = torch.from_numpy(resample(features, self.facts["piece_frames"]))
+        return (resampled - self.tensors["music.mean"][:, None]) / self.tensors["music.spread"][:, None]
+
+    @torch.inference_mode()
+    def hidden(self, motion: Tensor, music: Tensor) -> Tensor:
+        """The frozen features of K eights, (K, H), from motion (K, 3, T, V) and music (K, 54, T)."""
+        return self.encoder.hidden({"motion": motion, "music": music}).float()
+
+    # --- what is danced ----------------------------------------------------------------------------------------
+
+    def scores(self, task: str, hidden: Tensor) -> Tensor:
+        """w . GELU(W_z z + W_t t(c)) of every candidate of a task, (K, C): the prompter's head, texts already encoded."""
+        t = self.tensors
+        z = (F.linear(hidden, t["last.weight"], t["last.bias"]) - t["z.mean"]) / t["z.spread"]
+        dance = F.linear(z, t[f"{task}.dance.weight"], t[f"{task}.dance.bias"])
+        return F.gelu(dance[:, None] + t[f"{task}.text"]) @ t[f"{task}.head.weight"] + t[f"{task}.head.bias"]
+
+    def recognise(self, hidden: Tensor, without: np.ndarray | None = None) -> Recognition:
+        """What the eights of one performance are, together; ``without`` (C,) masks classes that may not be named."""
+        logits = self.scores("vocabulary", hidden).double() / self.facts["temperature"]
+        if without is not None:
+            logits = logits.masked_fill(torch.from_numpy(without), -torch.inf)
+        return self.vocabulary.pooled(logits.softmax(dim=1).numpy(), self.facts["sharpness"])
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The classes as dances and moves."""
+        return Vocabulary.of(self.classes)
+
+    # --- how well ----------------------------------------------------------------------------------------------
+
+    def score(self, hidden: Tensor) -> tuple[float, float]:
+        """(mean, standard deviation) of the score, 0..100, of the eights of one performance.
+
+        Each eight's expectation and variance over the 21 candidates, as in training; both are averaged, since the errors
+        of one performance's eights go together, and the spread is widened as validation asks (``score_widening``).
+        """
+        weights = self.scores("score", hidden).softmax(dim=1)
+        values = self.tensors["score.values"]
+        mean = weights @ values
+        variance = (weights * (values - mean[:, None]) ** 2).sum(dim=1) + self.facts["score_floor"] ** 2
+        return 100 * float(mean.mean()), 100 * self.facts["score_widening"] * float(variance.mean().sqrt())
+
+    # --- is it anything known ----------------------------------------------------------------------------------
+
+    def apart(self, hidden: Tensor) -> Tensor:
+        """Cosine distance of each eight's features to every reference piece's, (K, R)."""
+        standard = (hidden - self.tensors["features.mean"]) / self.tensors["features.spread"]
+        return 1 - F.normalize(standard, dim=1) @ self.tensors["reference.features"].T
+
+    def strangeness(
+        self, hidden: Tensor, motion: Tensor, found: Recognition, references=None, classes=None
+    ) -> dict[str, float]:
+        """How far a performance is from all that is known: two cosine distances that thresholds were chosen for.
+
+        ``features``: to the nearest reference piece in the learned features, where music has the greatest say.
+        ``posture``: of the poses on the beats to those of the recognised choreography's moves, as deviations from the
+        mean of all poses; there music has none. Means over the eights. ``references`` (R,) and ``classes`` (C,) bool say
+        which of them count, all where None.
+        """
+        known = self.apart(hidden)
+        if references is not None:
+            known = known[:, torch.from_numpy(references)]
+        same = self.vocabulary.choreography_of == found.best_choreography
+        same = same if classes is None else same & classes
+        own = postures(motion, self.skeleton, self.facts["up"]) - self.tensors["posture.mean"]
+        apart = 1 - F.normalize(own, dim=1) @ self.tensors["class.postures"][torch.from_numpy(same)].T
+        return {"features": float(known.min(dim=1).values.mean()), "posture": float(apart.min(dim=1).values.mean())}
+
+    def stranger(self, distances: dict[str, float]) -> list[str]:
+        """The distances that are beyond their threshold: empty for a performance like those known."""
+        return [kind for kind, value in distances.items() if value > self.facts["thresholds"][kind]]
+
+    def nearest(self, hidden: Tensor) -> pd.DataFrame:
+        """The nearest reference performances: their labels, score, bar, and distance, the mean over the eights."""
+        apart = pd.DataFrame(self.apart(hidden).T.numpy()).groupby(self.references["performance"].to_numpy()).min()
+        order = apart.mean(axis=1).sort_values(kind="stable").head(NEAREST)
+        rows = self.references.drop_duplicates("performance").set_index("performance").loc[order.index]
+        return rows.drop(columns="primitive").assign(distance=order).reset_index(drop=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Recognition:
+    """Probabilities for one performance: of the D ``dances`` (genre, choreography, level), and of the moves in each eight.
+
+    ``probability`` (D,); ``primitives`` (K, P) for the moves 0..P-1.
+    """
+
+    dances: pd.DataFrame
+    probability: np.ndarray
+    primitives: np.ndarray
+
+    def of(self, attribute: str) -> pd.Series:
+        """Probability of each genre, choreography or level, the likeliest first."""
+        sums = pd.Series(self.probability).groupby(self.dances[attribute].to_numpy()).sum()
+        return sums.sort_values(ascending=False, kind="stable")
+
+    @property
+    def best_choreography(self) -> str:
+        """The likeliest one."""
+        return self.of("choreography").index[0]
+
+    @property
+    def best_primitives(self) -> np.ndarray:
+        """The likeliest move of each eight, (K,)."""
+        return self.primitives.argmax(axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Vocabulary:
+    """The C classes as D ``dances`` (genre, choreography, level) and moves: ``dance`` and ``move`` (C,) are their places."""
+
+    dances: pd.DataFrame
+    dance: np.ndarray
+    move: np.ndarray
+    choreography_of: np.ndarray
+
+    @classmethod
+    def of(cls, classes: pd.DataFrame) -> Vocabulary:
+        """From a table of genre, choreography, level and primitive, one row a class."""
+        names = ["genre", "choreography", "level"]
+        codes = classes.groupby(names, sort=False).ngroup().to_numpy()
+        dances = classes[names].drop_duplicates().reset_index(drop=True)
+        return cls(dances, codes, classes["primitive"].to_numpy(int), classes["choreography"].to_numpy(object))
+
+    def pooled(self, probabilities: np.ndarray, sharpness: list[float]) -> Recognition:
+        """One answer from the eights of a performance, (K, C) calibrated probabilities each.
+
+        Choreography and level are the same in all eights, so their log-probabilities (over the moves) are added. The
+        eights of one performance are not independent, so the sum is multiplied by ``sharpness[K - 1]``, fitted on
+        validation for 1, 2 and 3 eights; more eights are worth no more than three, since nothing was measured beyond.
+        The move of each eight then follows given the dance.
+        """
+        table = np.zeros((len(probabilities), len(self.dances), int(self.move.max()) + 1))
+        table[:, self.dance, self.move] = probabilities
+        per_dance = table.sum(axis=2)
+        eights = len(probabilities)
+        fitted = min(eights, len(sharpness))
+        logs = np.log(np.maximum(per_dance, 1e-300)).sum(axis=0) * sharpness[fitted - 1] * fitted / eights
+        joint = np.exp(logs - logs.max())
+        joint /= joint.sum()
+        given = table / np.maximum(per_dance[..., None], 1e-300)
+        moves = np.einsum("d,kdp->kp", joint, given)
+        return Recognition(self.dances, joint, moves / moves.sum(axis=1, keepdims=True))
+
+
+# --- the body --------------------------------------------------------------------------------------------------------
+
+
+def up_axis(motion: np.ndarray, skeleton: Skeleton) -> tuple[int, int] | None:
+    """(axis, sign) from the feet to the head of a motion (3, T, V), by the joints' names; None without such names."""
+    names = [joint.lower() for joint in skeleton.joints]
+    head = [j for j, name in enumerate(names) if "head" in name or "nose" in name]
+    feet = [j for j, name in enumerate(names) if any(part in name for part in ("foot", "toe", "ankle"))]
+    if not head or not feet:
+        return None
+    rise = motion[:, :, head].mean(axis=(1, 2)) - motion[:, :, feet].mean(axis=(1, 2))
+    axis = int(np.argmax(np.abs(rise)))
+    return axis, 1 if rise[axis] >= 0 else -1
+
+
+def stood_up(motion: np.ndarray, skeleton: Skeleton, up: list[int] | None) -> np.ndarray:
+    """The motion turned by right angles until its up axis is ``up`` (axis, sign): data sets differ in which one is up."""
+    own = up_axis(motion, skeleton)
+    if up is None or own is None or own == tuple(up):
+        return motion
+    (axis, sign), (wanted, wanted_sign) = own, up
+    turn = np.zeros((3, 3), np.float32)
+    others, free = ([a for a in range(3) if a != kept] for kept in (axis, wanted))
+    turn[wanted, axis] = sign * wanted_sign
+    turn[free[0], others[0]] = 1
+    turn[free[1], others[1]] = 1
+    turn[free[1]] *= np.linalg.det(turn)  # a rotation, no mirror image
+    return np.einsum("ab,btv->atv", turn, motion)
+
+
+def postures(motion: Tensor, skeleton: Skeleton, up: list[int] | None) -> Tensor:
+    """Poses of pieces, (K, 3, T, V) -> (K, 8 * 3 * V): a beat's mean pose from the root on, the body turned to one side."""
+    poses = F.adaptive_avg_pool2d(motion - motion[..., skeleton.root, None], (POSES, motion.shape[-1]))
+    if up is None or not skeleton.pairs:
+        return poses.flatten(1)
+    left, right = map(list, zip(*skeleton.pairs, strict=True))
+    a, b = (axis for axis in range(3) if axis != up[0])
+    across = (poses[..., left] - poses[..., right]).mean(dim=(2, 3))
+    angle = torch.atan2(across[:, b], across[:, a])[:, None, None]
+    turned = poses.clone()
+    turned[:, a] = angle.cos() * poses[:, a] + angle.sin() * poses[:, b]
+    turned[:, b] = -angle.sin() * poses[:, a] + angle.cos() * poses[:, b]
+    return turned.flatten(1)
+
+
+def score_distribution(mean: float, sd: float) -> dict:
+    """A normal distribution within 0..100 as {"mean", "low_90", "high_90", "curve": [[score, density], ...]}."""
+    bottom, top = ndtr((0 - mean) / sd), ndtr((100 - mean) / sd)
+    low, high = (mean + sd * float(ndtri(bottom + share * (top - bottom))) for share in (0.05, 0.95))
+    density = np.exp(-0.5 * ((CURVE - mean) / sd) ** 2) / (sd * np.sqrt(2 * np.pi)) / (top - bottom)
+    expected = float(mean + sd**2 * (density[0] - density[-1]))  # of a normal distribution cut off at both ends
+    return {"mean": expected, "low_90": low, "high_90": high, "curve": np.column_stack([CURVE, density]).tolist()}
+
+
+# --- the file --------------------------------------------------------------------------------------------------------
+
+
+def encoder_of(spec: dict, skeleton: Skeleton) -> encoders.DanceEncoder:
+    """An untrained encoder from {"motion", "music" (names or None), "channels", "dim", "features", "representation"}."""
+    nets = [
+        spec[modality] and encoders.build(spec[modality], modality, skeleton, tuple(spec["channels"]), spec["dim"])
+        for modality in ("motion", "music")
+    ]
+    return encoders.DanceEncoder(*nets, spec["dim"], spec["features"], spec["representation"])
+
+
+def as_file(assessor: Assessor) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """(tensors, metadata) of the safetensors file that ``load`` reads."""
+    tensors = {f"encoder.{k}": v for k, v in assessor.encoder.state_dict().items()}
+    tensors |= assessor.tensors
+    skeleton = {k: getattr(assessor.skeleton, k) for k in ("name", "joints", "parents", "pairs")}
+    tables = {k: json.loads(getattr(assessor, k).to_json(orient="columns")) for k in ("classes", "references")}
+    text = json.dumps({"format": FORMAT, "skeleton": skeleton, "facts": assessor.facts, **tables}, allow_nan=False)
+    return {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, {"assessor": text}
+
+
+def load(path: str | Path) -> Assessor:
+    """Read a file that ``save`` wrote; DataError, in one line, where there is none or it is none."""
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"{path}: no assessor there; `make reproduce` makes one (11_assessor), or name one with --checkpoint")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = json.loads((file.metadata() or {})["assessor"])
+            tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 (not a dict)
+        if metadata["format"] != FORMAT:
+            raise ValueError(f"format {metadata['format']}")
+        shape = metadata["skeleton"]
+        pairs = tuple(tuple(pair) for pair in shape["pairs"])
+        skeleton = Skeleton(shape["name"], tuple(shape["joints"]), tuple(shape["parents"]), pairs)
+        encoder = encoder_of(metadata["facts"]["encoder"], skeleton)
+        encoder.load_state_dict({k[len("encoder.") :]: v for k, v in tensors.items() if k.startswith("encoder.")})
+    except (SafetensorError, KeyError, ValueError, RuntimeError, TypeError, OSError) as fault:
+        reason = " ".join(str(fault).split())[:120]
+        raise DataError(f"{path}: not an assessor of this version ({reason}); `make reproduce` makes one (11_assessor)") from None
+    rest = {k: v for k, v in tensors.items() if not k.startswith("encoder.")}
+    classes, references = (pd.DataFrame(metadata[k]).reset_index(drop=True) for k in ("classes", "references"))
+    return Assessor(encoder.eval(), skeleton, rest, classes, references, metadata["facts"])

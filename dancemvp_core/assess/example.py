@@ -1,0 +1,32 @@
+"""A recording to try the assessment with: SynthDance's unseen dancers, written out as a user's files would be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from dancemvp_core import artifacts
+from dancemvp_core.sequences import DanceDataset
+
+
+def write(folder: Path, dataset: DanceDataset, choreography: str, level: str, count: int) -> tuple[list[Path], Path, float]:
+    """(motion files, music file, fps) of ``count`` trials spread over a dancer's practice, in their order.
+
+    The clips' music is stretched onto 10 s; here time runs as the dancer heard it, so the frames come at the pace that
+    makes the motion as long as the music. Raises ValueError where the data set has no such performances.
+    """
+    index = dataset.index
+    own = index[(index["choreography"] == choreography) & (index["level"] == level)].sort_values("trial")
+    if own.empty:
+        raise ValueError(f"no performance of {choreography} by a {level} in {dataset.name}")
+    rows = own.index[np.unique(np.linspace(0, len(own) - 1, count).round().astype(int))]
+    files = []
+    for row in rows:
+        sequence = dataset.sequences[int(row)]
+        path = folder / f"{choreography}_{level}_trial{sequence.trial + 1:03d}.npy"
+        with artifacts.replacing(path) as temporary:
+            np.save(temporary, np.asarray(sequence.motion))
+        files.append(path)
+    fps = sequence.motion.shape[1] / (sequence.music_window_s or sequence.duration_s)
+    return files, sequence.music, fps

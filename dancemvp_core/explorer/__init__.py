@@ -1,0 +1,11 @@
+"""The explorer: a run's feature map in the browser, and the dance behind every point.
+
+``scene`` is what there is to see, ``clips`` a piece as the browser gets it, ``binary`` how numbers travel,
+``widget`` the live form in a notebook, ``explorer.js`` and ``explorer.css`` what runs in the browser. The static page is
+made by ``dancemvp_core.report``.
+"""
+
+from dancemvp_core.explorer.scene import Scene
+from dancemvp_core.explorer.widget import Explorer
+
+__all__ = ["Explorer", "Scene"]

@@ -1,0 +1,42 @@
+"""How numbers travel to the browser: arrays end to end in one buffer, and joints as 16-bit integers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+STEPS = 32767  # of a quantised coordinate, on either side of the box's centre
+_ALIGNMENT = 8  # typed arrays in the browser start at a multiple of their item's size
+
+
+def pack(arrays: dict[str, np.ndarray]) -> tuple[dict[str, list], bytes]:
+    """Named arrays as one little-endian buffer, and where each lies in it: {name: [dtype, first byte, items]}."""
+    layout, parts, at = {}, [], 0
+    for name, array in arrays.items():
+        raw = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).tobytes()
+        layout[name] = [array.dtype.name, at, array.size]
+        parts += [raw, bytes(-len(raw) % _ALIGNMENT)]
+        at += len(raw) + len(parts[-1])
+    return layout, b"".join(parts)
+
+
+def unpack(layout: dict[str, list], buffer: bytes) -> dict[str, np.ndarray]:
+    """The flat arrays of ``pack``."""
+    return {
+        name: np.frombuffer(buffer, np.dtype(kind).newbyteorder("<"), count, start)
+        for name, (kind, start, count) in layout.items()
+    }
+
+
+def quantise(points: np.ndarray) -> tuple[np.ndarray, list[float], float]:
+    """Coordinates (..., 3) as int16 steps in their own cube: (steps, the cube's centre, length of a step).
+
+    A coordinate is centre + steps * length, off by at most half a step: 1/65534 of the cube's side. Raises ValueError
+    on coordinates that are not finite.
+    """
+    points = np.asarray(points, dtype=np.float64)
+    if not np.isfinite(points).all():
+        raise ValueError("expected finite coordinates")
+    flat = points.reshape(-1, 3)
+    low, high = flat.min(axis=0), flat.max(axis=0)
+    centre, step = (low + high) / 2, max(float((high - low).max()) / 2 / STEPS, 1e-12)
+    return np.rint((points - centre) / step).astype(np.int16), centre.tolist(), step

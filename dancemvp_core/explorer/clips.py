@@ -1,0 +1,116 @@
+"""A piece as the browser gets it: joints, intensities and their peaks, labels, and the excerpt of its music."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import soundfile
+
+from dancemvp_core import music, rhythm
+from dancemvp_core.explorer import binary
+from dancemvp_core.pieces import alignment
+from dancemvp_core.sequences import DanceSequence, Piece
+from dancemvp_core.skeleton import Skeleton, front_view
+
+FRAMES_PER_S = 50  # at most: the browser draws between frames, and half the frames are half the bytes
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """Where in its file a piece's music is: from ``start_s`` for ``length_s``, in the recording's own seconds."""
+
+    path: str
+    start_s: float
+    length_s: float
+
+
+def standing(motion: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """A motion (3, T, V) turned to (T, V, 3): across (the dancer's left is positive), up, and towards who faces the dancer.
+
+    The floor is at 0 and the root at 0 on average, the unit is the motion's own. A rotation and a shift: ``front_view``
+    says where across and up are, and what is left is the third direction.
+    """
+    motion = np.asarray(motion, dtype=np.float64)
+    centred = motion - motion[:, :, skeleton.root][:, :, None]
+    seen = front_view(motion, skeleton)
+    seen = seen - seen[:, [skeleton.root]]
+    axes = np.linalg.lstsq(centred.reshape(3, -1).T, seen.reshape(-1, 2), rcond=None)[0].T
+    axes /= np.maximum(np.linalg.norm(axes, axis=1, keepdims=True), 1e-12)
+    placed = np.einsum("ia,atv->tvi", np.stack([*axes, np.cross(*axes)]), motion)
+    placed -= placed[:, skeleton.root].mean(axis=0)
+    placed[..., 1] -= placed[..., 1].min()
+    return placed
+
+
+def frames(piece: Piece) -> np.ndarray:
+    """Numbers of the sequence's frames that a clip shows: those of the piece, thinned to at most 50 a second."""
+    fps, last = piece.sequence.fps, piece.sequence.motion.shape[1] - 1
+    stride = max(1, round(fps / FRAMES_PER_S))
+    return np.arange(round(piece.start_s * fps), min(round(piece.end_s * fps), last) + 1, stride)
+
+
+def clip(piece: Piece, analysis: music.MusicAnalysis | None) -> tuple[dict, bytes, Excerpt | None]:
+    """(header, arrays, music): a piece for the browser, and where its music lies (None without).
+
+    Times are in s from the piece's start. Peaks are matched over the whole performance, as its rate is; those within the
+    piece are shown. ``header["arrays"]`` is the layout of joints (T, V, 3) int16; motion and music intensity (T,) in
+    65535ths of their maxima (motion_max in units per s, music_max in onset strength); motion_peaks and music_peaks in
+    s; and the pairs that match (peak numbers, music first), with -1 for a partner outside of the piece.
+    """
+    sequence = piece.sequence
+    shown = frames(piece)
+    placed = standing(sequence.motion[:, shown], sequence.skeleton)
+    joints, centre, step = binary.quantise(placed)
+    reach = max(np.abs(placed[..., [0, 2]]).max(), placed[..., 1].max() / 2)
+    header = {
+        "duration": piece.end_s - piece.start_s, "start": piece.start_s, "fps": float(sequence.fps / (shown[1] - shown[0])),
+        "frames": len(shown), "joints": len(sequence.skeleton.joints), "centre": centre, "step": step,
+        "reach": float(reach), "height": float(placed[..., 1].max()), "segmentation": piece.segmentation,
+        "genre": sequence.genre, "choreography": sequence.choreography, "level": sequence.level,
+        "trial": sequence.trial, "primitive": piece.primitive, "score": sequence.score,
+        "labelled": bool(sequence.music_intensity_s),
+    }  # fmt: skip
+    measured = alignment(sequence, analysis)
+    header["bar"] = None if np.isnan(measured["bar"]) else float(measured["bar"])
+    arrays = {"joints": joints} | _peaks(piece, measured)
+    for name, curve in _curves(sequence, analysis, shown).items():
+        header[f"{name}_max"] = float(curve.max())
+        arrays[name] = np.rint(65535 * curve.clip(0) / max(curve.max(), 1e-12)).astype(np.uint16)
+    header["arrays"], data = binary.pack(arrays)
+    if analysis is None:
+        return header, data, None
+    header["recorded_per_s"] = 1 / analysis.stretch
+    start = sequence.music_offset_s + piece.start_s / analysis.stretch
+    return header, data, Excerpt(str(sequence.music), start, (piece.end_s - piece.start_s) / analysis.stretch)
+
+
+def _curves(sequence: DanceSequence, analysis: music.MusicAnalysis | None, shown: np.ndarray) -> dict[str, np.ndarray]:
+    """Intensities (T,) at the shown frames, as the peaks were sought in them."""
+    motion = rhythm.smoothed(rhythm.motion_intensity(sequence.motion, sequence.fps), sequence.fps)[shown]
+    if analysis is None:
+        return {"motion": motion}
+    return {"motion": motion, "music": np.interp(shown / sequence.fps, analysis.feature_times_s, analysis.onset)}
+
+
+def _peaks(piece: Piece, measured: dict) -> dict[str, np.ndarray]:
+    """The peaks within the piece, and the pairs that touch it."""
+    times = {kind: np.sort(measured[f"{kind}_peaks"]) for kind in ("music", "motion")}
+    inside = {kind: np.flatnonzero((t >= piece.start_s) & (t < piece.end_s)) for kind, t in times.items()}
+    number = {kind: {int(i): n for n, i in enumerate(found)} for kind, found in inside.items()}
+    pairs = [(number["music"].get(i, -1), number["motion"].get(j, -1)) for i, j in rhythm.match_peaks(*times.values())]
+    pairs = np.array([pair for pair in pairs if max(pair) >= 0], dtype=np.int16).reshape(-1, 2)
+    peaks = {f"{kind}_peaks": (times[kind][inside[kind]] - piece.start_s).astype(np.float32) for kind in times}
+    return peaks | {"pairs": pairs}
+
+
+def audio(excerpt: Excerpt) -> bytes:
+    """The excerpt as a mono FLAC file: lossless, so that it starts where it says, and every browser plays it.
+
+    Raises DataError where the file or the window cannot be read.
+    """
+    samples, rate = music.load_audio(excerpt.path, excerpt.start_s, excerpt.length_s)
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format="FLAC", subtype="PCM_16")
+    return file.getvalue()

@@ -1,0 +1,333 @@
+"""What there is to see: the maps of a run's features, what is known about each point, and the clips behind them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps, colors
+
+from dancemvp_core import artifacts, embeddings, experiments, figures, methods, music, pretrain, primitives
+from dancemvp_core.artifacts import Paths
+from dancemvp_core.experiments import Width
+from dancemvp_core.explorer import binary, clips
+from dancemvp_core.pieces import PieceSet
+from dancemvp_core.sequences import LEVELS, DanceDataset, DataError, Piece
+
+NEIGHBOURS = 5
+MISSING = 65535  # the code of an unknown class
+RAMP = [colors.to_hex(c) for c in colormaps["viridis"](np.linspace(0.12, 0.95, 5))]  # a colour for each fifth of a range
+SPARE = (figures.BLUE, figures.ORANGE, figures.GREEN, figures.PURPLE, figures.SKY, figures.VERMILION)
+OUTCOMES = ("right", "level wrong", "move wrong", "choreography wrong")
+OUTCOME_COLOURS = (figures.GREEN, figures.ORANGE, figures.PURPLE, figures.VERMILION)
+MAPS = {
+    "test": ("All test choreographies", "test"),
+    "5b": ("One unseen choreography (Fig. 5b)", "test"),
+    "5a": ("Seen in pre-training (Fig. 5a)", "pretrain"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A data set, its pieces and what was learnt of them, at one profile; every time is in s on the clip's clock."""
+
+    dataset: DanceDataset
+    pieces: PieceSet
+    paths: Paths
+    width: Width
+    time_normalisation: str = "stretch"
+    shots: int = 20
+    tsne_points: int = 1350
+    _heard: dict = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, params, dataset: DanceDataset) -> Scene:
+        """From a notebook's parameters; DataError where the profile's pieces have not been cut yet."""
+        paths = Paths.of(params)
+        if not (paths.pieces / "pieces.safetensors").exists():
+            told = f"no pieces of {paths.dataset} at profile {params.profile}"
+            raise DataError(f"{paths.pieces}: {told}; expected a finished make reproduce PROFILE={params.profile}")
+        pieces = PieceSet.load(paths.pieces, pretrain.pick_device())
+        return cls(dataset, pieces, paths, Width.of(params), params.time_normalisation, params.shots, params.tsne_points)
+
+    # --- maps --------------------------------------------------------------------------------------------------------
+
+    def encoders(self) -> list[str]:
+        """The finished pre-trainings, as name-seedN."""
+        names = sorted(file.stem for file in self.paths.encoder("*", 0).parent.glob("*-seed*.safetensors"))
+        return [name for name in names if _parts(name)[0] in methods.pretrainings()]
+
+    def maps(self, encoder: str) -> pd.DataFrame:
+        """The t-SNE maps of an encoder's features: map, row (of the pieces), x, y, z; kept under build/ once computed.
+
+        "5a" and "5b" hold Fig. 5's pieces, at Fig. 5's places where the encoder is Fig. 5's; "test" holds ``tsne_points``
+        pieces of all test choreographies. Maps of too few pieces are left out. DataError where there is no such encoder.
+        """
+        if encoder not in self.encoders():
+            known = ", ".join(self.encoders()) or "none yet"
+            raise DataError(f"encoder {encoder!r}: no such finished pre-training, expected one of: {known}")
+        chosen = self._rows()
+        kept = self.paths.build / "maps" / f"{encoder}.parquet"
+        stamp = self._stamp(encoder, chosen)
+        if kept.exists() and (table := pd.read_parquet(kept)).attrs.get("stamp") == stamp:
+            return table
+        parts = []
+        for name, own in chosen.items():
+            z = self._features(encoder, MAPS[name][1], own["row"].to_numpy(copy=True))
+            if encoder != _figure_5() or own["x"].isna().any():
+                own = own.assign(**dict(zip("xy", embeddings.tsne(z).T, strict=True)))
+            parts.append(own.assign(map=name, z=list(z)))
+        table = pd.concat(parts, ignore_index=True)
+        table.attrs["stamp"] = stamp
+        artifacts.write_parquet(kept, table)
+        return table
+
+    def _rows(self) -> dict[str, pd.DataFrame]:
+        """Per map the pieces' rows, with Fig. 5's coordinates where they are Fig. 5's (NaN elsewhere)."""
+        rows = {}
+        test = embeddings.spread_rows(self.pieces.table, self.pieces.rows("test"), self.tsne_points)
+        rows["test"] = pd.DataFrame({"row": test, "x": np.nan, "y": np.nan})
+        file = self.paths.results / "fig5_embeddings.parquet"
+        if file.exists():
+            figure, own = pd.read_parquet(file), self.pieces.table[["sequence", "primitive"]]
+            figure = figure.merge(own.assign(row=np.arange(len(own))), on=["sequence", "primitive"])
+            rows |= {panel: figure.loc[figure["panel"] == panel, ["row", "x", "y"]] for panel in ("5b", "5a")}
+        if not any(map(len, rows.values())):  # data that cannot be split: all of it was seen
+            seen = embeddings.spread_rows(self.pieces.table, self.pieces.rows("pretrain"), self.tsne_points)
+            rows["5a"] = pd.DataFrame({"row": seen, "x": np.nan, "y": np.nan})
+        return {name: table.reset_index(drop=True) for name, table in rows.items() if len(table) >= embeddings.FEWEST_POINTS}
+
+    def _features(self, encoder: str, split: str, rows: np.ndarray) -> np.ndarray:
+        """z of piece rows, (N, D): from the encoder's file where it keeps them, else encoded now."""
+        name, seed = _parts(encoder)
+        kept = split == "test" and methods.pretrainings()[name].recipe not in methods.VARIANTS
+        if kept:
+            return experiments.features_on(
+                "test", name, seed, self.pieces, self.dataset.skeleton, self.width, self.paths
+            ).z.numpy()[rows]
+        net = experiments.load_encoder(self.paths.encoder(name, seed), name, self.width, self.dataset.skeleton)
+        return pretrain.encode(net.to(self.pieces.motion.device), self.pieces, rows)[1].numpy()
+
+    def _stamp(self, encoder: str, chosen: dict[str, pd.DataFrame]) -> str:
+        content = hashlib.sha256(artifacts.fingerprint(self.paths.encoder(*_parts(encoder))).encode())
+        for name, own in chosen.items():
+            content.update(name.encode() + own.to_numpy(float).tobytes())
+        return content.hexdigest()[:16]
+
+    # --- what is known about the points ------------------------------------------------------------------------------
+
+    def predictions(self, encoder: str) -> tuple[pd.DataFrame | None, str]:
+        """What the run predicted of its query pieces, by piece row, and where that comes from; None with the reason."""
+        name, seed = _parts(encoder)
+        choreographies = self.pieces.table.loc[self.pieces.table["split"] == "test", "choreography"].nunique()
+        for protocol in ("prompt", "finetune"):
+            file = self.paths.build / "outcomes" / f"{name}-{protocol}-{self.shots}shots-g{choreographies}-seed{seed}.parquet"
+            if not file.exists():
+                continue
+            found = pd.read_parquet(file)
+            fits = found.index.max() < len(self.pieces) and (
+                found["sequence"].to_numpy() == self.pieces.table["sequence"].reindex(found.index).to_numpy()
+            ).all()  # fmt: skip
+            if fits and file.stat().st_mtime > self.paths.encoder(name, seed).stat().st_mtime:
+                told = f"Predictions: {protocol}, {self.shots} shots, seed {seed}, of the query pieces; support pieces have none."
+                return found, told
+        return None, f"No predictions of {encoder} at {self.shots} shots yet: notebook 04 or 06 makes them."
+
+    def attributes(self, encoder: str, rows: np.ndarray) -> tuple[list[dict], dict[str, np.ndarray], str]:
+        """What points can be coloured by: (descriptions, one array an attribute, a note).
+
+        Classes are uint16 codes (65535: unknown), numbers float32 (NaN: unknown). What nothing is known of is left out.
+        """
+        table = self.pieces.table.iloc[rows]
+        predicted, note = self.predictions(encoder)
+        columns: list[tuple[str, str, str, pd.Series]] = [
+            (label, label, "Label", table[label]) for label in ("genre", "choreography", "level")
+        ]
+        columns += [("primitive", "move (primitive)", "Label", table["primitive"] + 1)]
+        columns += [("score", "score", "Label", table["score"]), ("bar", "BAR (%)", "Label", table["bar"])]
+        if predicted is not None:
+            own = predicted.reindex(rows)
+            for label in ("choreography", "primitive", "level"):
+                if f"predicted_{label}" in own:
+                    values = own[f"predicted_{label}"]
+                    title = "predicted move" if label == "primitive" else f"predicted {label}"
+                    columns += [(f"predicted_{label}", title, "Prediction", values + 1 if label == "primitive" else values)]
+            for label, title in (("score", "score"), ("bar", "BAR (%)")):
+                if f"predicted_{label}" in own:
+                    columns += [(f"predicted_{label}", f"predicted {title}", "Prediction", own[f"predicted_{label}"])]
+            if "predicted_choreography" in own:
+                columns += [("error_class", "class: right or wrong", "Error", _outcome(own))]
+            for label, title in (("score", "score, absolute error"), ("bar", "BAR, absolute error (%)")):
+                if f"predicted_{label}" in own:
+                    error = (own[f"predicted_{label}"] - own[f"true_{label}"]).abs()
+                    columns += [(f"error_{label}", title, "Error", error)]
+        described, arrays = [], {}
+        for key, title, group, values in columns:
+            if values.isna().all():
+                continue
+            about, arrays[f"piece.{key}"] = _described(key, values)
+            described.append({"id": key, "title": title, "group": group} | about)
+        return described, arrays, note
+
+    def atlas(self, encoder: str, most: int | None = None) -> tuple[dict, bytes]:
+        """(header, arrays): all that the browser needs before a dance is asked for.
+
+        Points are numbered within a map, pieces over all maps. ``most`` keeps so many pieces of each map, spread over
+        genres, levels, primitives and trials. Neighbours are the nearest by cosine among those kept, in the feature
+        space and not on the map.
+        """
+        maps = self.maps(encoder)
+        if most is not None:
+            kept = [
+                part[part["row"].isin(embeddings.spread_rows(self.pieces.table, part["row"].to_numpy(), most))]
+                for _, part in maps.groupby("map", sort=False)
+            ]
+            maps = pd.concat(kept)
+        rows = np.unique(maps["row"])
+        attributes, arrays, note = self.attributes(encoder, rows)
+        table = self.pieces.table.iloc[rows]
+        arrays["piece.sequence"] = table["sequence"].to_numpy(np.int32)
+        arrays["piece.move"] = table["primitive"].to_numpy(np.uint8)
+        for name, part in maps.groupby("map", sort=False):
+            arrays[f"map.{name}.xy"] = part[["x", "y"]].to_numpy(np.float32)
+            arrays[f"map.{name}.piece"] = np.searchsorted(rows, part["row"]).astype(np.int32)
+            near, similarity = _nearest(np.stack(part["z"].to_numpy()))
+            arrays |= {f"map.{name}.near": near, f"map.{name}.similarity": similarity}
+        dancers, practice = self._practice()
+        layout, data = binary.pack(arrays | practice)
+        header = {
+            "dataset": self.dataset.name, "synthetic": self.dataset.synthetic, "encoder": encoder,
+            "profile": self.paths.profile, "encoders": self.encoders(), "neighbours": NEIGHBOURS, "skeleton": self._skeleton(),
+            "maps": [{"id": name, "title": MAPS[name][0]} for name in maps["map"].unique()],
+            "attributes": attributes, "dancers": dancers, "note": note, "ramp": RAMP, "arrays": layout,
+        }  # fmt: skip
+        return header, data
+
+    def _skeleton(self) -> dict:
+        """Bones (child, parent), each joint's side (0 trunk, 1 left, 2 right), and which joint is the head (-1: none)."""
+        skeleton, sides = self.dataset.skeleton, [0] * len(self.dataset.skeleton.joints)
+        for left, right in skeleton.pairs:
+            sides[left], sides[right] = 1, 2
+        head = next((i for i, name in enumerate(skeleton.joints) if name.lower() in ("head", "nose")), -1)
+        leaves = [j for j in range(len(sides)) if j not in skeleton.parents and sides[j]]
+        return {"joints": skeleton.joints, "bones": skeleton.bones, "sides": sides, "head": head, "ends": leaves}
+
+    def _practice(self) -> tuple[list[list], dict[str, np.ndarray]]:
+        """Who danced what ([choreography, level]), and per performance of theirs the dancer, trial, rate and score."""
+        known = self.pieces.sequences.dropna(subset=["choreography", "level", "trial"])
+        known = known.sort_values(["choreography", "level", "trial"], key=lambda c: c.map(LEVELS.index) if c.name == "level" else c)
+        names = known[["choreography", "level"]].drop_duplicates()
+        code = pd.MultiIndex.from_frame(known[["choreography", "level"]])
+        arrays = {
+            "practice.sequence": known["sequence"].to_numpy(np.int32),
+            "practice.dancer": pd.MultiIndex.from_frame(names).get_indexer(code).astype(np.uint16),
+            "practice.trial": known["trial"].to_numpy(np.int32),
+            "practice.bar": known["bar"].to_numpy(np.float32),
+            "practice.score": known["score"].to_numpy(np.float32),
+        }
+        return names.to_numpy().tolist(), arrays
+
+    # --- clips -------------------------------------------------------------------------------------------------------
+
+    def clip(self, sequence: int, primitive: int) -> tuple[dict, bytes]:
+        """A performance's piece for the browser (``clips.clip``); the header's "audio" is what to ask ``audio`` for.
+
+        Any performance of the data set, also one that no piece was cut from. DataError where there is none such.
+        """
+        if not 0 <= sequence < len(self.dataset):
+            raise DataError(f"performance {sequence}: expected 0 to {len(self.dataset) - 1}")
+        danced = self.dataset.sequences[sequence]
+        analysis = None
+        if danced.music is not None:
+            window = (danced.music, danced.music_offset_s, danced.music_window_s, danced.duration_s)
+            analysis = music.analyse(*window, self.time_normalisation, self.paths.music_cache)
+        pieces: list[Piece] = primitives.segment(danced, analysis.beats_s if analysis else ())
+        if not 0 <= primitive < len(pieces):
+            raise DataError(f"performance {sequence}: no move {primitive}, expected 0 to {len(pieces) - 1}")
+        header, data, excerpt = clips.clip(pieces[primitive], analysis)
+        header |= {"sequence": sequence, "audio": None}
+        if excerpt is not None:
+            key = hashlib.sha256(repr(asdict(excerpt)).encode()).hexdigest()[:12]
+            self._heard[key] = excerpt
+            header["audio"] = key
+        return header, data
+
+    def clips_of(self, header: dict, data: bytes) -> list[tuple[int, int]]:
+        """(sequence, primitive) of every piece of an atlas."""
+        arrays = binary.unpack(header["arrays"], data)
+        return [(int(s), int(m)) for s, m in zip(arrays["piece.sequence"], arrays["piece.move"], strict=True)]
+
+    def audio(self, key: str) -> bytes:
+        """The music of a clip that was asked for before, as FLAC."""
+        if key not in self._heard:
+            raise DataError(f"music {key!r}: of no clip that was shown")
+        return clips.audio(self._heard[key])
+
+
+def _parts(encoder: str) -> tuple[str, int]:
+    """Pre-training and seed of "name-seedN"; ("", 0) where the text is not such a name."""
+    name, _, seed = encoder.rpartition("-seed")
+    return (name, int(seed)) if seed.isdecimal() else ("", 0)
+
+
+def _figure_5() -> str:
+    return f"{methods.METHODS['ours'].pretraining}-seed0"
+
+
+def _nearest(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each point's nearest by cosine: numbers (N * k,) int32, nearest first, and similarities (N * k,) float32."""
+    x = embeddings.on_sphere(z)
+    likeness = x @ x.T
+    np.fill_diagonal(likeness, -np.inf)
+    most = min(NEIGHBOURS, len(x) - 1)
+    order = np.argsort(-likeness, axis=1, kind="stable")[:, :most]
+    near = np.full((len(x), NEIGHBOURS), -1, dtype=np.int32)
+    similarity = np.full((len(x), NEIGHBOURS), np.nan, dtype=np.float32)
+    near[:, :most], similarity[:, :most] = order, np.take_along_axis(likeness, order, axis=1)
+    return near.ravel(), similarity.ravel()
+
+
+def _outcome(predicted: pd.DataFrame) -> pd.Series:
+    """The coarsest mistake in a piece's predicted class: one of OUTCOMES, missing where nothing was predicted."""
+    out = pd.Series(OUTCOMES[0], index=predicted.index, dtype=object)
+    for label, said in (("level", OUTCOMES[1]), ("primitive", OUTCOMES[2]), ("choreography", OUTCOMES[3])):
+        out[predicted[f"predicted_{label}"] != predicted[f"true_{label}"]] = said
+    out[predicted["predicted_choreography"].isna()] = None
+    return out
+
+
+def _described(key: str, values: pd.Series) -> tuple[dict, np.ndarray]:
+    """An attribute's kind, names and colours or range, and its values as the browser gets them."""
+    label = key.removeprefix("predicted_")
+    if label in ("score", "bar") or key in ("error_score", "error_bar"):
+        high = float(np.ceil(values.max() / 10) * 10) if key.startswith("error") else 100.0
+        return {"kind": "number", "low": 0.0, "high": max(high, 1.0)}, values.to_numpy(np.float32)
+    names = _ordered(values.dropna().unique())
+    codes = pd.Categorical(values, categories=names).codes.astype(np.int32)
+    shown = [str(int(n)) if isinstance(n, (int, float, np.number)) else str(n) for n in names]
+    palette = {
+        "genre": {n: figures.GENRE_COLOURS.get(n) for n in names}, "level": figures.LEVEL_COLOURS,
+        "error_class": dict(zip(OUTCOMES, OUTCOME_COLOURS, strict=True)),
+    }.get(label, {})  # fmt: skip
+    described = {
+        "kind": "class", "names": shown,
+        "colours": [palette.get(n) or _spare(i) for i, n in enumerate(names)],
+    }  # fmt: skip
+    return described, np.where(codes < 0, MISSING, codes).astype(np.uint16)
+
+
+def _ordered(names) -> list:
+    """Levels in the order of skill, mistakes from none to coarse, all else by name."""
+    for known in (LEVELS, OUTCOMES):
+        if set(names) <= set(known):
+            return [n for n in known if n in set(names)]
+    return sorted(names)
+
+
+def _spare(i: int) -> str:
+    """Colour number i: the palette's, and beyond it the same ones lighter, then darker."""
+    rgb = np.array(colors.to_rgb(SPARE[i % len(SPARE)]))
+    round_ = i // len(SPARE)
+    return colors.to_hex(rgb if round_ == 0 else rgb + 0.5 * (1 - rgb) if round_ % 2 else rgb * 0.6)
