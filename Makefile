@@ -47,7 +47,7 @@ bench: setup
 lab: setup
 	@mkdir -p build/lab
 	@$(run) -m papermill --prepare-only notebooks/explore.ipynb build/lab/explore.ipynb -p profile "$(PROFILE)" -r data "$(DATA)"
-	@exec $(run) -m jupyterlab --notebook-dir=. build/lab/explore.ipynb
+	@exec $(run) -m jupyterlab --notebook-dir=. --LabApp.default_url=/lab/tree/build/lab/explore.ipynb
 
 report: setup
 	@$(run) -m dancemvp_core.report --profile "$(PROFILE)" --data "$(DATA)"
