@@ -18,7 +18,7 @@ from torch import nn
 from written_data import moving, write_imperialdance, write_music
 
 from dancemvp_core import cli, downstream, music, pieces, sources
-from dancemvp_core.assess import assessment, assessor, fitting, page, pictures, recording, timeline
+from dancemvp_core.assess import assessment, assessor, example, fitting, page, pictures, recording, timeline
 from dancemvp_core.assess.assessor import Assessor, Vocabulary
 from dancemvp_core.downstream import Features, Prompting
 from dancemvp_core.sequences import DataError
@@ -266,6 +266,12 @@ def test_music_is_standardised_as_in_training(tmp_path):
     made.facts["piece_frames"] = 24
     np.testing.assert_allclose(made.music_piece(heard_.features[:, inside]), cut.music[row["window"]], atol=2e-3)
     assert fitting.longest_beat_s(dataset, cut.table) == pytest.approx(0.6, abs=0.02)
+    files, track, fps = example.write(tmp_path / "mine", dataset, "b1", "expert", 1)
+    read = recording.read(files[0], track, fps=fps)
+    assert read.duration_s == pytest.approx(15.0) and len(list((tmp_path / "mine").iterdir())) == 1
+    expected = pieces.alignment(read, heard(read.music, read.duration_s))["bar"]
+    (own,) = (s for s in dataset if s.choreography == "b1" and s.level == "expert")
+    assert fitting.recorded_bar(own, "stretch", None) == pytest.approx(expected)
 
 
 def table_of(rows):

@@ -38,7 +38,8 @@ class Assessor:
     ``tensors``: ``last.*``, ``z.mean``, ``z.spread``; per task ``<task>.dance.*``, ``.text`` (C, W), ``.head.*``;
     ``score.values``; ``music.mean`` and ``.spread`` (54,); ``features.mean``, ``.spread`` (H,); ``reference.features``
     (R, H); ``posture.mean`` (D,) and ``class.postures`` (C, D), D = 8 * 3 * V, directions from that mean. ``classes`` has
-    genre, choreography, level and primitive of each class, ``references`` one row a reference piece; ``facts`` is all else.
+    genre, choreography, level and primitive of each class; ``references`` has one row a reference piece, with BAR measured
+    as a recording's is; ``facts`` is all else.
     """
 
     encoder: nn.Module

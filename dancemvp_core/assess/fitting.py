@@ -19,8 +19,8 @@ from dancemvp_core import downstream, methods, music, splits, texts
 from dancemvp_core.assess.assessor import Assessor, Vocabulary, postures, up_axis
 from dancemvp_core.downstream import CLASS_COLUMNS, Features, Prompter, Prompting
 from dancemvp_core.experiments import Width
-from dancemvp_core.pieces import PieceSet, canonical_lengths, resample
-from dancemvp_core.sequences import DanceDataset
+from dancemvp_core.pieces import PieceSet, alignment, canonical_lengths, resample
+from dancemvp_core.sequences import DanceDataset, DanceSequence
 
 TASKS = ("vocabulary", "score")  # BAR is measured on a recording, not predicted
 FALSE_ALARMS = 0.025  # of either distance, on known dances by another dancer: five in a hundred together
@@ -77,6 +77,20 @@ def music_scale(
         parts.append(resample(heard.features[:, inside], pieces.music.shape[2]))
     raw = torch.from_numpy(np.stack(parts))
     return raw.mean(dim=(0, 2)), raw.std(dim=(0, 2), correction=0).clamp(min=1e-6)
+
+
+def recorded_bar(sequence: DanceSequence, time_normalisation: str, cache: Path | None) -> float:
+    """A performance's BAR in percent as ``dancemvp assess`` measures a recording's, so that the two can be compared.
+
+    On the clock that the dancer heard, against the music's onset peaks; the data's own labels and clock (Task 3) differ.
+    """
+    if sequence.music is None:
+        return float("nan")
+    stretched = time_normalisation == "stretch" and sequence.music_window_s
+    heard_s = sequence.music_window_s if stretched else sequence.duration_s
+    fps = sequence.motion.shape[1] / heard_s
+    heard = music.analyse(sequence.music, sequence.music_offset_s, clip_s=heard_s, cache=cache)
+    return float(alignment(replace(sequence, fps=fps, music_intensity_s=None), heard)["bar"])
 
 
 def longest_beat_s(dataset: DanceDataset, table: pd.DataFrame) -> float | None:
@@ -172,6 +186,9 @@ def make(
         ),
     }
     references = table.iloc[support].rename(columns={"sequence": "performance"})
+    performed = references["performance"].unique()
+    bars = {i: recorded_bar(dataset.sequences[i], time_normalisation, cache) for i in performed.tolist()}
+    references["bar"] = references["performance"].map(bars)
     columns = ["performance", *CLASS_COLUMNS, "trial", "score", "bar"]
     facts = {
         "dataset": dataset.name,
