@@ -995,7 +995,7 @@ export function mount(element, source) {
         if (audio.src) audio.currentTime = 0;
         if (state.practising) nextTrial();
       }
-      followSound(now);
+      followSound(now, passed);
       danceDirty = true;
     }
     if (danceDirty && state.clip) drawDance();
@@ -1006,7 +1006,7 @@ export function mount(element, source) {
   }
 
   /** The music that is heard is the clock: the dance is drawn towards it, and it is moved only where it is far off. */
-  function followSound(now) {
+  function followSound(now, passed) {
     if (!state.sound || !audio.src) return;
     if (audio.paused && audio.readyState > 2) return hear();
     if (audio.paused || audio.seeking) return;
@@ -1014,7 +1014,8 @@ export function mount(element, source) {
     if (now - stats.heardAt > 300) return;  // it stands still, without an output device say: the dance goes on
     const { duration, recorded_per_s } = state.clip.header;
     stats.drift = audio.currentTime / recorded_per_s - state.phase * duration;
-    if (Math.abs(stats.drift) < 0.25) state.phase = clamp(state.phase + (0.15 * stats.drift) / duration, 0, 1);
+    const share = 1 - Math.exp(-passed / 0.1);  // within a tenth of a second, however few frames there are
+    if (Math.abs(stats.drift) < 0.25) state.phase = clamp(state.phase + (share * stats.drift) / duration, 0, 1);
     else if (now - (stats.moved ?? 0) > 1000) { stats.moved = now; audio.currentTime = Math.min(heardAt(), audio.duration); }
   }
 
