@@ -27,8 +27,8 @@ def run(tmp_path):
     return artifacts.track(params, inputs=[data])
 
 
-def metrics(value: float) -> pd.DataFrame:
-    row = ["ours", "prompt", 0, 5, 20, 1, "accuracy", value]
+def metrics(value: float, method: str = "ours") -> pd.DataFrame:
+    row = [method, "prompt", 0, 5, 20, 1, "accuracy", value]
     return pd.DataFrame([row], columns=artifacts.METRICS_COLUMNS)
 
 
@@ -75,9 +75,10 @@ def test_tensors_come_back(run):
 def test_metrics_of_several_notebooks_do_not_depend_on_their_order(run, tmp_path):
     other = artifacts.track(profiles.validate("04_baselines", data=run.params.data, root=run.params.root))
     run.save_metrics(metrics(1.0))
-    other.save_metrics(metrics(2.0))
-    path = run.save_metrics(metrics(3.0))
-    assert pd.read_parquet(path)["value"].tolist() == [2.0, 3.0]  # by notebook, own rows replaced
+    other.save_metrics(pd.concat([metrics(3.0), metrics(2.0, "svt")]))
+    path = run.save_metrics(pd.concat([metrics(3.0), metrics(4.0, "moco")]))
+    # by notebook, own rows replaced, and what both have stands there once
+    assert pd.read_parquet(path)["value"].tolist() == [3.0, 2.0, 4.0]
     with pytest.raises(ValueError, match="expected the columns method, protocol"):
         run.save_metrics(metrics(1.0).drop(columns="seed"))
 

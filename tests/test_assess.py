@@ -42,7 +42,8 @@ def dancing(shift_s=0.0, seconds=SECONDS, fps=60.0, seed=0):
 def tiny_assessor(synthetic=True) -> Assessor:
     """An untrained assessor of two choreographies, with everything that the file holds."""
     torch.manual_seed(0)
-    spec = {"motion": "stgcn", "music": "lstm", "channels": [4], "dim": 8, "features": 6, "representation": "velocity"}
+    spec = {"motion": "stgcn", "music": "lstm", "channels": [4], "dim": 8, "features": 6}
+    spec |= {"representation": "velocity", "mlp_layers": 1}
     encoder = assessor.encoder_of(spec, IMPERIALDANCE21).eval()
     cells = [
         (g, c, lv, p)
@@ -53,10 +54,10 @@ def tiny_assessor(synthetic=True) -> Assessor:
     classes = pd.DataFrame(cells, columns=["genre", "choreography", "level", "primitive"])
     width = assessor.POSES * 3 * 21
     tensors = {
-        "last.weight": torch.randn(6, 8), "last.bias": torch.randn(6), "z.mean": torch.zeros(6), "z.spread": torch.ones(6),
+        "last.weight": torch.randn(6, 16), "last.bias": torch.randn(6), "z.mean": torch.zeros(6), "z.spread": torch.ones(6),
         "score.values": torch.linspace(0, 1, 21), "music.mean": torch.zeros(54), "music.spread": torch.ones(54),
-        "features.mean": torch.zeros(8), "features.spread": torch.ones(8),
-        "reference.features": nn.functional.normalize(torch.randn(12, 8), dim=1), "posture.mean": torch.zeros(width),
+        "features.mean": torch.zeros(16), "features.spread": torch.ones(16),
+        "reference.features": nn.functional.normalize(torch.randn(12, 16), dim=1), "posture.mean": torch.zeros(width),
         "class.postures": nn.functional.normalize(torch.randn(12, width), dim=1),
     }  # fmt: skip
     for task, candidates in (("vocabulary", 12), ("score", 21)):
@@ -221,7 +222,7 @@ def test_a_quick_training_set_doubles_the_beat():
 def test_the_file_comes_back(tmp_path):
     made = tiny_assessor()
     back = assessor.load(save(tmp_path / "a.safetensors", made))
-    hidden = torch.randn(3, 8)
+    hidden = torch.randn(3, 16)
     assert back.facts == made.facts and back.classes.equals(made.classes)
     assert np.isnan(back.references["score"].iloc[-1])
     np.testing.assert_array_equal(back.scores("score", hidden), made.scores("score", hidden))
@@ -312,7 +313,7 @@ def test_temperature_and_sharpness_are_found_again():
 def test_strangers_are_told_by_either_distance():
     made = tiny_assessor()
     motion = torch.randn(3, 3, 16, 21)
-    hidden = torch.randn(3, 8)
+    hidden = torch.randn(3, 16)
     found = made.recognise(hidden)
     own = made.vocabulary.choreography_of == found.best_choreography
     made.tensors["class.postures"][torch.from_numpy(own)] = nn.functional.normalize(

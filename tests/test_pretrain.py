@@ -52,7 +52,7 @@ def test_ours_learns_to_tell_pieces_apart():
     hidden, z = pretrain.encode(learner.encoder, pieces, pieces.rows("test"))
     table = pieces.table.iloc[pieces.rows("test")].reset_index(drop=True)
     accuracy = pretrain.nearest_neighbour_accuracy(z.numpy(), table)
-    assert hidden.shape == (96, 16) and z.shape == (96, 12)
+    assert hidden.shape == (96, 32) and z.shape == (96, 12)
     assert accuracy["knn_choreography"] > 0.9 and accuracy["knn_primitive"] > 0.9
 
 

@@ -275,12 +275,12 @@ def score_distribution(mean: float, sd: float) -> dict:
 
 
 def encoder_of(spec: dict, skeleton: Skeleton) -> encoders.DanceEncoder:
-    """An untrained encoder from {"motion", "music" (names or None), "channels", "dim", "features", "representation"}."""
+    """An untrained encoder from motion, music (names or None), channels, dim, features, representation and mlp_layers."""
     nets = [
         spec[modality] and encoders.build(spec[modality], modality, skeleton, tuple(spec["channels"]), spec["dim"])
         for modality in ("motion", "music")
     ]
-    return encoders.DanceEncoder(*nets, spec["dim"], spec["features"], spec["representation"])
+    return encoders.DanceEncoder(*nets, spec["dim"], spec["features"], spec["representation"], spec["mlp_layers"])
 
 
 def as_file(assessor: Assessor) -> tuple[dict[str, Tensor], dict[str, str]]:

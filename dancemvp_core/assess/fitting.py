@@ -147,11 +147,9 @@ def prompter_tensors(
 
 def encoder_spec(method: methods.Method, width: Width) -> dict:
     """What ``assessor.encoder_of`` builds a method's encoder from."""
-    return asdict(width) | {
-        "motion": method.motion,
-        "music": method.music,
-        "representation": methods.recipe(method)["representation"],
-    }
+    recipe = methods.recipe(method)
+    kept = {name: recipe[name] for name in ("representation", "mlp_layers")}
+    return asdict(width) | {"motion": method.motion, "music": method.music} | kept
 
 
 def make(
