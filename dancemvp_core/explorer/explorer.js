@@ -937,14 +937,19 @@ export function mount(element, source) {
 
   function seek(phase) {
     state.phase = clamp(phase, 0, 1);
-    if (audio.duration) audio.currentTime = heardAt();
+    soundTo();
     paint();
   }
 
   async function loadSound(clip) {
     const { audio: soundKey } = clip.header;
     sound.disabled = !soundKey;
-    if (!soundKey) { audio.removeAttribute("src"); return; }
+    if (soundKey !== stats.sounding) {  // another piece's music must not be heard under this one
+      audio.pause();
+      audio.removeAttribute("src");
+      stats.sounding = soundKey;
+    }
+    if (!soundKey) return;
     if (!sounds.has(soundKey)) {
       sounds.set(soundKey, source.audio(soundKey).then(({ data }) => URL.createObjectURL(new Blob([data], { type: "audio/flac" }))));
     }
@@ -964,11 +969,16 @@ export function mount(element, source) {
   /** Where in its excerpt the music has to be now; the recording runs faster than the clip's clock where it was stretched. */
   const heardAt = () => state.phase * state.clip.header.duration * state.clip.header.recorded_per_s;
 
+  /** Bring the music to where the dance is, once it is there to be brought. */
+  function soundTo() {
+    if (audio.src && Number.isFinite(audio.duration)) audio.currentTime = Math.min(heardAt(), audio.duration);
+  }
+
   function hear() {
     if (!state.clip?.header.audio || !audio.src) return;
     audio.playbackRate = clamp(state.clip.header.recorded_per_s * state.speed, 0.0625, 16);
     if (state.playing && state.sound) {
-      audio.currentTime = heardAt();
+      soundTo();
       audio.play().catch(() => {});  // before the first gesture a browser plays no sound; the next one starts it
     } else audio.pause();
   }
@@ -992,7 +1002,7 @@ export function mount(element, source) {
       state.phase += (passed * state.speed) / state.clip.header.duration;
       if (state.phase >= 1) {
         state.phase %= 1;
-        if (audio.src) audio.currentTime = 0;
+        soundTo();
         if (state.practising) nextTrial();
       }
       followSound(now, passed);
@@ -1016,7 +1026,7 @@ export function mount(element, source) {
     stats.drift = audio.currentTime / recorded_per_s - state.phase * duration;
     const share = 1 - Math.exp(-passed / 0.1);  // within a tenth of a second, however few frames there are
     if (Math.abs(stats.drift) < 0.25) state.phase = clamp(state.phase + (share * stats.drift) / duration, 0, 1);
-    else if (now - (stats.moved ?? 0) > 1000) { stats.moved = now; audio.currentTime = Math.min(heardAt(), audio.duration); }
+    else if (now - (stats.moved ?? 0) > 1000) { stats.moved = now; soundTo(); }
   }
 
   function drawDance() {
