@@ -246,8 +246,9 @@ def _about(about: dict) -> str:
         "“unlike anything I was trained on”, were calibrated on performances held out of that."
     ]
     for row in about["measured"] or []:
+        name = _e(SETS.get(row["set"], row["set"]))
         lines.append(
-            f"On {row['performances']} {_e(SETS.get(row['set'], row['set']))}: choreography right {row['choreography']:.0f} % (stated "
+            f"On {row['performances']} {name}: choreography right {row['choreography']:.0f} % (stated "
             f"{row['choreography_confidence']:.0f} %), level right {row['level']:.0f} % (stated {row['level_confidence']:.0f} %), "
             + (f"90 % interval of the score held {row['score_coverage']:.0f} %, " if row.get("score_coverage") is not None else "")
             + f"wrongly called unlike anything {row['unlike']:.0f} %."
