@@ -11,6 +11,7 @@ from dancemvp_core.assess.timeline import WITHIN_S
 
 CSS = Path(__file__).with_name("page.css")
 LISTED = 5  # names with a bar of their own
+SETS = {"test": "held-out performances of the test choreographies", "unseen dancers": "performances by dancers never seen"}
 NAMES = {"genre": "Genre", "choreography": "Choreography", "level": "Level"}
 
 
@@ -245,8 +246,9 @@ def _about(about: dict) -> str:
         "“unlike anything I was trained on”, were calibrated on performances held out of that."
     ]
     for row in about["measured"] or []:
+        name = _e(SETS.get(row["set"], row["set"]))
         lines.append(
-            f"On {row['performances']} {_e(row['set'])}: choreography right {row['choreography']:.0f} % (stated "
+            f"On {row['performances']} {name}: choreography right {row['choreography']:.0f} % (stated "
             f"{row['choreography_confidence']:.0f} %), level right {row['level']:.0f} % (stated {row['level_confidence']:.0f} %), "
             + (f"90 % interval of the score held {row['score_coverage']:.0f} %, " if row.get("score_coverage") is not None else "")
             + f"wrongly called unlike anything {row['unlike']:.0f} %."

@@ -42,8 +42,15 @@ def assessment(part: dict, recording: DanceSequence, synthetic: bool) -> Figure:
     title = part["file"] + (f": {UNLIKE[0].lower()}{UNLIKE[1:]}" if found and found["unlike"] else "")
     figure.text(0.01, 0.995, title, fontsize=8, va="top")
     upper.get_layout_engine().set(rect=(0, 0, 1, 0.97))
-    badge(figure, synthetic)
+    _reference_badge(figure, synthetic)
     return figure
+
+
+def _reference_badge(figure: Figure, synthetic: bool) -> None:
+    """A recording may be real where what it is compared with is not."""
+    if synthetic:
+        text = "reference performances are synthetic"
+        figure.text(0.995, 0.995, text, ha="right", va="top", fontsize=7, color=GREY, style="italic")
 
 
 def _empty(ax, text: str) -> None:
@@ -136,7 +143,7 @@ def progression(measures: dict, synthetic: bool) -> Figure:
         ax.set_title(f"{title}\n{told}", loc="left")
         ax.set(xlabel="recording", xticks=number if len(number) <= 12 else None, xlim=(0.5, len(values) + 0.5))
     figure.get_layout_engine().set(rect=(0, 0, 1, 0.94))
-    badge(figure, synthetic)
+    _reference_badge(figure, synthetic)
     return figure
 
 
