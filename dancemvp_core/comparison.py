@@ -11,7 +11,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -55,6 +55,7 @@ FLOORS: dict[str, Method] = {
     "direct": _floor("direct", "Direct", None, None, "direct"),
 }
 BOTH = ("prompt", "finetune")
+KEPT_FEATURES = 16  # by a bench, of 10 MB each in the demo: all seeds of all floors
 
 
 class Row(NamedTuple):
@@ -94,6 +95,7 @@ class Bench:
     width: Width
     paths: Paths
     settings: Prompting
+    in_use: dict[tuple[str, int], Features] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, params, paths: Paths, pieces: PieceSet, skeleton: Skeleton) -> Bench:
@@ -106,13 +108,20 @@ class Bench:
         return self.pieces.table.loc[self.pieces.table["split"] == "test", "choreography"].nunique()
 
     def features(self, name: str, seed: int) -> Features:
-        """A row's frozen features, on the pieces' device; zeros for ``chance`` and ``direct``, which look at none."""
+        """A row's frozen features, on the pieces' device; zeros for ``chance`` and ``direct``, which look at none.
+
+        The last few are kept: a row is fitted several times on end, and an untrained encoder has to encode anew.
+        """
         if name in ("chance", "direct"):
             return Features(self.pieces.motion.new_zeros(len(self.pieces), 1))
-        features = experiments.features_of(name, seed, self.pieces, self.skeleton, self.width, self.paths)
-        device = self.pieces.motion.device
-        last = None if features.last is None else features.last.to(device)
-        return Features(features.hidden.to(device), last)
+        if (name, seed) not in self.in_use:
+            while len(self.in_use) >= KEPT_FEATURES:
+                del self.in_use[next(iter(self.in_use))]
+            features = experiments.features_of(name, seed, self.pieces, self.skeleton, self.width, self.paths)
+            device = self.pieces.motion.device
+            last = None if features.last is None else features.last.to(device)
+            self.in_use[name, seed] = Features(features.hidden.to(device), last)
+        return self.in_use[name, seed]
 
     def outcome(self, name: str, protocol: str, seed: int, shots: int, genres: int | None = None) -> Outcome:
         """A row under a protocol for one seed: read from build/outcomes where it was made from the same things.

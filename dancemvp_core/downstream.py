@@ -45,7 +45,10 @@ class Features:
 
 @dataclass(frozen=True)
 class Prompting:
-    """Hyper-parameters of the prompter and of the linear heads, chosen on the validation choreographies."""
+    """Hyper-parameters of the prompter and of the linear heads, chosen on the validation choreographies.
+
+    ``shrinkage``: what whitening adds to every variance of the frozen features, as a share of the largest.
+    """
 
     steps: int = 300
     batch_size: int = 128
@@ -54,7 +57,8 @@ class Prompting:
     dropout: float = 0.5
     width: int = 128
     text_width: int = 32
-    logistic_c: float = 0.1
+    shrinkage: float = 0.1
+    logistic_c: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,6 +187,35 @@ class Join(nn.Module):
         return F.gelu(dance[:, None] + text[None] if every_pair else dance + text)
 
 
+class LastLayer(nn.Module):
+    """The MLP's last layer as the prompter trains it: on whitened frozen features, at first the very layer of pre-training.
+
+    Of the frozen features (N, H) the support's covariance is taken out, so that a direction in which they hardly differ
+    (the eights of one track) is learned as fast as one in which they do (one track and another).
+    """
+
+    def __init__(self, last: nn.Linear, support: Tensor, shrinkage: float):
+        super().__init__()
+        own = support.double()
+        variance, axes = torch.linalg.eigh((own - own.mean(dim=0)).T @ (own - own.mean(dim=0)) / max(len(own) - 1, 1))
+        spread = (variance.clamp(min=0) + shrinkage * variance.max()).sqrt().clamp(min=1e-5)
+        self.register_buffer("centre", own.mean(dim=0).float())
+        self.register_buffer("whiten", (axes / spread).float())
+        self.layer = nn.Linear(*last.weight.shape[::-1], device=last.weight.device)
+        with torch.no_grad():
+            self.layer.weight.copy_(last.weight.double() @ (axes * spread))
+            self.layer.bias.copy_(last(self.centre))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(N, H) -> (N, D)."""
+        return self.layer((hidden - self.centre) @ self.whiten)
+
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """(weight (D, H), bias (D,)) of the one linear layer on the frozen features that this is."""
+        weight = self.layer.weight @ self.whiten.T
+        return weight, self.layer.bias - weight @ self.centre
+
+
 class Prompter(nn.Module):
     """Text encoder (or a vector per candidate), the MLP's last layer and one head per task.
 
@@ -193,11 +226,10 @@ class Prompter(nn.Module):
     def __init__(self, features: Features, sentences: dict[str, list[str]], classes: int, tasks, candidates: bool,
                  ids: bool, settings: Prompting, support: np.ndarray):  # fmt: skip
         super().__init__()
-        hidden = features.hidden
-        self.last = nn.Identity() if features.last is None else nn.Linear(*features.last.weight.shape[::-1])
-        if features.last is not None:
-            self.last.load_state_dict(features.last.state_dict())
-        z = features.z[torch.as_tensor(support, device=hidden.device)]
+        hidden = features.hidden[torch.as_tensor(support, device=features.hidden.device)]
+        self.last = nn.Identity() if features.last is None else LastLayer(features.last, hidden, settings.shrinkage)
+        with torch.no_grad():
+            z = self.last(hidden)
         self.register_buffer("mean", z.mean(dim=0))
         self.register_buffer("spread", z.std(dim=0).clamp(min=1e-5))
         self.candidates, self.tasks, self.dropout = candidates, tasks, settings.dropout

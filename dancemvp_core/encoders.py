@@ -5,10 +5,13 @@ Every encoder maps motion (N, 3, T, V) or music (N, F, T) to (N, D). Defaults ar
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dancemvp_core.skeleton import IMPERIALDANCE21, Skeleton
 
@@ -130,7 +133,10 @@ class Transformer(nn.Module):
         steps = torch.arange(x.shape[1], device=x.device, dtype=torch.float32)
         rates = torch.exp(torch.arange(0, x.shape[2], 2, device=x.device) * (-np.log(1e4) / x.shape[2]))
         angles = steps[:, None] * rates
-        return self.layers(x + torch.cat([angles.sin(), angles.cos()], dim=1).to(x.dtype)).mean(dim=1)
+        x = x + torch.cat([angles.sin(), angles.cos()], dim=1).to(x.dtype)
+        # On so few frames a processor is twice as fast without the fused kernel, whose backward pass is slow there.
+        with sdpa_kernel(SDPBackend.MATH) if x.device.type == "cpu" else nullcontext():
+            return self.layers(x).mean(dim=1)
 
 
 class ResNet(nn.Module):
@@ -142,9 +148,11 @@ class ResNet(nn.Module):
 
         self.net = getattr(torchvision.models, f"resnet{depth}")(weights=None, num_classes=dim)
         self.net.conv1 = nn.Conv2d(image_channels, 64, 7, 2, 3, bias=False)
+        self.net.to(memory_format=torch.channels_last)  # a fifth faster in bfloat16
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.net(x if x.ndim == 4 else x.unsqueeze(1))
+        image = x if x.ndim == 4 else x.unsqueeze(1)
+        return self.net(image.contiguous(memory_format=torch.channels_last))
 
 
 class AccelerationCNN(nn.Module):

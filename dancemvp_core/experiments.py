@@ -207,12 +207,24 @@ def untrained_features(
     pretraining: str, seed: int, pieces: PieceSet, skeleton: Skeleton, width: Width, split="test"
 ) -> Features:
     """Features of a split's pieces by a pre-training's encoder as the seed initialises it."""
-    encoder = new_objective(pretraining, seed, width, pieces, skeleton).encoder
-    rows = pieces.rows(split)
+    return encoded_features(new_objective(pretraining, seed, width, pieces, skeleton).encoder, pieces, pieces.rows(split))
+
+
+def encoded_features(encoder: nn.Module, pieces: PieceSet, rows: np.ndarray) -> Features:
+    """An encoder's frozen features, (P, H) with zeros for the pieces that are not among ``rows``."""
     encoded, _ = pretrain.encode(encoder, pieces, rows)
     hidden = torch.zeros(len(pieces), encoded.shape[1])
     hidden[rows] = encoded
     return Features(hidden, encoder.last.cpu())
+
+
+def encoder_of(name: str, seed: int, pieces: PieceSet, skeleton: Skeleton, width: Width, paths: Paths) -> nn.Module:
+    """The encoder of a table row by its name, on the pieces' device: a finished one, or random_init's."""
+    known = methods.METHODS | methods.SINGLE_MODALITY
+    if name == "random_init":
+        return new_objective(methods.METHODS["ours"].pretraining, seed, width, pieces, skeleton).encoder
+    pretraining = known[name].pretraining
+    return load_encoder(paths.encoder(pretraining, seed), pretraining, width, skeleton).to(pieces.motion.device)
 
 
 def features_of(name: str, seed: int, pieces: PieceSet, skeleton: Skeleton, width: Width, paths: Paths) -> Features:
@@ -232,11 +244,7 @@ def features_on(split: str, pretraining: str, seed: int, pieces: PieceSet, skele
         kept = file.get_tensor("features.rows").numpy()
     if np.isin(rows, kept).all():
         return load_features(path, len(pieces))
-    encoder = load_encoder(path, pretraining, width, skeleton).to(pieces.motion.device)
-    encoded, _ = pretrain.encode(encoder, pieces, rows)
-    hidden = torch.zeros(len(pieces), encoded.shape[1])
-    hidden[rows] = encoded
-    return Features(hidden, encoder.last.cpu())
+    return encoded_features(load_encoder(path, pretraining, width, skeleton).to(pieces.motion.device), pieces, rows)
 
 
 @dataclass(frozen=True, eq=False)

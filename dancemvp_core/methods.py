@@ -243,10 +243,11 @@ RECIPES: dict[str, dict] = {
     "two-layer-mlp": {"mlp_layers": 2},
     "same-music": {"same_music": 8},
     "no-augmentation": {"augmentation": {"turn": 0.0}},
-    "music-masked": {"augmentation": {"turn": 180.0, "music_noise": 0.3, "music_mask": 0.3}},
+    "turn": {"augmentation": {"turn": 180.0}},
+    "joints": {"augmentation": {"turn": 180.0, "joints": 0.3}},
     "crop": {"augmentation": {"turn": 180.0, "crop": 0.5}},
     "scale": {"augmentation": {"turn": 180.0, "scale": 0.3}},
-    "joints": {"augmentation": {"turn": 180.0, "joints": 0.3}},
+    "music-masked": {"augmentation": {"turn": 180.0, "music_noise": 0.3, "music_mask": 0.3}},
     "skeletonclr-normal": {"augmentation": {"turn": 0.0, "shear": 0.5, "crop": 0.25}},
     "skeletonclr-strong": {
         "augmentation": {"turn": 30.0, "shear": 0.5, "crop": 0.25, "mirror": 0.5, "noise": 0.01, "joints": 0.2}

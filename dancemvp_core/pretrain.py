@@ -189,8 +189,11 @@ def resume(path: Path, objective, optimizer, generator, stamp: str) -> list[dict
 
 
 @torch.inference_mode()
-def encode(encoder: nn.Module, pieces: PieceSet, rows=None, batch_size: int = 256) -> tuple[Tensor, Tensor]:
-    """(hidden, z) of pieces on the CPU, float32: the frozen features, and the MLP's output, (N, H) and (N, D)."""
+def encode(encoder: nn.Module, pieces: PieceSet, rows=None, batch_size: int = 64) -> tuple[Tensor, Tensor]:
+    """(hidden, z) of pieces on the CPU, float32: the frozen features, and the MLP's output, (N, H) and (N, D).
+
+    Batches of 64 stay in a processor's cache: of 256, a piece takes half as long again.
+    """
     rows = np.arange(len(pieces)) if rows is None else np.asarray(rows)
     encoder.eval()
     hidden, z = [], []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mir_eval
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
@@ -51,11 +50,20 @@ def intensity_peaks(intensity: np.ndarray, fps: float) -> np.ndarray:
 
 
 def match_peaks(music_peaks_s, motion_peaks_s, tolerance_s: float = TOLERANCE_S) -> list[tuple[int, int]]:
-    """Largest one-to-one matching of music and motion peaks at most ``tolerance_s`` apart: index pairs."""
-    music, motion = np.sort(music_peaks_s), np.sort(motion_peaks_s)
-    if len(music) == 0 or len(motion) == 0:
-        return []
-    return sorted(mir_eval.util.match_events(music, motion, tolerance_s + _ROUNDING_S))
+    """Largest one-to-one matching of music and motion peaks at most ``tolerance_s`` apart: index pairs, both sorted.
+
+    Each music peak in turn takes the earliest motion peak that is left and within reach: as all reach equally far, no
+    other choice leaves more to those that follow.
+    """
+    music, motion = np.sort(music_peaks_s).tolist(), np.sort(motion_peaks_s).tolist()
+    reach, pairs, next_free = tolerance_s + _ROUNDING_S, [], 0
+    for i, time in enumerate(music):
+        while next_free < len(motion) and motion[next_free] < time - reach:
+            next_free += 1
+        if next_free < len(motion) and motion[next_free] <= time + reach:
+            pairs.append((i, next_free))
+            next_free += 1
+    return pairs
 
 
 def beat_alignment_rate(music_peaks_s, motion_peaks_s, tolerance_s: float = TOLERANCE_S) -> float:
@@ -93,9 +101,7 @@ def peak_f_measure(music_peaks_s, motion_peaks_s, tolerance_s: float = 0.07) -> 
     """F-measure of motion peaks as estimates of the music peaks at +-70 ms, as ``mir_eval.onset``; 0..1."""
     if len(music_peaks_s) == 0 or len(motion_peaks_s) == 0:
         return 0.0
-    reference = np.sort(np.asarray(music_peaks_s, dtype=np.float64))
-    estimate = np.sort(np.asarray(motion_peaks_s, dtype=np.float64))
-    return float(mir_eval.onset.f_measure(reference, estimate, window=tolerance_s + _ROUNDING_S)[0])
+    return 2 * len(match_peaks(music_peaks_s, motion_peaks_s, tolerance_s)) / (len(music_peaks_s) + len(motion_peaks_s))
 
 
 def onset_correlation(intensity: np.ndarray, fps: float, onset: np.ndarray, onset_times_s: np.ndarray) -> float:

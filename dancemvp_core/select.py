@@ -21,7 +21,6 @@ import torch
 import yaml
 
 from dancemvp_core import artifacts, experiments, methods, pretrain, profiles
-from dancemvp_core.downstream import Features
 from dancemvp_core.pieces import PieceSet
 from dancemvp_core.skeleton import IMPERIALDANCE21
 
@@ -45,14 +44,11 @@ def trial(pretraining: str, protocol: str, factor: float, profile: str, folder: 
     how = replace(experiments.training(params), learning_rate=params.learning_rate * factor)
     kept = folder / f"{pretraining}-{factor}.safetensors"
     encoder, _ = experiments.pretrained(kept, pretraining, 0, pieces, IMPERIALDANCE21, experiments.Width.of(params), how)
-    rows = pieces.rows("validation")
-    encoded, _ = pretrain.encode(encoder, pieces, rows)
-    hidden = torch.zeros(len(pieces), encoded.shape[1])
-    hidden[rows] = encoded
+    features = experiments.encoded_features(encoder, pieces, pieces.rows("validation"))
+    settings = experiments.prompting(downstream_params)
     outcome = experiments.evaluate(
-        pretraining, Features(hidden, encoder.last.cpu()), pieces, protocol, 0, downstream_params.shots,
-        experiments.prompting(downstream_params), split="validation",
-    )  # fmt: skip
+        pretraining, features, pieces, protocol, 0, downstream_params.shots, settings, split="validation"
+    )
     value = outcome.metrics.set_index(["task", "metric"])["value"]
     result = {"pretraining": pretraining, "protocol": protocol, "rate_factor": factor}
     result |= {f"task{task}": float(value[task, metric]) for task, (metric, _) in MEASURES.items()}

@@ -54,17 +54,24 @@ def support_and_queries(table: pd.DataFrame, shots: int, seed: int) -> tuple[np.
     return support, seen_query, unseen_query
 
 
-def features_of(name: str, seed: int, pieces: PieceSet, skeleton: Skeleton, width: Width, paths: Paths) -> Features:
-    """A row's frozen features of a joined set: encoded anew, since the unseen dancers' pieces never were."""
+def features_of(
+    name: str, seed: int, seen: PieceSet, pieces: PieceSet, query: np.ndarray, skeleton: Skeleton, width: Width, paths: Paths
+) -> Features:
+    """A row's frozen features of ``pieces``, which is ``join(seen, ...)``: all of the seen dancers', as they are kept.
+
+    Of the unseen dancers' pieces only the ``query`` rows are encoded, the others' features stay zero.
+    """
     known = methods.METHODS | methods.SINGLE_MODALITY
     if name in ("chance", "direct"):  # they look at no features
         return Features(pieces.motion.new_zeros(len(pieces), 1))
-    if name not in known:
+    if name in ("handcrafted", "body_only"):
         return experiments.floor_features(name, seed, pieces, skeleton, width)
-    pretraining = known[name].pretraining
-    encoder = experiments.load_encoder(paths.encoder(pretraining, seed), pretraining, width, skeleton)
-    hidden, _ = pretrain.encode(encoder.to(pieces.motion.device), pieces)
-    return Features(hidden, encoder.last.cpu())
+    kept = experiments.features_of(name, seed, seen, skeleton, width, paths)
+    encoder = experiments.encoder_of(name, seed, seen, skeleton, width, paths)
+    hidden = kept.hidden.new_zeros(len(pieces), kept.hidden.shape[1])
+    hidden[np.flatnonzero(pieces.table["dancers"] == "seen")] = kept.hidden[seen.rows("test")]
+    hidden[query], _ = pretrain.encode(encoder, pieces, query)
+    return Features(hidden, kept.last)
 
 
 def part(predictions: Predictions, rows: slice) -> Predictions:

@@ -38,6 +38,26 @@ def test_fair_protocols_learn_and_repeat(protocol, task):
     assert np.allclose(first.probabilities.sum(axis=1), 1) and (first.score_var >= 0.01**2 - 1e-12).all()
 
 
+@pytest.mark.parametrize("pieces", [3, 200])
+def test_the_last_layer_starts_as_pre_training_left_it_on_whitened_features(pieces):
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randn(pieces, 12, generator=generator) * torch.logspace(-1, 1, 12) + 5
+    last = torch.nn.Linear(12, 8)
+    layer = downstream.LastLayer(last, hidden, shrinkage=1e-8)
+    other = torch.randn(20, 12, generator=generator)
+    torch.testing.assert_close(layer(hidden), last(hidden), atol=2e-3, rtol=1e-3)
+    white = (hidden - layer.centre) @ layer.whiten
+    spread = torch.linalg.eigvalsh(torch.cov(white.T))
+    known = min(pieces - 1, 12)  # so many directions do three pieces tell of
+    assert spread[-known:].min() > 0.9 and spread.max() < 1.1 and spread[:-known].abs().sum() < 1e-3
+    with torch.no_grad():
+        layer.layer.weight.normal_(generator=generator)
+        weight, bias = layer.folded()
+        wide = downstream.LastLayer(last, hidden, shrinkage=0.1)
+        assert torch.linalg.eigvalsh(torch.cov(((hidden - wide.centre) @ wide.whiten).T))[-1] == pytest.approx(1 / 1.1, rel=1e-3)
+        torch.testing.assert_close(other @ weight.T + bias, layer(other), rtol=1e-2, atol=1e-1)
+
+
 @pytest.mark.parametrize("protocol", downstream.FAIR)
 def test_garbled_query_labels_change_no_bit(protocol, task):
     features, table, support, query = task

@@ -2,6 +2,7 @@
 
 import itertools
 
+import mir_eval
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -143,6 +144,18 @@ def test_matching_is_one_to_one_and_as_large_as_can_be(music, motion):
     music, motion = sorted(music), sorted(motion)
     assert all(abs(music[i] - motion[j]) <= 0.2 + 1e-6 for i, j in pairs)
     assert len(pairs) == largest_matching(music, motion, 0.2)
+
+
+many_times = st.lists(st.floats(0, 10), min_size=1, max_size=40)
+
+
+@settings(max_examples=120, deadline=None, derandomize=True)
+@given(music=many_times, motion=many_times, tolerance=st.sampled_from([0.07, 0.2]))
+def test_matching_and_f_measure_agree_with_mir_eval(music, motion, tolerance):
+    theirs = mir_eval.util.match_events(np.sort(music), np.sort(motion), tolerance + 1e-9)
+    assert len(rhythm.match_peaks(music, motion, tolerance)) == len(theirs)
+    f_measure = mir_eval.onset.f_measure(np.sort(music), np.sort(motion), window=tolerance + 1e-9)[0]
+    assert rhythm.peak_f_measure(music, motion, tolerance) == pytest.approx(f_measure)
 
 
 # --- chance, correction, F-measure

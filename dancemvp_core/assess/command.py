@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from dancemvp_core import profiles
@@ -38,13 +37,14 @@ def assess(
     if out.exists() and not out.is_dir():
         raise DataError(f"{out}: a file, expected a folder for the report (--out)")
     recordings = [recording.read(path, music, **how) for path in motions]
-    # Music needs librosa and numba, everything else torch: two processes import them side by side.
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as beside:
-        heard = beside.map(_listen, [(r.music, r.music_offset_s, r.duration_s) for r in recordings])
+    # Music needs librosa and numba, everything else torch: two processes import them side by side. The other one is
+    # ended at once where the checkpoint is refused.
+    with multiprocessing.get_context("spawn").Pool(1) as beside:
+        heard = beside.map_async(_listen, [(r.music, r.music_offset_s, r.duration_s) for r in recordings])
         from dancemvp_core.assess import assessment, assessor, page, pictures
 
         trained = assessor.load(checkpoint)
-        report = assessment.report(recordings, list(heard), trained)
+        report = assessment.report(recordings, heard.get(), trained)
     figures = pictures.all_of(report, recordings)
     page.write(out, report, figures)
     for part in report["recordings"]:

@@ -122,11 +122,10 @@ def prompter_tensors(
         downstream.fit(prompter, features.hidden[torch.as_tensor(support)], None, target, settings)
     with torch.inference_mode():
         encoded = prompter.encode_texts()
-        last = prompter.last if isinstance(prompter.last, nn.Linear) else None
-        width = features.hidden.shape[1]
+        weight, bias = prompter.last.folded()
         tensors = {
-            "last.weight": torch.eye(width) if last is None else last.weight,
-            "last.bias": torch.zeros(width) if last is None else last.bias,
+            "last.weight": weight,
+            "last.bias": bias,
             "z.mean": prompter.mean,
             "z.spread": prompter.spread,
         }

@@ -1032,6 +1032,7 @@ export function mount(element, source) {
   function drawDance() {
     const { clip, mate, phase, orbit, ink } = state, { skeleton } = atlas.header;
     stats.places = drawDancer(stageA, clip, phase * clip.header.duration, orbit, skeleton, ink);
+    stats.stage = [stageA.clientWidth, stageA.clientHeight];
     if (mate) drawDancer(stageB, mate, phase * mate.header.duration, orbit, skeleton, ink);
     stats.peaks = drawIntensities(curves, clip, mate, phase, ink);
     const time = phase * clip.header.duration;
@@ -1127,14 +1128,14 @@ export function mount(element, source) {
   down.push(() => sounds.forEach((url) => url.then((u) => URL.revokeObjectURL(u), () => {})));
 
   element.explorer = {
-    /** What is on the screen now: for tests, which compare it with the data. */
+    /** What is on the screen, once nothing is queued to be drawn: for tests, which compare it with the data. */
     get drawn() {
       const { clip, mate, phase, orbit, view } = state;
       return {
         map: map().id, painter: painter.kind, selected: state.selected, view, orbit, phase, playing: state.playing, speed: state.speed,
         clip: clip && { sequence: clip.header.sequence, primitive: clip.header.primitive, time: phase * clip.header.duration, reach: clip.header.reach, height: clip.header.height },
         mate: mate && { sequence: mate.header.sequence, primitive: mate.header.primitive, time: phase * mate.header.duration },
-        stage: [stageA.clientWidth, stageA.clientHeight], joints: stats.places, peaks: stats.peaks, frames: stats.frames,
+        stage: stats.stage, joints: stats.places, peaks: stats.peaks, frames: stats.frames, queued,
         audio: { time: audio.currentTime, duration: audio.duration, paused: audio.paused, rate: audio.playbackRate, drift: stats.drift },
       };
     },

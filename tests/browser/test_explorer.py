@@ -42,6 +42,11 @@ class Seen:
             assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
             self.page.wait_for_timeout(50)
 
+    def settled(self) -> dict:
+        """What is drawn of a dance that stands still, once all that was asked for is on the screen."""
+        self.until(lambda: not self.drawn["queued"], "it is drawn")
+        return self.drawn
+
     def topmost(self) -> int:
         """A point that no other one lies over: the one farthest from its nearest neighbour on the screen."""
         count = int(re.search(r"of (\d+) pieces", self.find(".tally").inner_text())[1])
@@ -122,10 +127,8 @@ def test_a_point_dances_where_the_data_say(explorer, dataset, smoke_run):
     scrub = explorer.find(".transport input")
     scrub.focus()
     scrub.fill("500")
-    frames = explorer.drawn["frames"]
     explorer.find(".dancer").first.press("ArrowRight")
-    explorer.until(lambda: explorer.drawn["frames"] > frames, "it is drawn again")
-    drawn = explorer.drawn
+    drawn = explorer.settled()
     assert drawn["phase"] == pytest.approx(0.5)
     table = PieceSet.load(smoke_run.pieces).table
     clip = drawn["clip"]
