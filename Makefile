@@ -8,9 +8,10 @@
 #   make lab         open the explorer in JupyterLab, on the run of PROFILE and DATA
 #   make report      one static page of a run: claims, tables, figures, explorer; PROFILE and DATA as above
 #   make test-browser  the explorer in a headless Chromium, which it installs where it may (part of make test)
+#   make readme      fill the README's tables from results/
 #   make notebooks   run the notebooks at smoke and keep them, executed, in notebooks/
 #   make setup       only .venv;  make lock: choose package versions anew;  make clean: forget by-products
-.PHONY: reproduce test test-browser select bench lab report notebooks setup lock clean
+.PHONY: reproduce test test-browser select bench lab report readme notebooks setup lock clean
 .DEFAULT_GOAL := reproduce
 
 PYTHON ?= python3
@@ -51,6 +52,9 @@ lab: setup
 
 report: setup
 	@$(run) -m dancemvp_core.report --profile "$(PROFILE)" --data "$(DATA)"
+
+readme: setup
+	@$(run) workflow/fill_readme.py
 
 notebooks: setup
 	$(run) workflow/reproduce.py --profile smoke

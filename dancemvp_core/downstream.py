@@ -57,7 +57,7 @@ class Prompting:
     dropout: float = 0.5
     width: int = 128
     text_width: int = 32
-    shrinkage: float = 0.1
+    shrinkage: float = 0.01
     logistic_c: float = 1.0
 
 

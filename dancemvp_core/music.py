@@ -20,7 +20,6 @@ import librosa
 import numpy as np
 import soundfile
 from scipy.ndimage import gaussian_filter1d
-from scipy.signal import find_peaks
 
 from dancemvp_core.sequences import DataError
 
@@ -166,6 +165,8 @@ def _onset_peaks(onset: np.ndarray, hop_s: float) -> np.ndarray:
     low, high = np.percentile(smooth, [5, 98])
     if not high - low > ONSET_RANGE_DB:
         return np.zeros(0)
+    from scipy.signal import find_peaks  # a second to import: those who read what was analysed do not pay
+
     frames, _ = find_peaks(
         smooth,
         prominence=ONSET_PEAK_PROMINENCE * (high - low),

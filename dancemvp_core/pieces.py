@@ -95,25 +95,6 @@ def resample(motion: np.ndarray, frames: int) -> np.ndarray:
     return flat.reshape(*x.movedim(1, -1).shape[:-1], frames).movedim(-1, 1).numpy()
 
 
-def alignment(sequence: DanceSequence, analysis: music.MusicAnalysis | None) -> dict:
-    """A performance's Task 3 measures: its peaks, bar and bar_chance in percent, bar_corrected, f70."""
-    motion_peaks = rhythm.intensity_peaks(rhythm.motion_intensity(sequence.motion, sequence.fps), sequence.fps)
-    music_peaks = np.asarray(sequence.music_intensity_s or (), dtype=float)
-    if not len(music_peaks) and analysis is not None:
-        music_peaks = analysis.music_intensity_s
-    row = {"music_peaks": music_peaks, "motion_peaks": motion_peaks}
-    if len(music_peaks) == 0:
-        return row | dict.fromkeys(("bar", "bar_chance", "bar_corrected", "f70"), np.nan)
-    rate = rhythm.beat_alignment_rate(music_peaks, motion_peaks)
-    chance = rhythm.chance_rate(music_peaks, motion_peaks, sequence.duration_s)
-    return row | {
-        "bar": 100 * rate,
-        "bar_chance": 100 * chance,
-        "bar_corrected": rhythm.chance_corrected(rate, chance),
-        "f70": rhythm.peak_f_measure(music_peaks, motion_peaks),
-    }
-
-
 def piece_alignment(piece: Piece, peaks: dict) -> float:
     """BAR in percent within one piece, from the music and motion peaks that fall into it; nan without any."""
     inside = {
@@ -158,7 +139,7 @@ def build(
     for i in progress(range(len(dataset))):
         sequence = dataset.sequences[i]
         analysis = _analysis(sequence, time_normalisation, cache, analyses)
-        measured = alignment(sequence, analysis)
+        measured = rhythm.alignment(sequence, analysis)
         facts = _facts(sequence) | {"sequence": i, "split": splits.iloc[i]}
         sequence_rows.append(
             facts

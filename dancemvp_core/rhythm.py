@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
-from scipy.signal import find_peaks
+
+if TYPE_CHECKING:
+    from dancemvp_core.music import MusicAnalysis
+    from dancemvp_core.sequences import DanceSequence
 
 SMOOTHING_S = 0.05  # Gaussian width: takes out marker noise, keeps strokes of 0.2 s and longer apart
 PEAK_DISTANCE_S = 0.25  # two strokes closer than a quaver at 120 BPM count as one
@@ -40,6 +45,8 @@ def intensity_peaks(intensity: np.ndarray, fps: float) -> np.ndarray:
     low, high = np.percentile(smooth, [5, 95])
     if not high - low > 1e-9 * max(abs(high), 1e-300):
         return np.zeros(0)
+    from scipy.signal import find_peaks  # a second to import: those who only match peaks do not pay
+
     distance = max(1, round(PEAK_DISTANCE_S * fps))
     frames, _ = find_peaks(smooth, prominence=PEAK_PROMINENCE * (high - low), distance=distance)
     # A parabola through the three samples around a maximum places it between frames.
@@ -102,6 +109,25 @@ def peak_f_measure(music_peaks_s, motion_peaks_s, tolerance_s: float = 0.07) -> 
     if len(music_peaks_s) == 0 or len(motion_peaks_s) == 0:
         return 0.0
     return 2 * len(match_peaks(music_peaks_s, motion_peaks_s, tolerance_s)) / (len(music_peaks_s) + len(motion_peaks_s))
+
+
+def alignment(sequence: DanceSequence, analysis: MusicAnalysis | None) -> dict:
+    """A performance's Task 3 measures: its peaks, bar and bar_chance in percent, bar_corrected, f70."""
+    motion_peaks = intensity_peaks(motion_intensity(sequence.motion, sequence.fps), sequence.fps)
+    music_peaks = np.asarray(sequence.music_intensity_s or (), dtype=float)
+    if not len(music_peaks) and analysis is not None:
+        music_peaks = analysis.music_intensity_s
+    row = {"music_peaks": music_peaks, "motion_peaks": motion_peaks}
+    if len(music_peaks) == 0:
+        return row | dict.fromkeys(("bar", "bar_chance", "bar_corrected", "f70"), np.nan)
+    rate = beat_alignment_rate(music_peaks, motion_peaks)
+    chance = chance_rate(music_peaks, motion_peaks, sequence.duration_s)
+    return row | {
+        "bar": 100 * rate,
+        "bar_chance": 100 * chance,
+        "bar_corrected": chance_corrected(rate, chance),
+        "f70": peak_f_measure(music_peaks, motion_peaks),
+    }
 
 
 def onset_correlation(intensity: np.ndarray, fps: float, onset: np.ndarray, onset_times_s: np.ndarray) -> float:

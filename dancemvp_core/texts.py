@@ -60,7 +60,7 @@ class TextEncoder(nn.Module):
         config = BertConfig(
             vocab_size=len(words) + 2, hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads,
             intermediate_size=2 * width, max_position_embeddings=64, hidden_dropout_prob=0.0,
-            attention_probs_dropout_prob=0.0, pad_token_id=0,
+            attention_probs_dropout_prob=0.0, pad_token_id=0, attn_implementation="eager",
         )  # fmt: skip
         self.bert = BertModel(config, add_pooling_layer=False)
 

@@ -61,7 +61,6 @@ def features_of(
 
     Of the unseen dancers' pieces only the ``query`` rows are encoded, the others' features stay zero.
     """
-    known = methods.METHODS | methods.SINGLE_MODALITY
     if name in ("chance", "direct"):  # they look at no features
         return Features(pieces.motion.new_zeros(len(pieces), 1))
     if name in ("handcrafted", "body_only"):

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from written_data import moving, write_imperialdance, write_music
 
-from dancemvp_core import cli, downstream, music, pieces, sources
+from dancemvp_core import cli, downstream, music, pieces, rhythm, sources
 from dancemvp_core.assess import assessment, assessor, example, fitting, page, pictures, recording, timeline
 from dancemvp_core.assess.assessor import Assessor, Vocabulary
 from dancemvp_core.downstream import Features, Prompting
@@ -94,10 +94,6 @@ def folder(tmp_path_factory):
     return root
 
 
-def heard(path, seconds=SECONDS, offset=0.0):
-    return music.analyse(path, offset, clip_s=seconds)
-
-
 # --- readers ---------------------------------------------------------------------------------------------------------
 
 
@@ -131,7 +127,7 @@ def test_an_aistpp_file_is_assessed(shared_data, tmp_path):
     write_music(tmp_path / "song.wav", 20, rate=22050, beat_s=BEAT_S)
     read = recording.read(path, tmp_path / "song.wav", offset_s=1.0)
     assert read.skeleton == COCO17 and read.fps == 60
-    part = assessment.assess(read, heard(read.music, read.duration_s, 1.0), tiny_assessor())
+    part = assessment.assess(read, recording.hear(read), tiny_assessor())
     assert part["recognition"] and part["beat_alignment"]["bar"] is not None
 
 
@@ -179,7 +175,7 @@ def test_missing_cells_of_a_csv_are_bridged(folder, tmp_path):
 def planted(folder, tmp_path, shift_s, fps=60.0):
     np.save(tmp_path / "shifted.npy", dancing(shift_s, fps=fps))
     read = recording.read(tmp_path / "shifted.npy", folder / "song.wav", fps=fps)
-    return assessment.assess(read, heard(read.music), tiny_assessor())["timeline"]
+    return assessment.assess(read, recording.hear(read), tiny_assessor())["timeline"]
 
 
 @pytest.mark.parametrize(("shift_ms", "verdict"), [(-120, "early"), (-10, "hit"), (0, "hit"), (120, "late")])
@@ -270,7 +266,7 @@ def test_music_is_standardised_as_in_training(tmp_path):
     files, track, fps = example.write(tmp_path / "mine", dataset, "b1", "expert", 1)
     read = recording.read(files[0], track, fps=fps)
     assert read.duration_s == pytest.approx(15.0) and len(list((tmp_path / "mine").iterdir())) == 1
-    expected = pieces.alignment(read, heard(read.music, read.duration_s))["bar"]
+    expected = recording.hear(read).alignment["bar"]
     (own,) = (s for s in dataset if s.choreography == "b1" and s.level == "expert")
     assert fitting.recorded_bar(own, "stretch", None) == pytest.approx(expected)
 
@@ -380,7 +376,7 @@ def test_trend_is_students():
 
 def report_of(folder, made, motions=("dance.npy",)):
     recordings = [recording.read(folder / m, folder / "song.wav", fps=60) for m in motions]
-    return assessment.report(recordings, [heard(r.music) for r in recordings], made), recordings
+    return assessment.report(recordings, [recording.hear(r) for r in recordings], made), recordings
 
 
 def test_report_page_and_figures(folder, tmp_path):
@@ -415,7 +411,7 @@ def test_a_foreign_skeleton_keeps_its_bar(folder, tmp_path):
         tmp_path / "three.npy", folder / "song.wav", fps=60, layout="CTV",
         skeleton=recording.skeleton_of(str(tmp_path / "three.json")),
     )  # fmt: skip
-    part = assessment.assess(read, heard(read.music), tiny_assessor())
+    part = assessment.assess(read, recording.hear(read), tiny_assessor())
     assert part["recognition"] is None and part["beat_alignment"]["bar"] is not None and part["timeline"]
     assert any("skeleton three" in note for note in part["notes"])
 
@@ -423,12 +419,12 @@ def test_a_foreign_skeleton_keeps_its_bar(folder, tmp_path):
 def test_too_short_for_an_eight_and_no_beat(folder, tmp_path):
     np.save(tmp_path / "short.npy", dancing(seconds=3.5))
     read = recording.read(tmp_path / "short.npy", folder / "song.wav", fps=60)
-    part = assessment.assess(read, heard(read.music, 3.5), tiny_assessor())
+    part = assessment.assess(read, recording.hear(read), tiny_assessor())
     assert part["recognition"] is None and any("no complete eight" in note for note in part["notes"])
     assert part["timeline"]["beat_s"] == pytest.approx(BEAT_S, abs=0.01)
     read = recording.read(folder / "dance.npy", folder / "song.wav", fps=60)
-    nothing = replace(heard(read.music), beats_s=np.zeros(0), music_intensity_s=np.zeros(0))
-    part = assessment.assess(read, nothing, tiny_assessor())
+    nothing = replace(recording.hear(read).music, beats_s=np.zeros(0), music_intensity_s=np.zeros(0))
+    part = assessment.assess(read, recording.Heard(nothing, rhythm.alignment(read, nothing)), tiny_assessor())
     assert part["timeline"] is None and part["recognition"] and len(part["recognition"]["eights"]) == 3
     assert part["beat_alignment"]["bar"] is None
     report = {"format": "", "synthetic": True, "assessor": assessment.about(tiny_assessor()), "music": {"file": "song.wav",
@@ -441,14 +437,14 @@ def test_several_recordings_give_a_progression(folder, tmp_path):
     for i, shift in enumerate((0.15, 0.1, 0.05, 0.0)):
         np.save(tmp_path / f"take{i}.npy", dancing(shift, seed=i))
     reads = [recording.read(tmp_path / f"take{i}.npy", folder / "song.wav", fps=60) for i in range(4)]
-    report = assessment.report(reads, [heard(r.music) for r in reads], tiny_assessor())
+    report = assessment.report(reads, [recording.hear(r) for r in reads], tiny_assessor())
     timing = report["progression"]["timing_ms"]
     assert timing["n"] == 4 and timing["high"] < 0, "distance from the beat falls"
     drawn = pictures.all_of(report, reads)
     assert list(drawn) == ["report", "recording-01", "recording-02", "recording-03", "recording-04"]
     text = page.page(report)
     assert "Progression over 4 recordings" in text and "95 % interval" in text
-    pair = assessment.report(reads[:2], [heard(r.music) for r in reads[:2]], tiny_assessor())
+    pair = assessment.report(reads[:2], [recording.hear(r) for r in reads[:2]], tiny_assessor())
     assert pair["progression"]["bar"]["slope"] is None and "needs three" in page.page(pair)
 
 
@@ -456,7 +452,7 @@ def test_names_of_files_are_text_in_the_page(folder, tmp_path):
     name = "a <b>&\"'.npy"
     np.save(tmp_path / name, dancing())
     read = recording.read(tmp_path / name, folder / "song.wav", fps=60)
-    text = page.page(assessment.report([read], [heard(read.music)], tiny_assessor()))
+    text = page.page(assessment.report([read], [recording.hear(read)], tiny_assessor()))
     assert "<b>&" not in text and "&lt;b&gt;&amp;" in text
 
 

@@ -2,10 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 from tiny import piece_set
 
-from dancemvp_core import unseen
+from dancemvp_core import experiments, pretrain, unseen
+from dancemvp_core.artifacts import Paths
 from dancemvp_core.downstream import Features, Prompting
+from dancemvp_core.experiments import Width
+from dancemvp_core.skeleton import IMPERIALDANCE21
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +33,21 @@ def test_unseen_dancers_are_asked_about_and_never_learned_from(joined):
     dancers = both.table["dancers"].to_numpy()
     assert set(dancers[support]) == set(dancers[seen_query]) == {"seen"} and set(dancers[unseen_query]) == {"unseen"}
     assert not np.intersect1d(support, seen_query).size and len(unseen_query) == 36
+
+
+def test_only_what_is_asked_about_is_encoded(joined, tmp_path):
+    both, seen, _ = joined
+    _, _, query = unseen.support_and_queries(both.table, 3, seed=0)
+    where = (IMPERIALDANCE21, Width((8,), 16, 12), Paths("smoke", "tiny", tmp_path))
+    hidden = unseen.features_of("random_init", 0, seen, both, query, *where).hidden
+    encoder = experiments.encoder_of("random_init", 0, seen, *where)
+    torch.testing.assert_close(hidden[:96], pretrain.encode(encoder, seen, seen.rows("test"))[0])
+    torch.testing.assert_close(hidden[query], pretrain.encode(encoder, both, query)[0])
+    rest = np.setdiff1d(np.arange(96, len(both)), query)
+    assert len(rest) == 36 and not hidden[rest].any() and hidden[query].any(dim=1).all()
+    measured = unseen.features_of("body_only", 0, seen, both, query, *where)
+    assert measured.hidden[96:].any(dim=1).all() and measured.last is None
+    assert not unseen.features_of("chance", 0, seen, both, query, *where).hidden.any()
 
 
 def test_other_patterns_are_not_recognised(joined):

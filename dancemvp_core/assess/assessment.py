@@ -30,9 +30,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dancemvp_core import music, pieces, primitives
+from dancemvp_core import primitives
 from dancemvp_core.assess import timeline as beats
 from dancemvp_core.assess.assessor import Assessor, score_distribution
+from dancemvp_core.assess.recording import Heard
 from dancemvp_core.sequences import DanceSequence
 
 FORMAT = "dancemvp-assessment-1"
@@ -75,9 +76,9 @@ def trend(values: list[float]) -> Trend | None:
     return Trend(slope, slope - half, slope + half, at_middle)
 
 
-def report(recordings: list[DanceSequence], heard: list[music.MusicAnalysis], assessor: Assessor) -> dict:
-    """The report of recordings of one choreography, in the order danced; ``heard`` is ``music.analyse`` of each window."""
-    parts = [assess(recording, analysis, assessor) for recording, analysis in zip(recordings, heard, strict=True)]
+def report(recordings: list[DanceSequence], heard: list[Heard], assessor: Assessor) -> dict:
+    """The report of recordings of one choreography, in the order danced, each with what ``recording.hear`` found in it."""
+    parts = [assess(recording, own, assessor) for recording, own in zip(recordings, heard, strict=True)]
     first = recordings[0]
     return {
         "format": FORMAT,
@@ -99,11 +100,11 @@ def about(assessor: Assessor) -> dict:
     }
 
 
-def assess(recording: DanceSequence, analysis: music.MusicAnalysis, assessor: Assessor) -> dict:
+def assess(recording: DanceSequence, heard: Heard, assessor: Assessor) -> dict:
     """One recording's part of the report."""
     duration = recording.duration_s
     notes = list(assessor.facts["switched_off"])
-    measured = pieces.alignment(recording, analysis)
+    analysis, measured = heard
     grid = beats.beat_grid(analysis.beats_s, duration, assessor.facts["longest_beat_s"])
     eights = beats.eights(grid, duration)
     if grid is None:

@@ -37,10 +37,10 @@ def assess(
     if out.exists() and not out.is_dir():
         raise DataError(f"{out}: a file, expected a folder for the report (--out)")
     recordings = [recording.read(path, music, **how) for path in motions]
-    # Music needs librosa and numba, everything else torch: two processes import them side by side. The other one is
+    # Music and rhythm need librosa and scipy.signal, all else torch: two processes import them side by side. The other one is
     # ended at once where the checkpoint is refused.
     with multiprocessing.get_context("spawn").Pool(1) as beside:
-        heard = beside.map_async(_listen, [(r.music, r.music_offset_s, r.duration_s) for r in recordings])
+        heard = beside.map_async(recording.hear, recordings)
         from dancemvp_core.assess import assessment, assessor, page, pictures
 
         trained = assessor.load(checkpoint)
@@ -53,10 +53,3 @@ def assess(
             tell(f"  {line}")
     tell(f"Report: {out / 'report.html'}")
     return report
-
-
-def _listen(window: tuple[Path, float, float]):
-    from dancemvp_core import music
-
-    path, offset_s, duration_s = window
-    return music.analyse(path, offset_s, clip_s=duration_s)

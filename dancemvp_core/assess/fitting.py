@@ -15,11 +15,11 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from dancemvp_core import downstream, methods, music, splits, texts
+from dancemvp_core import downstream, methods, music, rhythm, splits, texts
 from dancemvp_core.assess.assessor import Assessor, Vocabulary, postures, up_axis
 from dancemvp_core.downstream import CLASS_COLUMNS, Features, Prompter, Prompting
 from dancemvp_core.experiments import Width
-from dancemvp_core.pieces import PieceSet, alignment, canonical_lengths, resample
+from dancemvp_core.pieces import PieceSet, canonical_lengths, resample
 from dancemvp_core.sequences import DanceDataset, DanceSequence
 
 TASKS = ("vocabulary", "score")  # BAR is measured on a recording, not predicted
@@ -90,7 +90,7 @@ def recorded_bar(sequence: DanceSequence, time_normalisation: str, cache: Path |
     heard_s = sequence.music_window_s if stretched else sequence.duration_s
     fps = sequence.motion.shape[1] / heard_s
     heard = music.analyse(sequence.music, sequence.music_offset_s, clip_s=heard_s, cache=cache)
-    return float(alignment(replace(sequence, fps=fps, music_intensity_s=None), heard)["bar"])
+    return float(rhythm.alignment(replace(sequence, fps=fps, music_intensity_s=None), heard)["bar"])
 
 
 def longest_beat_s(dataset: DanceDataset, table: pd.DataFrame) -> float | None:

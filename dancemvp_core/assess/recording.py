@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -11,8 +12,18 @@ from dancemvp_core.skeleton import IMPERIALDANCE21, SKELETONS, Skeleton, load_sk
 from dancemvp_core.sources import aistpp, bvh, motioncsv, motionfiles, tables
 from dancemvp_core.sources.manifest import FASTEST_FPS
 
+if TYPE_CHECKING:
+    from dancemvp_core.music import MusicAnalysis
+
 FORMATS = (".npy", ".csv", ".pkl", ".bvh")
 LAYOUTS = {"TVC": (2, 0, 1), "CTV": (0, 1, 2)}  # axes that bring a file's array to (3, T, V)
+
+
+class Heard(NamedTuple):
+    """A recording's music (``music.analyse``), and how its accents fall on it (``rhythm.alignment``)."""
+
+    music: MusicAnalysis
+    alignment: dict
 
 
 def skeleton_of(text: str | None) -> Skeleton | None:
@@ -95,3 +106,11 @@ def _npy(path: Path, layout: str | None, skeleton: Skeleton | None) -> tuple[np.
         raise DataError(f"{path}: shape {shape} reads as both {' and '.join(f for _, f in fits)}, expected --layout")
     known, form = fits[0]
     return np.array(motionfiles.open_npy(path)).transpose(LAYOUTS[form]), None, known
+
+
+def hear(recording: DanceSequence) -> Heard:
+    """Listen to a recording's music and set the body's accents against it. DataError for music that cannot be read."""
+    from dancemvp_core import music, rhythm  # librosa and scipy.signal: seconds to import
+
+    heard = music.analyse(recording.music, recording.music_offset_s, clip_s=recording.duration_s)
+    return Heard(heard, rhythm.alignment(recording, heard))

@@ -10,7 +10,6 @@ import soundfile
 
 from dancemvp_core import music, rhythm
 from dancemvp_core.explorer import binary
-from dancemvp_core.pieces import alignment
 from dancemvp_core.sequences import DanceSequence, Piece
 from dancemvp_core.skeleton import Skeleton, front_view
 
@@ -72,7 +71,7 @@ def clip(piece: Piece, analysis: music.MusicAnalysis | None) -> tuple[dict, byte
         "trial": sequence.trial, "primitive": piece.primitive, "score": sequence.score,
         "labelled": bool(sequence.music_intensity_s),
     }  # fmt: skip
-    measured = alignment(sequence, analysis)
+    measured = rhythm.alignment(sequence, analysis)
     header["bar"] = None if np.isnan(measured["bar"]) else float(measured["bar"])
     arrays = {"joints": joints} | _peaks(piece, measured)
     for name, curve in _curves(sequence, analysis, shown).items():

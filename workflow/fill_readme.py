@@ -1,0 +1,111 @@
+"""Fill the README's tables from the committed results: `make readme`. A test compares the two.
+
+A block stands between ``<!-- name -->`` and ``<!-- end of name -->``; prose between blocks names no measured number.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from dancemvp_core import comparison, methods, profiles, tables, unseen
+
+ROOT = profiles.project_root()
+sys.path.insert(0, str(ROOT / "benchmarks"))
+from bench import markdown  # noqa: E402
+
+RESULTS = ROOT / "results" / "demo" / profiles.SYNTHDANCE
+LABELS = {name: method.label for name, method in (comparison.FLOORS | methods.METHODS).items()}
+
+
+def difficulty_card() -> str:
+    """The floors and the ceiling."""
+    shown = ["row", "role", "accuracy", "level_within", "score_spearman", "bar_mse"]
+    return _text(pd.read_csv(RESULTS / "difficulty_card.csv")[shown].round(2))
+
+
+def comparison_table(name: str) -> str:
+    """Table 2 or 3 as the notebooks show it."""
+    return tables.markdown(tables.readable(pd.read_csv(RESULTS / name), LABELS))
+
+
+def table_4() -> str:
+    """Ours and the controls under every protocol, at all choreographies and at one."""
+    table = pd.read_csv(RESULTS / "table4_prompting.csv")
+    table = table[(table["method"] == "ours") & table["genres"].isin([1, table["genres"].max()])]
+    text = tables.readable(table, LABELS)
+    text.insert(2, "g", table["genres"].astype(str).to_numpy())
+    return tables.markdown(text.drop(columns="Method"))
+
+
+def ours_against() -> str:
+    """Ours minus every row with as many seeds, each task, with Holm's p: above 0 ours is better."""
+    found = pd.read_csv(RESULTS / "significance.csv").dropna(subset="p_holm")
+    found["row"] = found["method"].map(LABELS) + ", " + found["protocol"]
+    digits = {1: "{:+.1f}", 2: "{:+.3f}", 3: "{:+.0f}"}
+    found["cell"] = [
+        f"{digits[r.task].format(r.difference)} ({'p < 0.01' if r.p_holm < 0.01 else f'p = {r.p_holm:.2f}'})"
+        for r in found.itertuples()
+    ]
+    wide = found.pivot(index="row", columns="task", values="cell").reindex(found["row"].unique()).fillna("")
+    heads = {1: "Task 1, accuracy (points)", 2: "Task 2, -L2", 3: "Task 3, -MSE"}
+    return tables.markdown(wide.rename(columns=heads).reset_index(names="Ours (prompt) minus"))
+
+
+def table_5() -> str:
+    """Seen and unseen dancers side by side."""
+    shown = unseen.readable(pd.read_csv(RESULTS / "table5_unseen_dancers.csv"))
+    return _text(shown.assign(method=shown["method"].map(LABELS).fillna(shown["method"])))
+
+
+def verdicts() -> str:
+    """How many claims of the paper got which verdict."""
+    counts = pd.read_csv(RESULTS / "claims.csv")["verdict"].value_counts().sort_index()
+    return tables.markdown(counts.rename("Claims").reset_index().rename(columns={"verdict": "Verdict"}))
+
+
+def bench() -> str:
+    """`make bench` of every machine that it was kept of."""
+    parts = []
+    for path in sorted((ROOT / "results" / "bench").glob("*.csv")):
+        facts = json.loads(path.with_name(f"{path.name}.prov.json").read_text())["machine"]
+        named = facts["gpu"] or f"{facts['processor']}, {facts['cores']} cores"
+        rows = pd.read_csv(path).fillna({"against": "", "goal": "", "note": ""}).to_dict("records")
+        parts.append(f"On {named} (load before: {facts['load_before']}):\n\n{markdown(rows)}")
+    return "\n\n".join(parts)
+
+
+BLOCKS = {
+    "difficulty card": difficulty_card,
+    "Table 2": lambda: comparison_table("table2_baselines.csv"),
+    "Table 3": lambda: comparison_table("table3_ablation.csv"),
+    "Table 4": table_4,
+    "ours against": ours_against,
+    "Table 5": table_5,
+    "claims": verdicts,
+    "bench": bench,
+}
+
+
+def filled(text: str) -> str:
+    """The README with every block as the results have it. Raises ValueError where a block is not there."""
+    for name, made in BLOCKS.items():
+        text, count = re.subn(
+            f"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", lambda m, made=made: m[1] + made() + "\n" + m[2], text, flags=re.S
+        )
+        if count != 1:
+            raise ValueError(f"README.md: {count} blocks <!-- {name} -->, expected one")
+    return text
+
+
+def _text(table: pd.DataFrame) -> str:
+    return tables.markdown(table.astype(str).replace("nan", ""))
+
+
+if __name__ == "__main__":
+    readme = Path(ROOT / "README.md")
+    readme.write_text(filled(readme.read_text(encoding="utf-8")), encoding="utf-8")
