@@ -37,7 +37,7 @@ from dancemvp_core.downstream import Features, Predictions, Prompting
 from dancemvp_core.pieces import PieceSet
 from dancemvp_core.skeleton import Skeleton
 
-WATCHED = 450  # validation pieces on which the k-NN accuracy is followed while training
+WATCHED = 450  # validation pieces, at most, on which the k-NN accuracy is followed while training
 
 
 @dataclass(frozen=True)
@@ -93,9 +93,10 @@ def pretrain_run(
 ) -> tuple[nn.Module, pd.DataFrame]:
     """Pre-train by name and seed; returns the encoder and the history with k-NN accuracies on validation pieces."""
     objective = new_objective(pretraining, seed, width, pieces, skeleton)
+    learned = pieces.rows("pretrain")
     rows = pieces.rows("validation")
-    rows = rows if len(rows) else pieces.rows("pretrain")
-    rows = rows[np.unique(np.linspace(0, len(rows) - 1, WATCHED).round().astype(int))]
+    rows = rows if len(rows) else learned
+    rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(WATCHED, len(learned))).round().astype(int))]
     watched = pieces.table.iloc[rows].reset_index(drop=True)
 
     def watch(encoder):

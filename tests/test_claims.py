@@ -296,7 +296,11 @@ def test_level_of_unseen_dancers():
     def of(value, half):
         row = {"method": "ours", "level_within": value, "n_seeds": 3}
         row |= {"level_within_ci_low": value - half, "level_within_ci_high": value + half}
-        return verdict("level_of_unseen_dancers", {}, results(table5_unseen_dancers__csv=pd.DataFrame([row])))
+        others = [("seen", "prompt"), ("unseen", "finetune"), ("unseen", "prompt")]  # the last one is asked about
+        rows = [row | {"dancers": d, "protocol": p} for d, p in others]
+        rows[0] |= {"level_within_ci_low": 0.0, "level_within_ci_high": 100.0}
+        rows[1] |= {"level_within_ci_low": 0.0, "level_within_ci_high": 100.0}
+        return verdict("level_of_unseen_dancers", {}, results(table5_unseen_dancers__csv=pd.DataFrame(rows)))
 
     assert of(60.0, 5.0) == HOLDS and of(20.0, 5.0) == FAILS and of(35.0, 5.0) == INCONCLUSIVE
     assert of(60.0, np.nan) == INCONCLUSIVE
@@ -317,6 +321,7 @@ def test_time():
         and of("prompt_slower", {}, timing.RATIO, 0.1, 0.2, 0.5) == FAILS
     )
     assert of("prompt_slower", {}, timing.RATIO, 0.5, 0.9, 3.0) == INCONCLUSIVE
+    assert of("prompt_slower", {}, timing.RATIO, 0.5, 2.0, 3.0) == INCONCLUSIVE
     made = timing.table({timing.RATIO: [3.0, 1.0, 2.0], timing.INFERENCE: []}, True)
     assert made["median_s"].tolist() == [2.0] and made["runs"].tolist() == [3]
     assert len(timing.repeated(lambda: None, runs=7)) == 7
