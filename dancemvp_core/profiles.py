@@ -98,7 +98,7 @@ PROFILES: dict[str, Profile] = {
         shots=5,
         shots_curve=(1, 5),
         genres=(1, 5),
-        downstream_steps=60,
+        downstream_steps=40,
         tsne_points=450,
     ),
     "demo": Profile(

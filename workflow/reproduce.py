@@ -304,9 +304,10 @@ def run(paths: artifacts.Paths, settings: dict, jobs: int, note_child) -> int:
     began = time.monotonic()
     progress = Progress(paths, jobs, {name: cost["wall_s"] for name, cost in costs(paths).items()}, sys.stdout)
     warm = [sys.executable, str(PROJECT / "workflow" / "warm.py"), "--serve"]
-    # 06 fits on one core for minutes: what it needs comes first, so that it runs beside the other pre-trainings.
-    longest = paths.record("06_prompting").relative_to(paths.root)
-    first = ["--prioritize", str(longest)] if "06_prompting" in settings.get("only", "06_prompting").split(",") else []
+    # 06 fits on one core for minutes, and assess ends a chain: both run beside the other pre-trainings, not after them.
+    asked = settings.get("only", "06_prompting,assess").split(",")
+    first = [str(paths.record(name).relative_to(paths.root)) for name in ("06_prompting", "assess") if name in asked]
+    first = ["--prioritize", *first] if first else []
     process = subprocess.Popen(
         [*warm, *snakemake(settings, jobs), *first], cwd=paths.root, env=environment(), text=True, errors="replace",
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,

@@ -30,8 +30,9 @@ SOCKET = "DANCEMVP_WARM"  # environment variable with the server's address
 FIXED = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "PYTHONHASHSEED")
 IMPORTED = (
     "torch", "pandas", "pyarrow.parquet", "scipy.stats", "sklearn.linear_model", "sklearn.neighbors", "matplotlib.pyplot",
-    "seaborn", "transformers.models.bert.modeling_bert", "papermill.cli", "papermill.engines", "ipykernel.kernelapp",
-    "ipykernel.ipkernel",
+    "matplotlib.backends.backend_pdf", "matplotlib_inline.backend_inline", "seaborn", "torchvision",
+    "transformers.models.bert.modeling_bert", "papermill.cli", "papermill.engines", "ipykernel.kernelapp", "ipykernel.ipkernel",
+    "dancemvp_core.comparison", "dancemvp_core.figures", "dancemvp_core.music", "dancemvp_core.sources",
 )  # fmt: skip
 
 
