@@ -42,11 +42,17 @@ esac
 # setuptools, the build backend, is in the lock: nothing is fetched here
 .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable . ||
     fail "could not install the project itself; the lines above say why"
-# librosa's loops are compiled when they are first used. Here, once: two processes that do it at the same time can spoil
-# each other's files, and whoever loads those crashes.
+# What is imported is compiled here once, also where PYTHONDONTWRITEBYTECODE would have every process compile it again.
+# So are librosa's loops: two processes that do that at the same time can spoil each other's files, and whoever loads those
+# crashes.
+unset PYTHONDONTWRITEBYTECODE
 .venv/bin/python -c '
-import numpy
+import importlib, sys
+sys.path.insert(0, "workflow")
+import numpy, warm
 from dancemvp_core import music
+for name in (*warm.IMPORTED, "dancemvp_core.assess.command", "jupyterlab.labapp", "openTSNE", "snakemake.cli"):
+    importlib.import_module(name)
 samples = numpy.random.default_rng(0).normal(size=220500).astype("float32")
 music.acoustic_features(samples, 22050), music.beat_times(samples, 22050), music.onset_peaks(samples, 22050)
 ' || fail "librosa does not run here; the lines above say why"

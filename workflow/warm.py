@@ -32,7 +32,8 @@ IMPORTED = (
     "torch", "pandas", "pyarrow.parquet", "scipy.stats", "sklearn.linear_model", "sklearn.neighbors", "matplotlib.pyplot",
     "matplotlib.backends.backend_pdf", "matplotlib_inline.backend_inline", "seaborn", "torchvision",
     "transformers.models.bert.modeling_bert", "papermill.cli", "papermill.engines", "ipykernel.kernelapp", "ipykernel.ipkernel",
-    "dancemvp_core.comparison", "dancemvp_core.figures", "dancemvp_core.music", "dancemvp_core.sources",
+    "librosa.beat", "librosa.feature", "dancemvp_core.comparison", "dancemvp_core.figures", "dancemvp_core.music",
+    "dancemvp_core.sources",
 )  # fmt: skip
 
 
@@ -92,14 +93,20 @@ def serve(command: list[str]) -> int:
     kernel.write_text(json.dumps({"argv": argv, "display_name": "Python 3 (ipykernel)", "language": "python"}))
     jupyter = os.pathsep.join(filter(None, [str(folder), os.environ.get("JUPYTER_PATH")]))
     listener, children = socket.socket(socket.AF_UNIX), set[int]()
+    environment = os.environ | {SOCKET: str(folder / "warm"), "JUPYTER_PATH": jupyter}
+    # Kernels show figures inline: matplotlib reads this once, and loads the backend when the first figure is made.
+    os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
     try:
         listener.bind(str(folder / "warm"))
         listener.listen()
-        listener.settimeout(0.1)
-        process = subprocess.Popen(command, env=os.environ | {SOCKET: str(folder / "warm"), "JUPYTER_PATH": jupyter})
+        process = subprocess.Popen(command, env=environment)
         for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(name, lambda number, _: process.send_signal(number))
+        pending = list(IMPORTED)  # while the command itself starts
         while process.poll() is None:
+            if pending:
+                importlib.import_module(pending.pop(0))
+            listener.settimeout(0.001 if pending else 0.1)
             children -= {child for child in children if os.waitpid(child, os.WNOHANG) != (0, 0)}
             try:
                 connection, _ = listener.accept()
@@ -138,8 +145,6 @@ def receive(connection: socket.socket) -> tuple[dict, list[int]]:
 
 def fork() -> int:
     """Fork with everything imported; the child's number, 0 in the child."""
-    # Kernels show figures inline: matplotlib reads this once, and loads the backend when the first figure is made.
-    os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
     for name in IMPORTED:
         importlib.import_module(name)
     return os.fork()
