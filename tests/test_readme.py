@@ -19,9 +19,9 @@ def test_every_link_leads_somewhere():
     assert [link for link in links if "://" not in link and not (ROOT / link).exists()] == []
 
 
-def test_every_named_file_of_the_core_exists():
+def test_every_named_module_exists():
     named = re.findall(r"\b([a-z_]+\.py)\b", README)
-    there = {path.name for path in (ROOT / "dancemvp_core").rglob("*.py")}
+    there = {path.name for folder in ("dancemvp_core", "benchmarks") for path in (ROOT / folder).rglob("*.py")}
     assert named and sorted(set(named) - there) == []
 
 
