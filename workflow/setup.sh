@@ -46,14 +46,16 @@ esac
 # So are librosa's loops: two processes that do that at the same time can spoil each other's files, and whoever loads those
 # crashes.
 unset PYTHONDONTWRITEBYTECODE
+.venv/bin/python -c 'import jupyterlab.labapp, snakemake.cli' & beside=$!
 .venv/bin/python -c '
 import importlib, sys
 sys.path.insert(0, "workflow")
 import numpy, warm
 from dancemvp_core import music
-for name in (*warm.IMPORTED, "dancemvp_core.assess.command", "jupyterlab.labapp", "openTSNE", "snakemake.cli"):
+for name in (*warm.IMPORTED, "dancemvp_core.assess.command", "openTSNE"):
     importlib.import_module(name)
 samples = numpy.random.default_rng(0).normal(size=220500).astype("float32")
 music.acoustic_features(samples, 22050), music.beat_times(samples, 22050), music.onset_peaks(samples, 22050)
 ' || fail "librosa does not run here; the lines above say why"
+wait $beside || fail "Snakemake or JupyterLab does not run here; the lines above say why"
 printf '%s\n' "$state" > .venv/ready
