@@ -955,9 +955,9 @@ export function mount(element, source) {
     }
     try {
       const url = await sounds.get(soundKey);
-      if (clip !== state.clip || audio.src === url) return;
-      audio.src = url;
-      hear();
+      if (clip !== state.clip) return;
+      if (audio.src !== url) audio.src = url;
+      hear();  // from where the dance is, also where another dance to the same music left it elsewhere
     } catch (fault) {
       sounds.delete(soundKey);
       sound.disabled = true;

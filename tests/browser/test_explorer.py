@@ -52,7 +52,9 @@ class Seen:
         count = int(re.search(r"of (\d+) pieces", self.find(".tally").inner_text())[1])
         at = np.array([self.ask(f"point({i})") for i in range(0, count, max(1, count // 80))])
         apart = np.linalg.norm(at[:, None] - at[None], axis=2) + 1e9 * np.eye(len(at))
-        inside = (at[:, 1] > 60) & (at[:, 0] > 20)
+        width, height = self.find(".overlay").evaluate("canvas => [canvas.clientWidth, canvas.clientHeight]")
+        inside = (at[:, 1] > 60) & (at[:, 1] < height - 20) & (at[:, 0] > 20) & (at[:, 0] < width - 20)
+        assert inside.any(), "every point lies outside of what the map shows"
         return int(np.argmax(np.where(inside, apart.min(axis=1), -1))) * max(1, count // 80)
 
 
