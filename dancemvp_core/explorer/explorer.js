@@ -486,6 +486,7 @@ export function mount(element, source) {
   element.replaceChildren(root);
 
   const audio = new Audio();
+  audio.addEventListener("loadedmetadata", () => { if (state.clip) soundTo(); });  // before that it cannot be moved
   audio.preload = "auto";
   audio.preservesPitch = true;
   const sounds = new Map(), clips = new Map();
