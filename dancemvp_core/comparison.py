@@ -76,6 +76,12 @@ def rows(number: int, seeds: int, others: int) -> list[Row]:
     return [Row(name, m, seeds_of(name, seeds, others)) for name, m in (FLOORS | methods.table(number)).items()]
 
 
+def made_by(name: str) -> str:
+    """What a row's features come from: its pre-training, which rows may share, or its own name."""
+    known = methods.METHODS | methods.SINGLE_MODALITY
+    return known[name].pretraining if name in known else name
+
+
 def both_protocols(lines: Iterable[Row]) -> list[Row]:
     """Every line with features of its own under both ``prompt`` and ``finetune``, in the lines' order."""
     return [
@@ -130,8 +136,7 @@ class Bench:
         it, the other waits. ``Outcome.pieces.attrs`` has "seconds", the time that fitting and predicting took.
         """
         genres = min(genres or self.choreographies, self.choreographies)
-        known = methods.METHODS | methods.SINGLE_MODALITY
-        source = known[name].pretraining if name in known else name
+        source, known = made_by(name), methods.METHODS | methods.SINGLE_MODALITY
         file = self.paths.build / "outcomes" / f"{source}-{protocol}-{shots}shots-g{genres}-seed{seed}.parquet"
         file.parent.mkdir(parents=True, exist_ok=True)
         encoder = artifacts.fingerprint(self.paths.encoder(source, seed)) if name in known else ""
@@ -205,7 +210,8 @@ def performance_values(outcomes: Iterable[Outcome], task: int) -> pd.Series:
 def significance(outcomes: Iterable[Outcome], reference: tuple[str, str] = ("ours", "prompt")) -> pd.DataFrame:
     """The reference, ours, against every other (method, protocol): paired permutation tests, Holm-corrected per task.
 
-    Pairs are query performances, averaged over the seeds that both have. Columns: method, protocol, task,
+    Pairs are query performances, averaged over the seeds that both have. Rows with the same features under the same
+    protocol are one row by several names: it is tested once, and the reference not at all. Columns: method, protocol, task,
     n_seeds, performances, ours, other (mean values), difference (above 0: ours is better), effect_size (Cohen's d_z), p,
     p_holm, note. One seed: no test. It generalises over performances of these choreographies, not over choreographies.
     """
@@ -213,10 +219,11 @@ def significance(outcomes: Iterable[Outcome], reference: tuple[str, str] = ("our
     for o in outcomes:
         facts = o.pieces.iloc[0]
         by_row.setdefault((facts["method"], facts["protocol"]), {})[int(facts["seed"])] = o
-    out = []
+    out, told = [], {(made_by(reference[0]), reference[1])}
     for (method, protocol), seeds in by_row.items():
-        if (method, protocol) == reference or reference not in by_row:
+        if (made_by(method), protocol) in told or reference not in by_row:
             continue
+        told.add((made_by(method), protocol))
         shared = sorted(set(seeds) & set(by_row[reference]))
         for task in PIECE_VALUES:
             values = [performance_values([rows[s] for s in shared], task) for rows in (by_row[reference], seeds)]

@@ -93,7 +93,7 @@ def train(
     steps = len(rows) // batch_size
     generator = torch.Generator(device=device).manual_seed(seed)
     weights = [p for p in objective.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(weights, lr=training.learning_rate, weight_decay=training.weight_decay)
+    optimizer = torch.optim.AdamW(weights, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True)
     stamp = json.dumps([asdict(training), asdict(augmentation), seed, pieces.digest if checkpoint else ""])
     history = resume(checkpoint, objective, optimizer, generator, stamp) if checkpoint else []
     rows = torch.as_tensor(rows, device=device)
@@ -178,10 +178,13 @@ def resume(path: Path, objective, optimizer, generator, stamp: str) -> list[dict
         tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 (not a dict)
         history = json.loads(file.metadata()["history"])
     objective.load_state_dict({k[len("model.") :]: v for k, v in tensors.items() if k.startswith("model.")})
+    weights = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict] = {}
     for name, value in tensors.items():
         if name.startswith("optimizer."):
             _, i, key = name.split(".")
+            if value.ndim:  # in the weight's own memory order, which the fused optimiser takes for granted
+                value = torch.empty_like(weights[int(i)]).copy_(value)
             state.setdefault(int(i), {})[key] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     generator.set_state(tensors["generator"])

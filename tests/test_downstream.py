@@ -70,7 +70,7 @@ def test_garbled_query_labels_change_no_bit(protocol, task):
 
 def test_the_audit_passes_the_fair_and_marks_the_oracle(task):
     features, table, support, query = task
-    report = leak_audit.audit(features, table, support, query, Prompting(steps=120, learning_rate=1e-2, width=64, text_width=32))
+    report = leak_audit.audit(features, table, support, query, Prompting(120, 120, learning_rate=1e-2, width=64, text_width=32))
     leak_audit.enforce(report)
     oracle = report.set_index("protocol").loc["prompt-oracle"]
     assert not oracle["bit_identical"] and not oracle["at_chance"]

@@ -1,12 +1,14 @@
 """Comparison tables from tidy metrics: columns, floors, seeds; a method that is added to the method table appears."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from tiny import piece_set
 
-from dancemvp_core import artifacts, comparison, downstream, experiments, methods, splits, tables
+from dancemvp_core import artifacts, comparison, downstream, experiments, methods, splits, stats, tables
 from dancemvp_core.artifacts import METRICS_COLUMNS, Paths
 from dancemvp_core.downstream import Features, Prompting
 from dancemvp_core.methods import Method
@@ -181,6 +183,20 @@ def test_performance_values_pair_by_performance():
     values = comparison.performance_values([outcome(0, [1, 1, 0, 0]), outcome(1, [1, 0, 0, 1])], task=1)
     assert values.to_dict() == {4: 75.0, 7: 25.0}
     assert comparison.performance_values([outcome(0, [1, 1, 0, 0])], task=2).empty
+
+
+def test_a_row_by_two_names_is_tested_once_and_ours_never_against_itself():
+    def outcome(method, protocol, seed):
+        right = np.random.default_rng([seed, protocol == "prompt", method == "simclr"]).integers(0, 2, 40)
+        pieces = pd.DataFrame({"sequence": np.arange(40), "accuracy": right, "seed": seed})
+        return experiments.Outcome(pd.DataFrame(), pieces.assign(method=method, protocol=protocol))
+
+    names = ["ours", "contrastivedance", "simclr"]  # of which the first two share their pre-training
+    outcomes = [outcome(*row) for row in itertools.product(names, ("finetune", "prompt"), (0, 1))]
+    tests = comparison.significance(outcomes)
+    rows = set(tests[["method", "protocol"]].itertuples(index=False, name=None))
+    assert rows == {("ours", "finetune"), ("simclr", "finetune"), ("simclr", "prompt")}
+    np.testing.assert_allclose(tests["p_holm"], stats.holm(tests["p"]))
 
 
 def test_data_without_a_test_set_gives_no_outcomes(bench):
