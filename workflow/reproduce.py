@@ -38,6 +38,8 @@ TYPICAL_S = {
     "synthdance": 15, "aistpp_standin": 5, "00_data": 30, "01_primitives": 30, "02_pretrain": 20, "03_embeddings": 30,
     "04_baselines": 40, "05_ablation": 40, "06_prompting": 40, "07_progression": 20, "08_claims": 20,
 }  # fmt: skip
+# 06 fits on one core for minutes, assess ends a chain, ResNet-50 takes longest: all run beside the others, not after them.
+FIRST = ("06_prompting", "assess", "02_pretrain-res50-res50-infonce-seed0", "02_pretrain-stgcn-res50-infonce-seed0")
 LARGER = {"smoke": 1, "demo": 5, "paper": 200}
 
 
@@ -304,9 +306,8 @@ def run(paths: artifacts.Paths, settings: dict, jobs: int, note_child) -> int:
     began = time.monotonic()
     progress = Progress(paths, jobs, {name: cost["wall_s"] for name, cost in costs(paths).items()}, sys.stdout)
     warm = [sys.executable, str(PROJECT / "workflow" / "warm.py"), "--serve"]
-    # 06 fits on one core for minutes, and assess ends a chain: both run beside the other pre-trainings, not after them.
-    asked = settings.get("only", "06_prompting,assess").split(",")
-    first = [str(paths.record(name).relative_to(paths.root)) for name in ("06_prompting", "assess") if name in asked]
+    asked = settings["only"].split(",") if "only" in settings else FIRST
+    first = [str(paths.record(name).relative_to(paths.root)) for name in FIRST if name in asked]
     first = ["--prioritize", *first] if first else []
     process = subprocess.Popen(
         [*warm, *snakemake(settings, jobs), *first], cwd=paths.root, env=environment(), text=True, errors="replace",

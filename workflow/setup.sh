@@ -43,19 +43,23 @@ esac
 .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable . ||
     fail "could not install the project itself; the lines above say why"
 # What is imported is compiled here once, also where PYTHONDONTWRITEBYTECODE would have every process compile it again.
-# So are librosa's loops: two processes that do that at the same time can spoil each other's files, and whoever loads those
-# crashes.
+# So are librosa's loops, by one process: two at the same time can spoil each other's files, and whoever loads those crashes.
 unset PYTHONDONTWRITEBYTECODE
-.venv/bin/python -c 'import jupyterlab.labapp, snakemake.cli' & beside=$!
 .venv/bin/python -c '
 import importlib, sys
 sys.path.insert(0, "workflow")
-import numpy, warm
+import warm
+for name in (*warm.IMPORTED, "openTSNE", "jupyterlab.labapp", "snakemake.cli"):
+    if not name.startswith(("librosa", "dancemvp_core")):
+        importlib.import_module(name)
+' & beside=$!
+.venv/bin/python -c '
+import numpy
 from dancemvp_core import music
-for name in (*warm.IMPORTED, "dancemvp_core.assess.command", "openTSNE"):
-    importlib.import_module(name)
 samples = numpy.random.default_rng(0).normal(size=220500).astype("float32")
 music.acoustic_features(samples, 22050), music.beat_times(samples, 22050), music.onset_peaks(samples, 22050)
+from dancemvp_core import comparison, figures, sources
+from dancemvp_core.assess import command
 ' || fail "librosa does not run here; the lines above say why"
-wait $beside || fail "Snakemake or JupyterLab does not run here; the lines above say why"
+wait $beside || fail "Snakemake, JupyterLab or PyTorch does not run here; the lines above say why"
 printf '%s\n' "$state" > .venv/ready
