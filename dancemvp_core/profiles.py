@@ -84,7 +84,7 @@ PROFILES: dict[str, Profile] = {
     "smoke": Profile(
         name="smoke",
         trials=20,
-        pretrain_trials=2,
+        pretrain_trials=1,
         piece_frames=32,
         channels=(16, 32, 64),
         dim=64,

@@ -85,7 +85,7 @@ def obstacle(table: pd.DataFrame, shots: int, split: str = "test") -> str:
     if chosen["level"].isna().any() or chosen["choreography"].isna().any():
         return f"The {split} choreographies have no levels: the three tasks are left out."
     fewest = int(chosen.groupby(["choreography", "level"])["sequence"].nunique().min())
-    if fewest - fewest // 2 < shots:
+    if fewest < 2 or fewest - fewest // 2 < shots:
         return (
             f"{shots} shots need {2 * shots} performances of each {split} choreography and level, half of them query; "
             f"there are as few as {fewest}: the three tasks are left out."
@@ -113,7 +113,7 @@ def support_and_query(table: pd.DataFrame, choreographies, shots: int, seed: int
             )
         query.extend(group.index[group["sequence"].isin(order[:half])])
         support.extend(group.index[group["sequence"].isin(order[half : half + shots])])
-    return np.array(sorted(support)), np.array(sorted(query))
+    return np.array(sorted(support), dtype=int), np.array(sorted(query), dtype=int)
 
 
 def cyclic_subsets(choreographies, genres: int) -> list[tuple[str, ...]]:

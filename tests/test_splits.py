@@ -101,3 +101,7 @@ def test_obstacle_says_why_the_tasks_are_left_out(table):
     assert "below 6 choreographies" in splits.obstacle(test.assign(split="pretrain"), 5)
     assert "no levels" in splits.obstacle(test.assign(level=None), 5)
     assert "as few as 20" in splits.obstacle(test, 11) and splits.obstacle(test, 10) == ""
+    once = test[test["sequence"].isin(test.groupby(["choreography", "level"])["sequence"].first())]
+    assert "as few as 1" in splits.obstacle(once, 1), "nothing would be left to ask"
+    support, query = splits.support_and_query(once, once["choreography"].unique(), 1, 0)
+    assert len(support) == len(once) and len(query) == 0 and query.dtype.kind == "i", "rows, also where there are none"
