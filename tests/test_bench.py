@@ -9,13 +9,14 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
+import batch_size
 import bench
 import cases
 import compare
 import reference
 import roofline
 
-from dancemvp_core import downstream, encoders
+from dancemvp_core import downstream, encoders, experiments, profiles
 
 RATES = roofline.Rates({"float32": 1e9, "bfloat16": 2e9}, 1e9)
 
@@ -91,3 +92,23 @@ def test_a_row_of_the_table():
     assert set(row) == set(bench.COLUMNS) and 0.01 <= row["seconds"] < 0.03 * 3
     assert row["of_floor"] == pytest.approx(0.001 / row["seconds"])
     assert "| case | a | " in bench.markdown([row]) and "| 2x |" in bench.markdown([row])
+
+
+def test_batch_sizes_are_compared_at_equal_epochs_and_at_equal_seconds(monkeypatch):
+    trials = []
+
+    def trial(pieces, params, how):
+        trials.append((how.batch_size, how.learning_rate, how.epochs))
+        seconds = how.epochs * (2.0 if how.batch_size == 16 else 0.5)
+        return {"seconds": seconds, "loss": 1.0, "task1_accuracy": 50.0, "task2_l2": -1.0, "task3_mse": 200.0}
+
+    monkeypatch.setattr(batch_size, "trial", trial)
+    params = profiles.validate("02_pretrain", profile="demo")
+    table = batch_size.study(None, params, epochs=4)
+    assert table.groupby("equal", sort=False).size().to_dict() == {"epochs": 5, "seconds": 5}
+    assert table[["batch_size", "learning_rate"]].iloc[0].tolist() == [16, 3e-4], "the paper's first"
+    own = experiments.training(params)
+    assert table["learning_rate"][table["batch_size"] == own.batch_size].unique() == pytest.approx(own.learning_rate)
+    assert (table["epochs"][table["equal"] == "epochs"] == 4).all()
+    assert (table["seconds"][table["equal"] == "seconds"] == 8.0).all()
+    assert len(trials) == len(set(trials)) == 5 + 3, "what needs as many epochs as before is not trained again"

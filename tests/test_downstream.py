@@ -38,6 +38,17 @@ def test_fair_protocols_learn_and_repeat(protocol, task):
     assert np.allclose(first.probabilities.sum(axis=1), 1) and (first.score_var >= 0.01**2 - 1e-12).all()
 
 
+@pytest.mark.parametrize(("steps", "passes", "expected"), [(30, 5, 20), (7, 5, 7)])
+def test_a_fit_ends_at_its_steps_or_its_passes(steps, passes, expected, task, monkeypatch):
+    features, table, support, query = task
+    assert len(support) == 96
+    taken = []
+    step = torch.optim.AdamW.step
+    monkeypatch.setattr(torch.optim.AdamW, "step", lambda self, *a, **k: taken.append(1) or step(self, *a, **k))
+    downstream.run("prompt", features, table, support, query, 0, Prompting(steps, passes, batch_size=24))
+    assert len(taken) == expected
+
+
 @pytest.mark.parametrize("pieces", [3, 200])
 def test_the_last_layer_starts_as_pre_training_left_it_on_whitened_features(pieces):
     generator = torch.Generator().manual_seed(0)

@@ -1,0 +1,91 @@
+"""Is the paper's batch size a good choice? Ours pre-trained in batches of several sizes, judged on validation, never on test.
+
+    python benchmarks/batch_size.py [--profile demo] [--epochs N]      on a run that make reproduce has made
+
+The paper states batches of 16 and a learning rate of 3e-4. Beside that: the same batches at the rate that ``make select``
+chose, and larger ones at that rate times the root of their size over the profile's own. Each is trained for equally many
+epochs (the profile's, or N), then for as many as fit into the seconds that the paper's setting took. One seed, so
+differences of a few points mean nothing. Kept in results/bench/batch_size/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+
+import bench
+import pandas as pd
+
+from dancemvp_core import artifacts, experiments, methods, pretrain, profiles, select
+from dancemvp_core.pieces import PieceSet
+from dancemvp_core.skeleton import IMPERIALDANCE21
+
+PAPER = (16, 3e-4)
+LARGER = (32, 64, 256)
+OURS = methods.METHODS["ours"]
+COLUMNS = "equal batch_size learning_rate epochs seconds loss task1_accuracy task2_l2 task3_mse".split()
+
+
+def settings(batch_size: int, learning_rate: float) -> list[tuple[int, float]]:
+    """(batch size, learning rate) to compare, the paper's first; given are the profile's own, as selected."""
+    return [PAPER, *((n, learning_rate * (n / batch_size) ** 0.5) for n in (PAPER[0], *LARGER))]
+
+
+def trial(pieces: PieceSet, params, how: pretrain.Training) -> dict:
+    """Seconds of pre-training, loss, and the three tasks on validation under ours' protocol."""
+    width = experiments.Width.of(params)
+    encoder, history = experiments.pretrain_run(OURS.pretraining, 0, pieces, IMPERIALDANCE21, width, how)
+    rows = pieces.rows("validation")
+    features = experiments.encoded_features(encoder, pieces, rows)
+    fitted = profiles.validate("06_prompting", profile=params.profile)
+    outcome = experiments.evaluate(
+        "ours", features, pieces, OURS.protocol, 0, fitted.shots, experiments.prompting(fitted), split="validation"
+    )
+    value = outcome.metrics.set_index(["task", "metric"])["value"]
+    measured = {f"task{task}_{metric}": float(value[task, metric]) for task, (metric, _) in select.MEASURES.items()}
+    return {"seconds": history["seconds"].sum(), "loss": history["loss"].iloc[-1]} | measured
+
+
+def study(pieces: PieceSet, params, epochs: int) -> pd.DataFrame:
+    """One row a setting and budget ("epochs" or "seconds")."""
+    chosen = experiments.training(params)
+    rows, seconds = [], {}
+    for budget in ("epochs", "seconds"):
+        for size, rate in settings(chosen.batch_size, chosen.learning_rate):
+            n = epochs
+            if budget == "seconds":
+                n = max(1, round(epochs * seconds[PAPER] / seconds[size, rate]))
+            how = replace(chosen, batch_size=size, learning_rate=rate, epochs=n)
+            same = [r for r in rows if (r["batch_size"], r["learning_rate"], r["epochs"]) == (size, rate, n)]
+            made = same[0] if same else trial(pieces, params, how)
+            row = made | {"equal": budget, "batch_size": size, "learning_rate": rate, "epochs": n}
+            seconds.setdefault((size, rate), row["seconds"])
+            rows.append(row)
+            print(", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()), flush=True)
+    return pd.DataFrame(rows)[COLUMNS]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the study, print it and keep it; 0, or 2 where there is no run to study."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--profile", default="demo", choices=profiles.PROFILES)
+    parser.add_argument("--epochs", type=int, help="of the equal-epochs budget (default: the profile's)")
+    options = parser.parse_args(arguments)
+    params = profiles.validate("02_pretrain", profile=options.profile)
+    paths, device = artifacts.Paths.of(params), pretrain.pick_device()
+    if not (paths.pieces / "pieces.safetensors").exists():
+        print(f"batch_size: no pieces in {paths.pieces}: first make reproduce PROFILE={options.profile}", file=sys.stderr)
+        return 2
+    facts = bench.machine(device)
+    print(facts, flush=True)
+    table = study(PieceSet.load(paths.pieces, device), params, options.epochs or params.epochs)
+    path = profiles.project_root() / "results" / "bench" / "batch_size" / f"{options.profile}-{bench.slug(facts)}.csv"
+    artifacts.write_csv(path, table.assign(synthetic=True))
+    sidecar = {"file": path.name, "sha256": artifacts.sha256(path), "machine": facts, "profile": options.profile}
+    artifacts.write_json(path.with_name(f"{path.name}.prov.json"), sidecar | artifacts.environment())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
