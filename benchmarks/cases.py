@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -385,23 +385,29 @@ def prompt_scoring(setting: Setting) -> Iterator[Pair | str]:
     def plain(z, t):
         return pairwise(z, t)
 
-    few, many = inputs(1), inputs(10)
+    few = inputs(1)
     yield Pair(f"B = {pieces}, C = {candidates}", functools.partial(ours, *few), "every pair's vectors joined",
                functools.partial(plain, *few), "", memory=peak_tensors_mb, difference=relative(ours(*few), plain(*few)),
                note=f"D_z = {z_width}, D_t = {t_width}, W = {settings.width}")  # fmt: skip
-    yield Pair(f"B = {pieces}, C = {candidates}", functools.partial(ours, *few), "10 times the pieces",
-               functools.partial(ours, *many), "at most 10x", memory=peak_tensors_mb)  # fmt: skip
+    sentences = {"vocabulary": [texts.vocabulary_text("ballet", "b0", "expert", i) for i in range(candidates)]}
+    support, own = torch.randn(64, z_width, device=setting.device), nn.Linear(z_width, z_width).to(setting.device)
+    fitted = downstream.Prompter(
+        downstream.Features(support, own), sentences, candidates, ("vocabulary",), True, False, settings, np.arange(64)
+    ).eval()
+    yield Pair(f"prediction, B = {pieces}, C = {candidates}", functools.partial(fitted.predict, few[0]), "10 times the pieces",
+               functools.partial(fitted.predict, inputs(10)[0]), "at most 10x", memory=peak_tensors_mb)  # fmt: skip
 
 
 def fits(setting: Setting) -> Iterator[Pair | str]:
     """Fit and prediction of the prompter against those of linear heads, on the same frozen features, as in Table 4."""
-    shots, asked, steps = setting.size((20, 50, 300), (2, 2, 5))
+    settings = experiments.prompting(profiles.validate("06_prompting", profile="demo"))
+    shots, asked, steps = setting.size((20, 50, settings.steps), (2, 2, 5))
     pieces = random_pieces(5, shots + asked, 2)
     torch.manual_seed(0)
     dim, features = 2 * setting.width.dim, setting.width.features
     frozen = downstream.Features(torch.randn(len(pieces), dim), nn.Linear(dim, features))
     support, query = (np.flatnonzero(mask) for mask in (pieces.table["trial"] < shots, pieces.table["trial"] >= shots))
-    settings = downstream.Prompting(steps=steps)
+    settings = replace(settings, steps=steps)
 
     def fit(protocol):
         return lambda: downstream.run(protocol, frozen, pieces.table, support, query, 0, settings)

@@ -23,6 +23,7 @@ from dancemvp_core.losses import score_distribution
 
 TASKS = ("vocabulary", "score", "rhythm")  # Tasks 1, 2 and 3
 SMALLEST_SPREAD = 0.01  # of a predicted score, on 0..1
+AT_ONCE = 256  # pieces, in prediction
 FAIR = ("prompt", "prompt-query", "prompt-id", "finetune")
 LEAKING = ("prompt-oracle",)
 
@@ -283,6 +284,19 @@ class Prompter(nn.Module):
             out[task] = answer
         return out
 
+    @torch.inference_mode()
+    def predict(self, hidden: Tensor, which: Tensor | None = None) -> dict[str, tuple[Tensor, ...]]:
+        """As ``forward`` for any number of pieces (P, H), with the texts ``which`` (P,) where the text is an input.
+
+        In slices: all candidates' joined features of all pieces at once, (P, C, W), would leave a processor's cache.
+        """
+        encoded = self.encode_texts() if self.candidates else None
+        parts = [
+            self(hidden[i : i + AT_ONCE], encoded or self.encode_texts(which[i : i + AT_ONCE]))
+            for i in range(0, len(hidden), AT_ONCE)
+        ]
+        return {task: tuple(map(torch.cat, zip(*(p[task] for p in parts), strict=True))) for task in self.tasks}
+
     def read_candidates(self, task: str, logits: Tensor) -> tuple[Tensor, ...]:
         """From candidate scores (B, C) to a task's prediction: the expectation over the candidates' values."""
         if task == "vocabulary":
@@ -331,14 +345,8 @@ def prompted(features, table, support, query, seed, settings, tasks, candidates=
             features, sentences, 0 if classes is None else len(classes), tasks, candidates, ids, settings, support
         )
         fit(prompter, features.hidden[torch.as_tensor(support, device=device)], which, target, settings)
-    with torch.inference_mode():
-        asked = features.hidden[torch.as_tensor(query, device=device)]
-        encoded = prompter.encode_texts() if candidates else None
-        parts = [
-            prompter(asked[i : i + 256], encoded or prompter.encode_texts(which_query[i : i + 256]))
-            for i in range(0, len(asked), 256)
-        ]
-    joined = {t: [torch.cat(column).cpu().numpy() for column in zip(*(p[t] for p in parts), strict=True)] for t in tasks}
+    answers = prompter.predict(features.hidden[torch.as_tensor(query, device=device)], which_query)
+    joined = {task: [column.cpu().numpy() for column in columns] for task, columns in answers.items()}
     out = Predictions()
     if "vocabulary" in tasks:
         logits = torch.from_numpy(joined["vocabulary"][0]).double()

@@ -80,6 +80,16 @@ def bench() -> str:
     return "\n\n".join(parts)
 
 
+def batch_size() -> str:
+    """Pre-training in batches of several sizes, at equal epochs and at equal seconds."""
+    parts = [pd.read_csv(path) for path in sorted((ROOT / "results" / "bench" / "batch_size").glob("demo-*.csv"))]
+    if not parts:
+        return ""
+    table = pd.concat(parts).drop(columns="synthetic")
+    digits = {"learning_rate": 4, "seconds": 0, "loss": 2, "task1_accuracy": 1, "task2_l2": 2, "task3_mse": 0}
+    return _text(table.round(digits).astype({"seconds": int, "task3_mse": int}))
+
+
 BLOCKS = {
     "difficulty card": difficulty_card,
     "Table 2": lambda: comparison_table("table2_baselines.csv"),
@@ -89,6 +99,7 @@ BLOCKS = {
     "Table 5": table_5,
     "claims": verdicts,
     "bench": bench,
+    "batch size": batch_size,
 }
 
 
