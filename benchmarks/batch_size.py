@@ -36,14 +36,8 @@ def trial(pieces: PieceSet, params, how: pretrain.Training) -> dict:
     """Seconds of pre-training, loss, and the three tasks on validation under ours' protocol."""
     width = experiments.Width.of(params)
     encoder, history = experiments.pretrain_run(OURS.pretraining, 0, pieces, IMPERIALDANCE21, width, how)
-    rows = pieces.rows("validation")
-    features = experiments.encoded_features(encoder, pieces, rows)
-    fitted = profiles.validate("06_prompting", profile=params.profile)
-    outcome = experiments.evaluate(
-        "ours", features, pieces, OURS.protocol, 0, fitted.shots, experiments.prompting(fitted), split="validation"
-    )
-    value = outcome.metrics.set_index(["task", "metric"])["value"]
-    measured = {f"task{task}_{metric}": float(value[task, metric]) for task, (metric, _) in select.MEASURES.items()}
+    value = select.on_validation(encoder, OURS.protocol, pieces, params.profile)
+    measured = {f"task{task}_{metric}": value[task] for task, (metric, _) in select.MEASURES.items()}
     return {"seconds": history["seconds"].sum(), "loss": history["loss"].iloc[-1]} | measured
 
 

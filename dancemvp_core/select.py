@@ -19,6 +19,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 import yaml
+from torch import nn
 
 from dancemvp_core import artifacts, experiments, methods, pretrain, profiles
 from dancemvp_core.pieces import PieceSet
@@ -38,22 +39,25 @@ def trial(pretraining: str, protocol: str, factor: float, profile: str, folder: 
         return json.loads(path.read_text())
     torch.set_num_threads(1)
     params = profiles.validate("02_pretrain", profile=profile, pretraining=pretraining)
-    downstream_params = profiles.validate("06_prompting", profile=profile)
     paths = artifacts.Paths.of(params)
     pieces = PieceSet.load(paths.pieces, pretrain.pick_device())
     how = replace(experiments.training(params), learning_rate=params.learning_rate * factor)
     kept = folder / f"{pretraining}-{factor}.safetensors"
     encoder, _ = experiments.pretrained(kept, pretraining, 0, pieces, IMPERIALDANCE21, experiments.Width.of(params), how)
-    features = experiments.encoded_features(encoder, pieces, pieces.rows("validation"))
-    settings = experiments.prompting(downstream_params)
-    outcome = experiments.evaluate(
-        pretraining, features, pieces, protocol, 0, downstream_params.shots, settings, split="validation"
-    )
-    value = outcome.metrics.set_index(["task", "metric"])["value"]
     result = {"pretraining": pretraining, "protocol": protocol, "rate_factor": factor}
-    result |= {f"task{task}": float(value[task, metric]) for task, (metric, _) in MEASURES.items()}
+    result |= {f"task{task}": value for task, value in on_validation(encoder, protocol, pieces, profile).items()}
     artifacts.write_json(path, result)
     return result
+
+
+def on_validation(encoder: nn.Module, protocol: str, pieces: PieceSet, profile: str) -> dict[int, float]:
+    """Each task's measure (``MEASURES``) of an encoder under a protocol on the validation choreographies, seed 0."""
+    params = profiles.validate("06_prompting", profile=profile)
+    features = experiments.encoded_features(encoder, pieces, pieces.rows("validation"))
+    settings = experiments.prompting(params)
+    outcome = experiments.evaluate("encoder", features, pieces, protocol, 0, params.shots, settings, split="validation")
+    value = outcome.metrics.set_index(["task", "metric"])["value"]
+    return {task: float(value[task, metric]) for task, (metric, _) in MEASURES.items()}
 
 
 def mean_rank(trials: pd.DataFrame) -> pd.Series:

@@ -162,14 +162,17 @@ def become(job: dict, streams: list[int], connection: socket.socket) -> int:
     os.environ.clear()
     os.environ.update(job["environment"])
 
+    answered = threading.Event()
+
     def end_with_the_asker():
-        if not connection.recv(1):
+        if not connection.recv(1) and not answered.is_set():  # who has the answer may go while this process still ends
             os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=end_with_the_asker, daemon=True).start()
     status = run(job["arguments"])
     sys.stdout.flush()
     sys.stderr.flush()
+    answered.set()
     connection.sendall(str(status).encode())
     connection.shutdown(socket.SHUT_RDWR)
     return status
