@@ -65,3 +65,11 @@ def test_a_forked_process_ends_with_the_asker_and_the_server(tmp_path, who):
     while psutil.pid_exists(int((tmp_path / "pid").read_text())) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
+
+
+def test_a_process_that_has_answered_may_still_end_in_peace(tmp_path):
+    (tmp_path / "ends_slowly.py").write_text(
+        "import atexit, pathlib, time\natexit.register(lambda: (time.sleep(1), pathlib.Path('ended').touch()))"
+    )
+    done = served(tmp_path, "$RUN ends_slowly.py; n=0; while [ ! -e ended ] && [ $n -lt 50 ]; do sleep 0.1; n=$((n+1)); done")
+    assert (tmp_path / "ended").exists(), done.stderr
