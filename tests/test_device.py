@@ -129,18 +129,28 @@ def test_every_layer_that_runs_in_bfloat16_is_right(profile, batch):
             if "cpu" not in encoders.BFLOAT16[type(net)]:
                 continue
             shape = (2, 3, chosen.piece_frames, 21) if modality == "motion" else (2, encoders.MUSIC_FEATURES, chosen.piece_frames)
-            inputs = {}
-            for key, layer in net.named_modules():
-                if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear | encoders.GraphConvolution):
-                    layer.register_forward_pre_hook(lambda layer, x, key=key: inputs.update({key: (layer, x[0].shape)}))
-            with torch.no_grad():
-                net(torch.randn(shape))
-            for key, (layer, met) in inputs.items():
+            for layer, met in inputs_of(net, shape):
                 x = torch.randn(batch * met[0] // 2, *met[1:])
                 outputs = [gradients_of(layer, x, on) for on in (True, True, False)]
                 for first, second, full in zip(*outputs, strict=True):
-                    assert torch.equal(first, second), (name, key)
-                    assert (first - full).norm() <= 0.03 * full.norm() + 1e-6, (name, key)
+                    assert torch.equal(first, second), (name, layer, met)
+                    assert (first - full).norm() <= 0.03 * full.norm() + 1e-6, (name, layer, met)
+
+
+def inputs_of(net, shape):
+    """(layer, shape of its input) for every convolution and linear layer of a net on an input of a shape."""
+    met = []
+    kinds = (nn.Conv1d, nn.Conv2d, nn.Linear, encoders.GraphConvolution)
+
+    def note(layer, inputs):
+        met.append((layer, inputs[0].shape))
+
+    hooks = [layer.register_forward_pre_hook(note) for layer in net.modules() if isinstance(layer, kinds)]
+    with torch.no_grad():
+        net(torch.randn(shape))
+    for hook in hooks:
+        hook.remove()
+    return met
 
 
 def gradients_of(layer, x, on):
@@ -215,10 +225,12 @@ def started(code, **environment):
 
 def test_each_kind_of_pretraining_is_there():
     """``EACH_KIND`` names all encoders, modalities and objectives of the method table."""
-    kinds = [{(m.motion, "motion"), (m.music, "music"), (m.objective, "objective")} for m in PRETRAININGS.values()]
-    named = [PRETRAININGS[name] for name in EACH_KIND]
-    tried = {(m.motion, "motion") for m in named} | {(m.music, "music") for m in named} | {(m.objective, "objective") for m in named}
-    assert set.union(*kinds) == tried
+
+
+    def kinds(table):
+        return {(part, getattr(m, part)) for m in table for part in ("motion", "music", "objective")}
+
+    assert kinds(PRETRAININGS[name] for name in EACH_KIND) == kinds(PRETRAININGS.values())
 
 
 def test_every_pretraining_gives_the_same_weights_five_times_and_in_two_processes():
