@@ -165,7 +165,7 @@ def load(path: str | Path) -> DanceDataset:
         notes.append(f"recordings last {min(durations):.1f} to {max(durations):.1f} s: pieces differ in length")
 
     folder = re.sub(r"[^A-Za-z0-9._+-]+", "-", root.resolve().name).strip("-._") or "manifest"
-    name, synthetic, facts = tables.read_facts(root, folder[:64])
+    name, facts = tables.read_facts(root, folder[:64])
     mapped = len(files) <= MAPPED_FILES
 
     def read(i: int) -> np.ndarray:
@@ -180,13 +180,4 @@ def load(path: str | Path) -> DanceDataset:
         duration_s=durations,
         file=[motion for motion, _ in files],
     )
-    return DanceDataset(
-        name=name,
-        root=root,
-        skeleton=records[0]["skeleton"],
-        index=index,
-        sequences=motionfiles.LazySequences(records, read),
-        synthetic=synthetic,
-        notes=tuple(notes),
-        facts=facts,
-    )
+    return motionfiles.opened(name, root, index, records, read, notes, facts)
