@@ -6,7 +6,7 @@ dataset.json states another (``{"up": "z"}``). Motion is then turned by right an
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,23 +55,36 @@ def settle(motions: Iterable[np.ndarray], skeleton: Skeleton, stated: str | None
     named = all(_joints(skeleton, parts) for parts in (HEAD, FEET))
     rises = np.array([rise(motion, skeleton) for motion in motions]).reshape(-1, 3)
     rises = rises[np.isfinite(rises).all(axis=1) & rises.any(axis=1)]
-    known = "stated in dataset.json" if stated else "found from head and feet" if named else "found from the body's longest extent"
-    if not len(rises):
-        return Upright(stated or "y", known if stated else "assumed: no motion shows it")
+    if stated:
+        axis, known = stated, "stated in dataset.json"
+    elif len(rises):
+        axis, known = _largest(np.median(rises, axis=0)), "found from " + ("head and feet" if named else "the longest extent")
+    else:
+        axis, known = "y", "assumed: no motion shows it"
+    return Upright(axis, known, tuple(_notes(axis, stated, rises, skeleton, named)))
+
+
+def _notes(axis: str, stated: str | None, rises: np.ndarray, skeleton: Skeleton, named: bool) -> Iterator[str]:
+    """What makes one doubt the axis."""
+    if not len(rises) or (stated and not named):
+        return
     over_all = np.median(rises, axis=0)
-    found, second = _largest(over_all), np.sort(np.abs(over_all))[1]
-    axis, told = stated or found, f"from feet to head the body rises {_told(over_all)}"
+    order = np.argsort(-np.abs(over_all), kind="stable")
+    told = ", ".join(f"{abs(over_all[a]):.3g} along {'-' if over_all[a] < 0 else ''}{'xyz'[a]}" for a in order)
     if not named:
-        told = f"no joint of {skeleton.name} is named head or foot, and the body extends {_told(over_all)}, its steadier end below"
-    if axis != found:
-        return Upright(axis, known, (f"{axis} is stated as upright, but {told}: turned as stated",))
-    notes = []
-    if not stated and (not named or second > CLEAR * np.abs(over_all).max()):
-        notes.append(f"{axis} is taken as upright: {told}")
+        yield (
+            f"{axis} is taken as upright, since the body extends {told}, its steadier end below: no joints of "
+            f"{skeleton.name} are named head and foot"
+        )
+        return
+    if axis != _largest(over_all):
+        yield f"{axis} is stated as upright, but from feet to head the body rises {told}: turned as stated"
+        return
+    if not stated and abs(over_all[order[1]]) > CLEAR * abs(over_all[order[0]]):
+        yield f"{axis} is taken as upright by a narrow margin: from feet to head the body rises {told}"
     other = sum(_largest(own) != axis for own in rises)
-    if named and other:
-        notes.append(f"{axis} is upright on the whole, but {other} of {len(rises)} recordings looked at rise along another axis")
-    return Upright(axis, known, tuple(notes))
+    if other:
+        yield f"{axis} is upright on the whole, but {other} of {len(rises)} recordings looked at rise along another axis"
 
 
 def rise(motion: np.ndarray, skeleton: Skeleton) -> np.ndarray:
@@ -97,9 +110,3 @@ def _joints(skeleton: Skeleton, parts: tuple[str, ...]) -> list[int]:
 def _largest(up: np.ndarray) -> str:
     axis = int(np.argmax(np.abs(up)))
     return ("" if up[axis] > 0 else "-") + "xyz"[axis]
-
-
-def _told(up: np.ndarray) -> str:
-    """A rise in words, the largest part first: "12.3 along y, 0.8 along z, 0.1 along x"."""
-    order = np.argsort(-np.abs(up), kind="stable")
-    return ", ".join(f"{abs(up[a]):.3g} along {'' if up[a] >= 0 else '-'}{'xyz'[a]}" for a in order)

@@ -276,7 +276,7 @@ def _notes(
 
 
 def load(path: str | Path, trials: int | None = None) -> DanceDataset:
-    """Open an ImperialDance tree; no motion is read until a sequence is asked for.
+    """Open an ImperialDance tree; motion is read when a sequence is asked for.
 
     ``trials`` takes that many of each file's trials, evenly spaced from the first to the last, which keep
     their numbers. Sequences come by choreography, level and trial. Raises DataError where a file has another

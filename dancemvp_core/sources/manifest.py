@@ -1,7 +1,8 @@
 """Bring your own: a CSV that names motion files, and says of each what is known.
 
 Columns ``motion, layout, fps, skeleton`` are needed; ``music, music_offset_s, genre, choreography, level, trial,
-score, split`` may be empty or absent, and what is empty switches off what needs it.
+score, split`` may be empty or absent, and what is empty switches off what needs it. A dataset.json beside it may state
+the set's ``name``, ``synthetic`` and ``up``, its upright axis (``orientation``).
 """
 
 from __future__ import annotations
