@@ -16,7 +16,7 @@ import sysconfig
 from pathlib import Path
 
 # Measured at a first set-up with nothing cached, in GB: while uv unpacks, and with what Python and numba compile afterwards.
-NEEDED = {"Linux": 6.0, "Darwin": 2.0}
+NEEDED = {"Linux": 6.5, "Darwin": 2.0}
 ANOTHER = "name another: make PYTHON=/path/to/python3"
 
 
@@ -66,11 +66,12 @@ def no_compiler() -> str | None:
         return None
     install = "xcode-select --install" if platform.system() == "Darwin" else "on Debian and Ubuntu: apt install g++ python3-dev"
     compilers = (shlex.split(os.environ.get(name) or sysconfig.get_config_var(name) or name.lower())[0] for name in names)
-    missing = [f"the compiler {compiler}" for compiler in compilers if not runs(compiler)]
+    lacking = [f"the compiler {compiler}" for compiler in compilers if not runs(compiler)]
     if not Path(sysconfig.get_path("include"), "Python.h").is_file():
-        missing.append("Python.h")
-    if missing:
-        return f"{package} has no wheel for {where} and is compiled, but {missing[0]} is not here: install a {kind} compiler ({install})"
+        lacking.append("Python.h")
+    if lacking:
+        missing = f"{package} has no wheel for {where} and is compiled, but {lacking[0]} is not here"
+        return f"{missing}: install a {kind} compiler ({install})"
     return None
 
 

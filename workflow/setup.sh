@@ -32,7 +32,7 @@ if [ -d .venv ] && { [ -f .venv/ready ] && [ "$(head -n 1 .venv/ready)" != "$(pw
     rm -rf .venv
 fi
 rm -f .venv/ready
-[ -d .venv ] || echo "setup: making .venv (5.5 GB on Linux, mostly PyTorch; minutes where nothing is cached)"
+[ -d .venv ] || echo "setup: making .venv (5.8 GB on Linux, mostly PyTorch; minutes where nothing is cached)"
 [ -x .venv/bin/python ] || "$python" -m venv .venv || fail "could not make .venv in $(pwd): is the disk full or read-only?"
 
 offline="could not install packages: check the network, the proxy settings and the disk, then run make again;
