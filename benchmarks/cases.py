@@ -10,6 +10,7 @@ import ast
 import contextlib
 import copy
 import functools
+import importlib.util
 import itertools
 import json
 import os
@@ -139,8 +140,8 @@ def relative(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 def compiled(network: Callable, setting: Setting) -> Callable | None:
-    """The network through torch.compile, with CUDA graphs on a GPU; None in a quick check or without a C++ compiler."""
-    if setting.quick or not shutil.which("g++"):
+    """The network through torch.compile, with CUDA graphs on a GPU; None in a quick check or without its compiler."""
+    if setting.quick or not shutil.which("g++") or (setting.device.type == "cuda" and not importlib.util.find_spec("triton")):
         return None
     return torch.compile(network, mode="reduce-overhead" if setting.device.type == "cuda" else None)
 
@@ -183,7 +184,7 @@ def stgcn(setting: Setting) -> Iterator[Pair | str]:
     yield pair("textbook, channels last", copy.deepcopy(plain).to(memory_format=torch.channels_last), float32)
     fast = compiled(ours, setting)
     if fast is None:
-        yield "torch.compile is left out: a quick check, or no g++ here"
+        yield "torch.compile is left out: a quick check, or no g++ here, or no Triton for the GPU"
     else:
         yield pair("ours, compiled", fast, roofline.mixed_precision)
 
