@@ -235,8 +235,8 @@ def test_last_error_and_last_output(tmp_path):
 
 
 def test_no_package_index_and_no_absolute_path_in_the_set_up():
-    locks = ("requirements.lock", "requirements-test.lock")
-    for name in ("Makefile", "environment.yml", *locks, "pyproject.toml", "workflow/setup.sh", "workflow/can_install.py", ".ci/run"):
+    scripts, locks = ("workflow/setup.sh", "workflow/can_install.py", ".ci/run"), ("requirements.lock", "requirements-test.lock")
+    for name in ("Makefile", "environment.yml", "pyproject.toml", *scripts, *locks):
         text = (PROJECT / name).read_text()
         assert not re.search(r"https?://|--(extra-)?index-url|/root/|/home/", text), name
 

@@ -45,7 +45,7 @@ case "$(.venv/bin/uv --version 2>/dev/null || true) " in
     *) .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
         -r .venv/uv-requirement.txt || fail "$offline" ;;
 esac
-# The lock also binds what the few packages without a wheel are built with.
+# The lock once more: it also pins, hashes included, the setuptools that a package without a wheel (connection-pool) is built with.
 .venv/bin/uv pip sync --quiet --python .venv/bin/python --require-hashes --build-constraints $lock $lock || fail "$offline"
 # setuptools, the build backend, is in the lock: nothing is fetched here
 .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable . ||
