@@ -25,7 +25,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-from warm import FIXED
 
 from dancemvp_core import artifacts, profiles
 from dancemvp_core.sequences import DataError
@@ -40,6 +39,8 @@ TYPICAL_S = {
 }  # fmt: skip
 # 06 fits on one core for minutes, assess ends a chain, ResNet-50 takes longest: all run beside the others, not after them.
 FIRST = ("06_prompting", "assess", "02_pretrain-res50-res50-infonce-seed0", "02_pretrain-stgcn-res50-infonce-seed0")
+# One thread a job: a number must not depend on how many cores there are.
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 LARGER = {"smoke": 1, "demo": 5, "paper": 200}
 
 
@@ -305,12 +306,11 @@ def run(paths: artifacts.Paths, settings: dict, jobs: int, note_child) -> int:
     """Run Snakemake to its end and report; returns the exit status."""
     began = time.monotonic()
     progress = Progress(paths, jobs, {name: cost["wall_s"] for name, cost in costs(paths).items()}, sys.stdout)
-    warm = [sys.executable, str(PROJECT / "workflow" / "warm.py"), "--serve"]
     asked = settings["only"].split(",") if "only" in settings else FIRST
     first = [str(paths.record(name).relative_to(paths.root)) for name in FIRST if name in asked]
     first = ["--prioritize", *first] if first else []
     process = subprocess.Popen(
-        [*warm, *snakemake(settings, jobs), *first], cwd=paths.root, env=environment(), text=True, errors="replace",
+        [*snakemake(settings, jobs), *first], cwd=paths.root, env=environment(), text=True, errors="replace",
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
     note_child(process.pid)
@@ -357,7 +357,7 @@ def environment() -> dict[str, str]:
     """This process's environment, with the commands of its Python first and no foreign Snakemake profile."""
     here = str(Path(sys.executable).parent)
     kept = {k: v for k, v in os.environ.items() if not k.startswith("SNAKEMAKE_")}
-    kept |= dict.fromkeys(FIXED, "1") | {"PYTHONHASHSEED": "0"}  # as every notebook's job has them
+    kept |= dict.fromkeys(THREADS, "1") | {"PYTHONHASHSEED": "0"}
     return kept | {"PATH": here + os.pathsep + kept.get("PATH", ""), "PYTHONUNBUFFERED": "1"}
 
 
