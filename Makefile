@@ -18,10 +18,17 @@ PYTHON ?= python3
 PROFILE ?= demo
 run = .venv/bin/python
 
-export PYTHON
+# A folder's name may have any letter, and quotes and dollars too: recipes read it from the environment, as it was given.
+override PROFILE := $(value PROFILE)
+override DATA := $(value DATA)
+override AISTPP := $(value AISTPP)
+override SEEDS := $(value SEEDS)
+override JOBS := $(value JOBS)
+override ONLY := $(value ONLY)
+export PYTHON PROFILE DATA AISTPP SEEDS JOBS ONLY
 
 reproduce: setup
-	@exec $(run) workflow/reproduce.py --profile "$(PROFILE)" --data "$(DATA)" --aistpp "$(AISTPP)" --seeds "$(SEEDS)" --jobs "$(JOBS)"
+	@exec $(run) workflow/reproduce.py --profile "$$PROFILE" --data "$$DATA" --aistpp "$$AISTPP" --seeds "$$SEEDS" --jobs "$$JOBS"
 
 # One thread a worker: two workers with two threads each would wait for one another.
 test: export OMP_NUM_THREADS = 1
@@ -39,19 +46,20 @@ test-browser: setup
 
 select: export OMP_NUM_THREADS = 1
 select: setup
-	$(run) workflow/reproduce.py --profile "$(PROFILE)" --only 01_primitives
-	$(run) -m dancemvp_core.select --profile "$(PROFILE)"
+	$(run) workflow/reproduce.py --profile "$$PROFILE" --only 01_primitives
+	$(run) -m dancemvp_core.select --profile "$$PROFILE"
 
 bench: setup
-	@exec $(run) -W ignore benchmarks/bench.py --only "$(ONLY)" $(if $(QUICK),--quick)
+	@exec $(run) -W ignore benchmarks/bench.py --only "$$ONLY" $(if $(QUICK),--quick)
 
 lab: setup
 	@mkdir -p build/lab
-	@$(run) -m papermill --prepare-only notebooks/explore.ipynb build/lab/explore.ipynb -p profile "$(PROFILE)" -r data "$(DATA)"
+	@$(run) workflow/run_notebook.py --prepare-only notebooks/explore.ipynb build/lab/explore.ipynb "$$($(run) -c \
+	  'import json, os; e = os.environ; print(json.dumps({"profile": e["PROFILE"], "data": e["DATA"] and os.path.abspath(e["DATA"])}))')"
 	@exec $(run) -m jupyterlab --notebook-dir=. --LabApp.default_url=/lab/tree/build/lab/explore.ipynb
 
 report: setup
-	@$(run) -m dancemvp_core.report --profile "$(PROFILE)" --data "$(DATA)"
+	@$(run) -m dancemvp_core.report --profile "$$PROFILE" --data "$$DATA"
 
 readme: setup
 	@$(run) workflow/fill_readme.py

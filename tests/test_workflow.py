@@ -104,8 +104,9 @@ def test_killed_at_any_point_the_next_run_goes_on(project):
 
 def test_plan_and_a_failing_notebook(project):
     nbformat.write(notebook("00_data", "profiles.validate('00_data', lr=1)"), project / "notebooks" / "00_data.ipynb")
+    artifacts.write_json(project / "config.json", {"profile": "demo", "root": project, "notebooks": project / "notebooks"})
     plan = subprocess.run(
-        [*reproduce.snakemake({"profile": "demo", "root": str(project), "notebooks": str(project / "notebooks")}, 2), "-n"],
+        [*reproduce.snakemake(project / "config.json", 2), "-n"],
         capture_output=True, text=True, env=reproduce.environment(), cwd=project,
     )  # fmt: skip
     stats = dict(re.findall(r"^(\w+) +(\d+)$", plan.stdout + plan.stderr, flags=re.MULTILINE))
