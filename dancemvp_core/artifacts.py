@@ -101,7 +101,7 @@ def dataset_name(root: Path) -> str:
     """
     from dancemvp_core.sources.tables import read_facts
 
-    name = re.sub(r"[\udc80-\udcff{}%\n]", lambda found: f"%{ord(found[0]) & 0xFF:02X}", Path(root).resolve().name)
+    name = re.sub(r"[\udc80-\udcff{}\n]", lambda found: f"%{ord(found[0]) & 0xFF:02X}", Path(root).resolve().name)
     return read_facts(Path(root), name)[0]
 
 
@@ -162,7 +162,7 @@ def write_json(path: Path, data: Any) -> None:
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
     """Replace a CSV file, without the index."""
     with replacing(path) as temporary:
-        frame.to_csv(temporary, index=False, lineterminator="\n", errors="backslashreplace")
+        frame.to_csv(temporary, index=False, lineterminator="\n")
 
 
 def write_parquet(path: Path, frame: pd.DataFrame) -> None:
