@@ -26,6 +26,8 @@ override SEEDS := $(value SEEDS)
 override JOBS := $(value JOBS)
 override ONLY := $(value ONLY)
 export PYTHON PROFILE DATA AISTPP SEEDS JOBS ONLY
+# In the terminal's encoding; a letter that it lacks ends nothing.
+export PYTHONIOENCODING := $(patsubst x%,%,$(firstword $(subst :, ,x$(PYTHONIOENCODING)))):backslashreplace
 
 reproduce: setup
 	@exec $(run) workflow/reproduce.py --profile "$$PROFILE" --data "$$DATA" --aistpp "$$AISTPP" --seeds "$$SEEDS" --jobs "$$JOBS"

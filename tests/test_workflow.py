@@ -1,6 +1,7 @@
 """The workflow on tiny notebooks: the plan, what makes a notebook stale, killed and resumed, refused parameters."""
 
 import contextlib
+import inspect
 import json
 import os
 import re
@@ -13,6 +14,8 @@ import time
 from pathlib import Path
 
 import nbformat
+import numpy as np
+import pandas as pd
 import psutil
 import pytest
 
@@ -28,8 +31,15 @@ import lifeline  # noqa: E402
 import reproduce  # noqa: E402
 import sourcehash  # noqa: E402
 
+
+def drawn(count: int) -> np.ndarray:
+    """What a notebook's table holds; the same function stands in the notebook."""
+    return np.random.default_rng(0).normal(size=count)
+
+
+DRAWN = inspect.getsource(drawn)
 WORK = {
-    "00_data": "run.save_table('a.csv', pd.DataFrame({'x': [1]}))",
+    "00_data": f"import numpy as np\n{DRAWN}\nrun.save_table('a.csv', pd.DataFrame({{'x': drawn(1000)}}))",
     "01_primitives": "artifacts.write_text(run.paths.pieces / 'pieces.safetensors', 'pieces')",
 }
 
@@ -94,6 +104,8 @@ def test_killed_at_any_point_the_next_run_goes_on(project):
     process = start(project, "--only", "00_data,01_primitives")
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
+    artifacts.write_csv(project / "undisturbed.csv", pd.DataFrame({"x": drawn(1000)}))
+    assert (paths.results / "a.csv").read_bytes() == (project / "undisturbed.csv").read_bytes()
     assert paths.record("00_data").exists() and (paths.pieces / "pieces.safetensors").exists()
     assert paths.record("01_primitives").read_bytes() == first, "a finished notebook was run again"
     assert re.search(r"start +00_data", output) and not re.search(r"start +01_primitives", output)
@@ -202,8 +214,8 @@ def test_make_hands_names_on_as_they_are(strange):
     told = os.fsencode(strange.name).replace(b"$", b"$$")  # as a Makefile's own language has a dollar
     for variables, environment in ([b"DATA=" + told], {}), ([], {"DATA": strange.name}):
         recipe = subprocess.run(
-            ["make", "--no-print-directory", "--eval", "show: ; @printf %s \"$$DATA\"", "-f", PROJECT / "Makefile", "show", *variables],
-            capture_output=True, env=os.environ | environment, cwd=PROJECT,
+            ["make", "--no-print-directory", "-f", PROJECT / "Makefile", "-f", "-", "show", *variables],
+            input=b'show: ; @printf %s "$$DATA"\n', capture_output=True, env=os.environ | environment, cwd=PROJECT,
         )  # fmt: skip
         assert recipe.stdout == (told if variables else os.fsencode(strange.name)), recipe.stderr
 
@@ -226,6 +238,45 @@ def test_plan_and_a_failing_notebook(project):
     assert "00_data failed: ParameterError: notebook 00_data: unknown parameter 'lr'" in output
     assert "Traceback" not in output
     assert not artifacts.Paths("smoke", "tiny", project).record("00_data").exists()
+
+
+def test_after_a_full_disk_the_tables_are_those_of_an_undisturbed_run(small_disk):
+    project = filled(small_disk(60) / "project")
+    cell = f"import numpy as np\n{DRAWN}\nrun.save_table('big.parquet', pd.DataFrame({{'x': drawn(3_000_000)}}))"
+    nbformat.write(notebook("00_data", cell), project / "notebooks" / "00_data.ipynb")
+    (project / "filler").write_bytes(bytes(40_000_000))  # the pieces of such a run have room, this table has not
+    process = start(project, "--only", "00_data,01_primitives")
+    output, _ = process.communicate(timeout=240)
+    paths = artifacts.Paths("smoke", "tiny", project)
+    assert process.returncode == 1
+    assert re.search(r"00_data failed: OSError: .*the disk is full.*big\.parquet", output), output
+    told = rf"reproduce: the disk is full: \d+ MB are free in {re.escape(str(project))}, smoke needs \d+ MB"
+    assert re.search(told, output), output
+    assert not list(paths.results.glob("**/*big*")), "half a file"
+
+    (project / "filler").unlink()
+    process = start(project, "--only", "00_data,01_primitives")
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    artifacts.write_parquet(project / "undisturbed.parquet", pd.DataFrame({"x": drawn(3_000_000)}))
+    assert (paths.results / "big.parquet").read_bytes() == (project / "undisturbed.parquet").read_bytes()
+
+
+def test_a_run_without_room_is_not_started(project, capsys, monkeypatch):
+    usage = shutil._ntuple_diskusage(10**9, 10**9 - 50 * disk.MB, 50 * disk.MB)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    assert reproduce.main(options(project)) == 2
+    said = capsys.readouterr().err
+    assert re.fullmatch(rf"reproduce: the disk has too little room: 50 MB are free in {project}, smoke needs \d\S+ GB more for "
+                        r"training .*, encoders .*pieces 16 MB\n", said), said  # fmt: skip
+    assert not list((project / "build").rglob("snakemake.log"))
+
+
+def test_a_notebook_that_cannot_start_says_why(project, capfd):
+    (project / "notebooks" / "00_data.ipynb").write_text("{")
+    assert reproduce.main(options(project, "--only", "00_data")) == 1
+    said = capfd.readouterr().err
+    assert "the workflow did not start: JSONDecodeError: Expecting property name" in said and "snakemake.log" in said
 
 
 @pytest.mark.parametrize(

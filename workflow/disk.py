@@ -14,15 +14,15 @@ MB = 10**6
 LEVELS, CLIP_FRAMES, JOINTS, CUTS = 3, 1000, 21, 3
 PRETRAIN_CHOREOGRAPHIES, OTHER_CHOREOGRAPHIES, UNSEEN_CHOREOGRAPHIES = 10, 10, 5
 STANDIN = 50 * MB
-# Weights: the ResNets' are the same in every profile; of the other networks the paper's sizes, which no profile exceeds.
-NETWORKS = {"res50": 95 * MB, "res18": 46 * MB}
-OTHER_NETWORK = 13 * MB
+# Weights of a network: a ResNet's are the same in every profile, an ST-GCN's grow with the square of its channels.
+NETWORKS, STGCN, OTHER_NETWORK = {"res50": 96 * MB, "res18": 46 * MB}, 13 * MB, 3 * MB
+STGCN_CHANNELS = 256
 # While it trains, a network stands in its checkpoint with two moments of each weight, and twice when that is replaced.
 TRAINING = 6
 REST = 60 * MB  # for each seed: predictions, tables, figures, executed notebooks
 
 
-def needed(profile: Profile, own_data: bool = False, own_aistpp: bool = False, jobs: int = 1, only: bool = False) -> dict[str, int]:
+def needed(profile: Profile, own_data: bool = False, own_aistpp: bool = False, only: bool = False) -> dict[str, int]:
     """Bytes that a run takes on the disk, by part; of some notebooks ``only``, the data and pieces that all of them need.
 
     ``own_data``, ``own_aistpp``: nothing synthetic is written. A data set of one's own is taken for as large as ImperialDance.
@@ -38,16 +38,22 @@ def needed(profile: Profile, own_data: bool = False, own_aistpp: bool = False, j
         parts["unseen dancers"] = UNSEEN_CHOREOGRAPHIES * profile.trials * motion
     if not own_aistpp:
         parts["the stand-in for AIST++"] = STANDIN
-    sizes = [(weights(name), seeds(method, profile)) for name, method in methods.pretrainings().items()]
+    sizes = [(weights(name, profile), seeds(method, profile)) for name, method in pretrainings(profile).items()]
     parts["encoders"] = sum(size * count for size, count in sizes)
-    parts["training"] = sum(sorted((size * TRAINING for size, _ in sizes), reverse=True)[:jobs])
+    parts["training"] = TRAINING * max(size for size, _ in sizes)  # of the largest network
     parts["the rest"] = REST * max(profile.seeds, profile.seeds_others)
     return parts
 
 
-def weights(pretraining: str) -> int:
+def pretrainings(profile: Profile) -> dict[str, methods.Method]:
+    """The pre-trainings that a run makes: of the variants, those of the profile's recipes."""
+    return {name: m for name, m in methods.pretrainings().items() if not m.recipe or m.recipe in profile.recipes}
+
+
+def weights(pretraining: str, profile: Profile) -> int:
     """Bytes of an encoder, by the names of its two networks."""
-    return sum(NETWORKS.get(name, OTHER_NETWORK) for name in pretraining.split("-")[:2] if name != "none")
+    networks = NETWORKS | {"none": 0, "stgcn": round(STGCN * (max(profile.channels) / STGCN_CHANNELS) ** 2)}
+    return sum(networks.get(name, OTHER_NETWORK) for name in pretraining.split("-")[:2])
 
 
 def seeds(method: methods.Method, profile: Profile) -> int:
@@ -89,7 +95,5 @@ def size(folder: Path) -> int:
     """Bytes of the files in a folder; 0 where it is not there."""
     total = 0
     for place, _, names in os.walk(folder):
-        for name in names:
-            with_name = Path(place, name)
-            total += with_name.stat().st_size if with_name.is_file() else 0
+        total += sum(os.lstat(os.path.join(place, name)).st_size for name in names)
     return total

@@ -71,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
     settings |= {"only": options.only} if options.only else {}
     settings |= {"notebooks": str(Path(options.notebooks).resolve())} if options.notebooks else {}
     profile = profiles.load(options.profile, **({"seeds": options.seeds} if options.seeds else {}))
-    needs = disk.needed(profile, bool(data), bool(aistpp), options.jobs, bool(options.only))
+    needs = disk.needed(profile, bool(data), bool(aistpp), bool(options.only))
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, _raise_stopped)
     try:
