@@ -20,10 +20,19 @@ PYTHON ?= python3
 PROFILE ?= demo
 run = .venv/bin/python
 
-export PYTHON
+# A folder's name may have any letter, and quotes and dollars too: recipes read it from the environment, as it was given.
+override PROFILE := $(value PROFILE)
+override DATA := $(value DATA)
+override AISTPP := $(value AISTPP)
+override SEEDS := $(value SEEDS)
+override JOBS := $(value JOBS)
+override ONLY := $(value ONLY)
+export PYTHON PROFILE DATA AISTPP SEEDS JOBS ONLY
+# In the terminal's encoding; a letter that it lacks ends nothing.
+export PYTHONIOENCODING := $(patsubst x%,%,$(firstword $(subst :, ,x$(PYTHONIOENCODING)))):backslashreplace
 
 reproduce: setup
-	@exec $(run) workflow/reproduce.py --profile "$(PROFILE)" --data "$(DATA)" --aistpp "$(AISTPP)" --seeds "$(SEEDS)" --jobs "$(JOBS)"
+	@exec $(run) workflow/reproduce.py --profile "$$PROFILE" --data "$$DATA" --aistpp "$$AISTPP" --seeds "$$SEEDS" --jobs "$$JOBS"
 
 # One thread a worker: two workers with two threads each would wait for one another.
 test: export OMP_NUM_THREADS = 1
@@ -31,8 +40,7 @@ test: setup-test
 	$(run) -m ruff check .
 	$(run) -m pytest tests --ignore tests/browser -n 2
 	$(run) workflow/reproduce.py --profile smoke
-	PYTHONPATH=workflow $(run) workflow/warm.py --serve $(run) -m pytest -p nbval_ipc --nbval-lax --nbval-cell-timeout 600 \
-	  -n 2 --dist loadfile notebooks
+	PYTHONPATH=workflow $(run) -m pytest -p nbval_ipc --nbval-lax --nbval-cell-timeout 600 -n 2 --dist loadfile notebooks
 	@$(MAKE) --no-print-directory test-browser
 
 test-browser: export OMP_NUM_THREADS = 1
@@ -42,19 +50,20 @@ test-browser: setup-test
 
 select: export OMP_NUM_THREADS = 1
 select: setup
-	$(run) workflow/reproduce.py --profile "$(PROFILE)" --only 01_primitives
-	$(run) -m dancemvp_core.select --profile "$(PROFILE)"
+	$(run) workflow/reproduce.py --profile "$$PROFILE" --only 01_primitives
+	$(run) -m dancemvp_core.select --profile "$$PROFILE"
 
 bench: setup-test
-	@exec $(run) -W ignore benchmarks/bench.py --only "$(ONLY)" $(if $(QUICK),--quick)
+	@exec $(run) -W ignore benchmarks/bench.py --only "$$ONLY" $(if $(QUICK),--quick)
 
 lab: setup
 	@mkdir -p build/lab
-	@$(run) -m papermill --prepare-only notebooks/explore.ipynb build/lab/explore.ipynb -p profile "$(PROFILE)" -r data "$(DATA)"
+	@$(run) workflow/run_notebook.py --prepare-only notebooks/explore.ipynb build/lab/explore.ipynb "$$($(run) -c \
+	  'import json, os; e = os.environ; print(json.dumps({"profile": e["PROFILE"], "data": e["DATA"] and os.path.abspath(e["DATA"])}))')"
 	@exec $(run) -m jupyterlab --notebook-dir=. --LabApp.default_url=/lab/tree/build/lab/explore.ipynb
 
 report: setup
-	@$(run) -m dancemvp_core.report --profile "$(PROFILE)" --data "$(DATA)"
+	@$(run) -m dancemvp_core.report --profile "$$PROFILE" --data "$$DATA"
 
 readme: setup
 	@$(run) workflow/fill_readme.py

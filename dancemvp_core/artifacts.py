@@ -7,11 +7,13 @@ where the design's results contract has them, each with its ``.prov.json``; ``Ru
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
 import os
 import platform
+import re
 import resource
 import subprocess
 import sys
@@ -92,13 +94,38 @@ class Paths:
 
 
 def dataset_name(root: Path) -> str:
-    """The data set's name in results: dataset.json's, else its folder's. DataError where that cannot be read."""
+    """The data set's name in results: dataset.json's, else its folder's. DataError where that cannot be read.
+
+    Of a folder's name, bytes that are no UTF-8, and the braces, which mean something to Snakemake, stand as in an
+    address: ``%FF``.
+    """
     from dancemvp_core.sources.tables import read_facts
 
-    return read_facts(Path(root), Path(root).resolve().name)[0]
+    name = re.sub(r"[\udc80-\udcff{}\n]", lambda found: f"%{ord(found[0]) & 0xFF:02X}", Path(root).resolve().name)
+    return read_facts(Path(root), name)[0]
 
 
 # --- writing: whole or not at all --------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def naming_full_disk(path: Path) -> Iterator[None]:
+    """A full disk is called one, with the file's name, whatever words the writer in the block has for it.
+
+    Raises OSError with ``errno.ENOSPC`` for it; other errors pass.
+    """
+    try:
+        yield
+    except Exception as fault:
+        if disk_is_full(fault):
+            raise OSError(errno.ENOSPC, "the disk is full", str(path)) from None
+        raise
+
+
+def disk_is_full(fault: BaseException | str) -> bool:
+    """Whether an error, or the line that reports one, is a full disk's: NumPy counts, safetensors has only words."""
+    words = r"disk is full|No space left on device|Disk quota exceeded|\d requested and \d+ written"
+    return getattr(fault, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or bool(re.search(words, str(fault)))
 
 
 @contextlib.contextmanager
@@ -106,24 +133,25 @@ def replacing(path: Path) -> Iterator[Path]:
     """A temporary file beside ``path`` that takes its place when the block ends without an exception.
 
     Readers see the old file or the new one, never a part. The temporary name keeps the suffix, which some writers
-    go by.
+    go by. A full disk raises OSError with the file's name.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with naming_full_disk(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace a text file (UTF-8)."""
+    """Replace a text file (UTF-8). A byte of a file's name that is no UTF-8 stands as ``\\udcff``, as in JSON."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -139,8 +167,8 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
 
 def write_parquet(path: Path, frame: pd.DataFrame) -> None:
     """Replace a parquet file."""
-    with replacing(path) as temporary:
-        frame.to_parquet(temporary)
+    with replacing(path) as temporary, open(temporary, "wb") as file:  # pyarrow itself opens no file whose name is no UTF-8
+        frame.to_parquet(file)
 
 
 def write_tensors(path: Path, tensors: dict, metadata: dict[str, str] | None = None) -> None:
@@ -182,7 +210,7 @@ def fingerprint(path: Path) -> str:
     for file in sorted(f for f in path.rglob("*") if f.is_file()):
         name = file.relative_to(path)
         if not any(part.startswith(".") for part in name.parts):
-            digest.update(name.as_posix().encode() + b"\0" + _file_hash(file).digest())
+            digest.update(os.fsencode(name.as_posix()) + b"\0" + _file_hash(file).digest())
     return digest.hexdigest()[:16]
 
 
@@ -203,9 +231,8 @@ def code_version(root: Path) -> dict[str, Any]:
     """
 
     def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=20
-        ).stdout.strip()
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, check=True, timeout=20)
+        return os.fsdecode(done.stdout).rstrip("\n")
 
     try:
         if Path(git("rev-parse", "--show-toplevel")).resolve() != Path(root).resolve():

@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from dancemvp_core.progress import print_anything
+
 # Every heavy import stands in the function that needs it, so that --help answers at once.
 
 
@@ -80,10 +82,11 @@ def _parser() -> argparse.ArgumentParser:
 def _synth(arguments) -> int:
     from tqdm import tqdm
 
+    from dancemvp_core import artifacts
     from dancemvp_core.sources import synthdance
 
     a = arguments
-    with tqdm(desc="synth", unit="file", disable=not sys.stderr.isatty()) as bar:
+    with artifacts.naming_full_disk(a.out), tqdm(desc="synth", unit="file", disable=not sys.stderr.isatty()) as bar:
 
         def progress(done: int, total: int, file: str) -> None:
             bar.total, bar.n = total, done
@@ -139,6 +142,7 @@ def main(argv: list[str] | None = None) -> int:
     0: done. 1: done, and something is unusable or could not be reached. 2: input that cannot be used at all, with
     one line on stderr for each fault.
     """
+    print_anything()
     arguments = _parser().parse_args(argv)
     # Only now: pandas comes with the records.
     from dancemvp_core.sequences import DataError

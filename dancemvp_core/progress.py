@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from collections.abc import Callable, Iterator, Sized
 
 EVERY_S = 10.0  # between lines
+
+
+def print_anything() -> None:
+    """From now on no print fails for a letter that the terminal or file cannot take: it stands there as ``\\xe9``."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def shown(what: str, every_s: float = EVERY_S) -> Callable[[Sized], Iterator]:

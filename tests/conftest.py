@@ -1,6 +1,8 @@
 """Fixtures that several test files share: the real samples, and a small SynthDance."""
 
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test workers on two cores, not four threads
@@ -16,6 +18,25 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"no real samples at {SHARED.parent.name}/{SHARED.name} beside the checkout")
     return SHARED
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A function that mounts a disk of some MB in memory and returns its folder; skips where that is not allowed."""
+    mounted = []
+
+    def mount(megabytes: int) -> Path:
+        folder = tmp_path / f"disk{len(mounted)}"
+        folder.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
+        if not shutil.which("mount") or subprocess.run(command, capture_output=True).returncode:
+            pytest.skip("only root on Linux can mount a small disk")
+        mounted.append(folder)
+        return folder
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,12 @@
 """The workflow on tiny notebooks: the plan, what makes a notebook stale, killed and resumed, refused parameters."""
 
+import contextlib
+import inspect
 import json
 import os
 import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +14,8 @@ import time
 from pathlib import Path
 
 import nbformat
+import numpy as np
+import pandas as pd
 import psutil
 import pytest
 
@@ -19,12 +25,21 @@ PROJECT = Path(__file__).resolve().parents[1]
 WORKFLOW = PROJECT / "workflow"
 sys.path.insert(0, str(WORKFLOW))
 
+import disk  # noqa: E402
 import keep_executed  # noqa: E402
+import lifeline  # noqa: E402
 import reproduce  # noqa: E402
 import sourcehash  # noqa: E402
 
+
+def drawn(count: int) -> np.ndarray:
+    """What a notebook's table holds; the same function stands in the notebook."""
+    return np.random.default_rng(0).normal(size=count)
+
+
+DRAWN = inspect.getsource(drawn)
 WORK = {
-    "00_data": "run.save_table('a.csv', pd.DataFrame({'x': [1]}))",
+    "00_data": f"import numpy as np\n{DRAWN}\nrun.save_table('a.csv', pd.DataFrame({{'x': drawn(1000)}}))",
     "01_primitives": "artifacts.write_text(run.paths.pieces / 'pieces.safetensors', 'pieces')",
 }
 
@@ -43,14 +58,19 @@ def notebook(stage: str, work: str) -> nbformat.NotebookNode:
     return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": keep_executed.KERNEL})
 
 
+def filled(folder: Path) -> Path:
+    """A project's folder with a notebook for every stage and a data set called tiny."""
+    (folder / "notebooks").mkdir(parents=True)
+    (folder / "mine").mkdir()
+    (folder / "mine" / "dataset.json").write_text('{"name": "tiny", "synthetic": true}')
+    for stage in profiles.STAGES:
+        nbformat.write(notebook(stage, WORK.get(stage, "")), folder / "notebooks" / f"{stage}.ipynb")
+    return folder
+
+
 @pytest.fixture
 def project(tmp_path):
-    (tmp_path / "notebooks").mkdir()
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "dataset.json").write_text('{"name": "tiny", "synthetic": true}')
-    for stage in profiles.STAGES:
-        nbformat.write(notebook(stage, WORK.get(stage, "")), tmp_path / "notebooks" / f"{stage}.ipynb")
-    return tmp_path
+    return filled(tmp_path)
 
 
 def options(project: Path, *more: str) -> list[str]:
@@ -84,6 +104,8 @@ def test_killed_at_any_point_the_next_run_goes_on(project):
     process = start(project, "--only", "00_data,01_primitives")
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
+    artifacts.write_csv(project / "undisturbed.csv", pd.DataFrame({"x": drawn(1000)}))
+    assert (paths.results / "a.csv").read_bytes() == (project / "undisturbed.csv").read_bytes()
     assert paths.record("00_data").exists() and (paths.pieces / "pieces.safetensors").exists()
     assert paths.record("01_primitives").read_bytes() == first, "a finished notebook was run again"
     assert re.search(r"start +00_data", output) and not re.search(r"start +01_primitives", output)
@@ -98,14 +120,111 @@ def test_killed_at_any_point_the_next_run_goes_on(project):
     assert [cell.id for cell in kept.cells] == ["parameters", "check", "work"]
     assert kept.cells[-1].outputs[0].text == "at work in .\n" and str(project) not in nbformat.writes(kept)
     assert "papermill" not in nbformat.writes(kept)
-    running = [" ".join(p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"])]
-    assert not [command for command in running if str(project) in command], "something still runs"
+
+
+@pytest.mark.parametrize("who", ["make", "reproduce", "snakemake", "papermill"])
+@pytest.mark.skipif(not shutil.which("make"), reason="no make here")
+def test_nothing_goes_on_when_one_of_the_chain_is_killed(project, who):
+    nbformat.write(notebook("00_data", "import time; time.sleep(600)"), project / "notebooks" / "00_data.ipynb")
+    command = shlex.join([sys.executable, str(WORKFLOW / "reproduce.py"), *options(project, "--only", "00_data")])
+    (project / "Makefile").write_text(f"all:\n\t@exec {command} > output 2>&1\n")
+    make = subprocess.Popen(["make"], cwd=project, env={k: v for k, v in os.environ.items() if not k.startswith("MAKE")})
+    executing = artifacts.Paths("smoke", "tiny", project).build / "logs" / "00_data.log"
+    wait_until(lambda: executing.exists() and "Cell 3" in executing.read_text(), project / "output")
+    mark = (project / "build" / "reproduce.lock").read_text()
+    started = {name_of(p): p for p in [psutil.Process(make.pid), *psutil.Process(make.pid).children(recursive=True)]}
+    assert {"make", "reproduce", "lifeline", "snakemake", "papermill", "kernel"} <= set(started)
+    assert {started[name] for name in ("snakemake", "papermill", "kernel")} <= set(lifeline.marked(mark))
+    started[who].kill()
+    make.wait(timeout=60)
+    wait_until(lambda: not [p for p in started.values() if is_at_work(p)] and not lifeline.marked(mark), project / "output")
+    words = {"snakemake": "Snakemake was ended by SIGKILL", "papermill": "00_data failed", "make": "Stopped."}
+    assert words.get(who, "") in (project / "output").read_text()
+
+
+def name_of(process: psutil.Process) -> str:
+    """What a process of the chain is, by its command line."""
+    command = " ".join(process.cmdline())
+    parts = {"lifeline.py": "lifeline", "run_notebook.py": "papermill", "ipykernel": "kernel", "-m snakemake": "snakemake",
+             "reproduce.py": "reproduce"}  # fmt: skip
+    found = next((name for part, name in parts.items() if part in command), process.name())
+    return "shell" if process.name() in ("sh", "bash") else found
+
+
+def is_at_work(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def wait_until(done, log: Path) -> None:
+    """Wait for a condition; the limit is only for a fault, so that a slow machine passes."""
+    deadline = time.monotonic() + 120
+    while not done():
+        assert time.monotonic() < deadline, log.read_text() if log.exists() else log
+        time.sleep(0.1)
+
+
+# Quotes, what shells, Snakemake, YAML and printf take for their own, an accent, and a byte that is no UTF-8.
+ANY_NAME = os.fsdecode(b"T\xc3\xa9l\xc3\xa9 \"q\" 'a' {profile} $HOME $(b) %s: #\\ ~ \xff")
+
+
+@pytest.fixture
+def strange(tmp_path):
+    """A project whose folder has such a name."""
+    try:
+        return filled(tmp_path / ANY_NAME)
+    except OSError:
+        return filled(tmp_path / ANY_NAME[:-1])  # macOS: names are UTF-8
+
+
+def test_any_letter_in_a_path_and_ascii_output(strange):
+    (strange / "mine" / "dataset.json").unlink()  # the folder names the data set
+    data = (strange / "mine").rename(strange / f"dance {strange.name}")
+    (data / f"file {strange.name}").write_text("x")
+    work = """
+import torch, matplotlib.pyplot as plt
+print(run.add_input(params.data_root), "\u00e9")
+run.save_table("a.csv", pd.DataFrame({"file": [ascii(path.name) for path in params.data_root.iterdir()]}))
+run.save_table("b.parquet", pd.DataFrame({"x": [1]}))
+run.save_tensors("c.safetensors", {"x": torch.ones(1)})
+run.save_figure("d", plt.figure(), "caption")"""
+    nbformat.write(notebook("00_data", work), strange / "notebooks" / "00_data.ipynb")
+    named = ["--root", strange, "--data", data, "--notebooks", strange / "notebooks", "--profile", "smoke", "--only", "00_data"]
+    done = subprocess.run(
+        [sys.executable, str(WORKFLOW / "reproduce.py"), *named], capture_output=True, cwd=strange, timeout=240,
+        env=os.environ | {"LC_ALL": "C", "PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.isascii() and b"Tables: results/smoke/dance T\\xe9l" in done.stdout
+    paths = artifacts.Paths("smoke", artifacts.dataset_name(data), strange)
+    assert "{" not in paths.dataset and "%7Bprofile%7D" in paths.dataset
+    assert {f.name for f in paths.results.iterdir() if "prov" not in f.name} == {"a.csv", "b.parquet", "c.safetensors", "cost.csv"}
+    record = json.loads(paths.record("00_data").read_text(encoding="utf-8"))
+    assert list(record["inputs"]) == [data.relative_to(strange).as_posix()]
+    executed = nbformat.read(paths.notebook("00_data"), 4)
+    assert executed.metadata.papermill.parameters.data == str(data)
+    again = subprocess.run([sys.executable, str(WORKFLOW / "reproduce.py"), *named], capture_output=True, cwd=strange, timeout=120)
+    assert b"Everything was up to date." in again.stdout, again.stdout + again.stderr
+
+
+def test_make_hands_names_on_as_they_are(strange):
+    if not shutil.which("make"):
+        pytest.skip("no make here")
+    told = os.fsencode(strange.name).replace(b"$", b"$$")  # as a Makefile's own language has a dollar
+    for variables, environment in ([b"DATA=" + told], {}), ([], {"DATA": strange.name}):
+        recipe = subprocess.run(
+            ["make", "--no-print-directory", "-f", PROJECT / "Makefile", "-f", "-", "show", *variables],
+            input=b'show: ; @printf %s "$$DATA"\n', capture_output=True, env=os.environ | environment, cwd=PROJECT,
+        )  # fmt: skip
+        assert recipe.stdout == (told if variables else os.fsencode(strange.name)), recipe.stderr
 
 
 def test_plan_and_a_failing_notebook(project):
     nbformat.write(notebook("00_data", "profiles.validate('00_data', lr=1)"), project / "notebooks" / "00_data.ipynb")
+    artifacts.write_json(project / "config.json", {"profile": "demo", "root": project, "notebooks": project / "notebooks"})
     plan = subprocess.run(
-        [*reproduce.snakemake({"profile": "demo", "root": str(project), "notebooks": str(project / "notebooks")}, 2), "-n"],
+        [*reproduce.snakemake(project / "config.json", 2), "-n"],
         capture_output=True, text=True, env=reproduce.environment(), cwd=project,
     )  # fmt: skip
     stats = dict(re.findall(r"^(\w+) +(\d+)$", plan.stdout + plan.stderr, flags=re.MULTILINE))
@@ -119,6 +238,45 @@ def test_plan_and_a_failing_notebook(project):
     assert "00_data failed: ParameterError: notebook 00_data: unknown parameter 'lr'" in output
     assert "Traceback" not in output
     assert not artifacts.Paths("smoke", "tiny", project).record("00_data").exists()
+
+
+def test_after_a_full_disk_the_tables_are_those_of_an_undisturbed_run(small_disk):
+    project = filled(small_disk(60) / "project")
+    cell = f"import numpy as np\n{DRAWN}\nrun.save_table('big.parquet', pd.DataFrame({{'x': drawn(3_000_000)}}))"
+    nbformat.write(notebook("00_data", cell), project / "notebooks" / "00_data.ipynb")
+    (project / "filler").write_bytes(bytes(40_000_000))  # the pieces of such a run have room, this table has not
+    process = start(project, "--only", "00_data,01_primitives")
+    output, _ = process.communicate(timeout=240)
+    paths = artifacts.Paths("smoke", "tiny", project)
+    assert process.returncode == 1
+    assert re.search(r"00_data failed: OSError: .*the disk is full.*big\.parquet", output), output
+    told = rf"reproduce: the disk is full: \d+ MB are free in {re.escape(str(project))}, smoke needs \d+ MB"
+    assert re.search(told, output), output
+    assert not list(paths.results.glob("**/*big*")), "half a file"
+
+    (project / "filler").unlink()
+    process = start(project, "--only", "00_data,01_primitives")
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    artifacts.write_parquet(project / "undisturbed.parquet", pd.DataFrame({"x": drawn(3_000_000)}))
+    assert (paths.results / "big.parquet").read_bytes() == (project / "undisturbed.parquet").read_bytes()
+
+
+def test_a_run_without_room_is_not_started(project, capsys, monkeypatch):
+    usage = shutil._ntuple_diskusage(10**9, 10**9 - 50 * disk.MB, 50 * disk.MB)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    assert reproduce.main(options(project)) == 2
+    said = capsys.readouterr().err
+    assert re.fullmatch(rf"reproduce: the disk has too little room: 50 MB are free in {project}, smoke needs \d\S+ GB more for "
+                        r"training .*, encoders .*pieces 16 MB\n", said), said  # fmt: skip
+    assert not list((project / "build").rglob("snakemake.log"))
+
+
+def test_a_notebook_that_cannot_start_says_why(project, capfd):
+    (project / "notebooks" / "00_data.ipynb").write_text("{")
+    assert reproduce.main(options(project, "--only", "00_data")) == 1
+    said = capfd.readouterr().err
+    assert "the workflow did not start: JSONDecodeError: Expecting property name" in said and "snakemake.log" in said
 
 
 @pytest.mark.parametrize(

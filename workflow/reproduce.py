@@ -20,14 +20,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
-from warm import FIXED
+import disk
+import lifeline
 
 from dancemvp_core import artifacts, profiles
+from dancemvp_core.progress import print_anything
 from dancemvp_core.sequences import DataError
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -40,6 +42,8 @@ TYPICAL_S = {
 }  # fmt: skip
 # 06 fits on one core for minutes, assess ends a chain, ResNet-50 takes longest: all run beside the others, not after them.
 FIRST = ("06_prompting", "assess", "02_pretrain-res50-res50-infonce-seed0", "02_pretrain-stgcn-res50-infonce-seed0")
+# One thread a job: a number must not depend on how many cores there are.
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 LARGER = {"smoke": 1, "demo": 5, "paper": 200}
 
 
@@ -49,6 +53,8 @@ class Stopped(Exception):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the pipeline; 0 when all is made, 1 where a notebook failed, 2 for a wrong argument, 130 when stopped."""
+    print_anything()
+    above = lifeline.line_of_make()
     options = parse(arguments)
     try:
         profiles.load(options.profile)
@@ -64,17 +70,30 @@ def main(arguments: list[str] | None = None) -> int:
     settings |= {"seeds": options.seeds} if options.seeds else {}
     settings |= {"only": options.only} if options.only else {}
     settings |= {"notebooks": str(Path(options.notebooks).resolve())} if options.notebooks else {}
+    profile = profiles.load(options.profile, **({"seeds": options.seeds} if options.seeds else {}))
+    needs = disk.needed(profile, bool(data), bool(aistpp), bool(options.only))
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, _raise_stopped)
     try:
-        with only_one(root) as note_child:
+        with only_one(root) as mark:
+            if lack := disk.lacking(paths, needs):
+                print(f"reproduce: {lack}", file=sys.stderr)
+                return 2
             forget_incomplete(paths)
-            return run(paths, settings, options.jobs, note_child)
+            return run(paths, settings, options.jobs, mark, above, needs)
     except Stopped:
         print("\nStopped. The next `make reproduce` goes on from here.", file=sys.stderr)
         return 130
     except BlockingIOError:
         print(f"reproduce: another run is at work in {root}; wait for it or stop it", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        raise  # nobody reads any more
+    except OSError as fault:
+        if artifacts.disk_is_full(fault):
+            print(f"reproduce: {full_disk(paths, needs)}", file=sys.stderr)
+        else:
+            print(f"reproduce: {fault.filename or root}: {fault.strerror or fault}", file=sys.stderr)
         return 2
 
 
@@ -112,15 +131,15 @@ def existing_folder(name: str, text: str) -> str:
     """Absolute path of a folder that a user named, "" for none; DataError where it is not there."""
     if not text:
         return ""
-    path = Path(text).expanduser().resolve()
+    path = Path(text) if Path(text).is_dir() else Path(os.path.expanduser(text))
     if not path.is_dir():
         raise DataError(f"{name}={text}: no such folder, expected a data set's")
-    return str(path)
+    return str(path.resolve())
 
 
 def forget_incomplete(paths: artifacts.Paths) -> None:
     """Delete the records whose tables or figures somebody has deleted since: their notebooks run again."""
-    for record in paths.record("").parent.glob("*.json"):
+    for record in paths.record("").parent.glob("[!.]*.json"):
         files = json.loads(record.read_text(encoding="utf-8"))["files"]
         if not all((paths.root / file).exists() for file in files):
             record.unlink()
@@ -133,7 +152,8 @@ def forget_incomplete(paths: artifacts.Paths) -> None:
 def only_one(root: Path):
     """Hold the project's lock, which the system lets go however this process ends; BlockingIOError if taken.
 
-    Yields a function that notes the Snakemake process, so that what a killed run left at work is stopped first.
+    Yields a new mark for what the run starts (``lifeline``). What carries the last run's is ended first: that run may
+    have been killed together with its watcher.
     """
     path = root / "build" / "reproduce.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -148,41 +168,14 @@ def only_one(root: Path):
                     raise
                 time.sleep(0.2)
         file.seek(0)
-        last = file.read().strip()
-        if last.isdigit():
-            stop(left_behind(int(last)))
-
-        def note(pid: int) -> None:
-            file.truncate(0)
-            file.write(str(pid))
-            file.flush()
-
-        yield note
-
-
-def left_behind(session: int) -> list[psutil.Process]:
-    """What still runs of the session that a Snakemake process led."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            ours = any("snakemake" in word or "papermill_ipc" in word for word in process.cmdline())
-            if ours and os.getsid(process.pid) == session:
-                found.append(process)
-    return found
-
-
-def stop(processes: list[psutil.Process]) -> None:
-    """End processes and their descendants: kernels are in sessions of their own."""
-    tree = set(processes)
-    for process in processes:
-        with contextlib.suppress(psutil.Error):
-            tree.update(process.children(recursive=True))
-    for process in tree:
-        with contextlib.suppress(psutil.Error):
-            process.terminate()
-    for process in psutil.wait_procs(tree, timeout=STOP_S)[1]:
-        with contextlib.suppress(psutil.Error):
-            process.kill()
+        if last := file.read().strip():
+            lifeline.end(last)
+        mark = uuid.uuid4().hex
+        file.truncate(0)
+        file.write(mark)
+        file.flush()
+        with lifeline.held(mark):
+            yield mark
 
 
 def _raise_stopped(number, frame):
@@ -301,71 +294,68 @@ class Progress:
             print(f"[{_clock(time.monotonic() - self.began):>7}] {text}", file=self.say, flush=True)
 
 
-def run(paths: artifacts.Paths, settings: dict, jobs: int, note_child) -> int:
-    """Run Snakemake to its end and report; returns the exit status."""
+def run(paths: artifacts.Paths, settings: dict, jobs: int, mark: str, above: list, needs: dict[str, int]) -> int:
+    """Run Snakemake to its end and report; returns the exit status. Raises Stopped where make, ``above``, is gone."""
     began = time.monotonic()
     progress = Progress(paths, jobs, {name: cost["wall_s"] for name, cost in costs(paths).items()}, sys.stdout)
-    warm = [sys.executable, str(PROJECT / "workflow" / "warm.py"), "--serve"]
     asked = settings["only"].split(",") if "only" in settings else FIRST
     first = [str(paths.record(name).relative_to(paths.root)) for name in FIRST if name in asked]
     first = ["--prioritize", *first] if first else []
+    log, config = paths.build / "snakemake.log", paths.build / "config.json"
+    artifacts.write_json(config, settings)
     process = subprocess.Popen(
-        [*warm, *snakemake(settings, jobs), *first], cwd=paths.root, env=environment(), text=True, errors="replace",
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        [*snakemake(config, jobs), *first], cwd=paths.root, env=environment() | {lifeline.MARK: mark},
+        encoding="utf-8", errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        start_new_session=True,
     )  # fmt: skip
-    note_child(process.pid)
     progress.tell(f"{paths.profile} on {paths.dataset}: looking at what is to be done")
-    log = paths.build / "snakemake.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
     reader = threading.Thread(target=_read, args=(process.stdout, log, progress), daemon=True)
     reader.start()
-    parent, beat = os.getppid(), time.monotonic()
+    beat = time.monotonic()
     try:
         while process.poll() is None:
             time.sleep(0.2)
-            if "MAKELEVEL" in os.environ and os.getppid() != parent:
-                raise Stopped  # make was killed, and nobody would see what goes on here
+            if lifeline.broken(above):
+                raise Stopped  # nobody would see what goes on here
             if time.monotonic() - beat >= HEARTBEAT_S:
                 beat = time.monotonic()
                 progress.heartbeat()
-    except Stopped:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            stop([psutil.Process(process.pid)])
-        raise
     finally:
-        stop(left_behind(process.pid))
+        lifeline.end(mark)  # all of it, should Snakemake be the one that was killed
+        process.wait()
     reader.join(timeout=STOP_S)
     if process.returncode:
-        return report_failure(paths, progress, log)
+        return report_failure(paths, progress, log, process.returncode, needs)
     report(paths, time.monotonic() - began, progress.done)
     return 0
 
 
-def snakemake(settings: dict, jobs: int) -> list[str]:
-    """The Snakemake command. One notebook at a time uses a GPU where there is one."""
+def snakemake(config: Path, jobs: int) -> list[str]:
+    """The Snakemake command, to be run in the root folder. One notebook at a time uses a GPU where there is one."""
     gpu = 1 if shutil.which("nvidia-smi") and Path("/proc/driver/nvidia").exists() else jobs
     return [
         sys.executable, "-m", "snakemake", "--snakefile", str(PROJECT / "workflow" / "Snakefile"),
-        "--workflow-profile", str(PROJECT / "workflow" / "profiles" / "local"), "--directory", settings["root"],
+        "--workflow-profile", str(PROJECT / "workflow" / "profiles" / "local"),
         "--nolock",  # only_one is the lock, and never stale
         "--cores", str(jobs), "--resources", f"gpu={gpu}",
-        "--config", *(f"{key}={json.dumps(value)}" for key, value in settings.items() if value != ""),
+        # A file takes every path as it is; --config would take letters for YAML's.
+        "--configfile", str(config),
     ]  # fmt: skip
 
 
 def environment() -> dict[str, str]:
-    """This process's environment, with the commands of its Python first and no foreign Snakemake profile."""
-    here = str(Path(sys.executable).parent)
+    """This process's environment without a foreign Snakemake profile; logs are UTF-8 and take every file's name."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("SNAKEMAKE_")}
-    kept |= dict.fromkeys(FIXED, "1") | {"PYTHONHASHSEED": "0"}  # as every notebook's job has them
-    return kept | {"PATH": here + os.pathsep + kept.get("PATH", ""), "PYTHONUNBUFFERED": "1"}
+    kept |= dict.fromkeys(THREADS, "1") | {"PYTHONHASHSEED": "0"}
+    return kept | {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8:backslashreplace"}
 
 
-def _read(stream: Iterator[str], log: Path, progress: Progress) -> None:
+def _read(stream: Iterable[str], log: Path, progress: Progress) -> None:
     with open(log, "w", encoding="utf-8") as copy:
         for text in stream:
-            copy.write(text)
-            copy.flush()
+            with contextlib.suppress(OSError):  # a full disk: who stopped reading here would stop Snakemake
+                copy.write(text)
+                copy.flush()
             progress.line(text.rstrip("\n"))
 
 
@@ -418,8 +408,9 @@ def report(paths: artifacts.Paths, wall_s: float, done: int) -> None:
         print(f"{what}: {os.path.relpath(place)}")
 
 
-def report_failure(paths: artifacts.Paths, progress: Progress, log: Path) -> int:
-    """Say in one line each what failed and where to look."""
+def report_failure(paths: artifacts.Paths, progress: Progress, log: Path, status: int, needs: dict[str, int]) -> int:
+    """Say in one line each what failed and where to look; returns the exit status."""
+    full = any(artifacts.disk_is_full(text_of(file)) for file in [log, *(paths.root / j.log for j in progress.failed if j.log)])
     for job in {job.name or job.rule: job for job in progress.failed}.values():
         fault = last_error(paths.root / job.log) if job.log else ""
         print(f"\n{job.name or job.rule} failed: {fault or 'see its log'}", file=sys.stderr)
@@ -428,17 +419,45 @@ def report_failure(paths: artifacts.Paths, progress: Progress, log: Path) -> int
         executed = paths.notebook(job.name)
         if job.name and executed.exists():
             print(f"  the notebook up to there: {os.path.relpath(executed)}", file=sys.stderr)
-    if not progress.failed:
-        print(f"reproduce: the workflow did not start: {last_error(log) or 'see its log'}", file=sys.stderr)
+    if full or shutil.disk_usage(paths.root).free < disk.MB:
+        print(f"\nreproduce: {full_disk(paths, needs)}", file=sys.stderr)
+    elif status < 0:
+        print(f"reproduce: Snakemake was ended by {signal.Signals(-status).name}", file=sys.stderr)
+    elif not progress.failed:
+        print(f"reproduce: the workflow did not start: {why_not_started(log) or 'see its log'}", file=sys.stderr)
         print(f"  its output: {os.path.relpath(log)}", file=sys.stderr)
     return 1
 
 
-def last_error(log: Path) -> str:
-    """The last line of a log that names an exception, without colours; "" where there is none."""
+def full_disk(paths: artifacts.Paths, needs: dict[str, int]) -> str:
+    """What a full disk's user has to know, in one line."""
+    return (
+        f"the disk is full: {disk.room(paths.root)}, {paths.profile} needs {disk.megabytes(sum(needs.values()))} in all;"
+        " make room, and the next run goes on from here"
+    )
+
+
+def why_not_started(log: Path) -> str:
+    """The fault that Snakemake's output names, in one line; "" where there is none.
+
+    Snakemake writes an error's name and place, its words on the next lines, and then the calls that led there.
+    """
+    text = text_of(log)
+    fault = r"^(\w*(?:Error|Exception|Exit)\w*)(?: in .+, line \d+)?:\s*\n((?:(?!  File ).*\S.*\n)+)"
+    found = re.search(fault, text, flags=re.MULTILINE)
+    return f"{found[1]}: {' '.join(found[2].split())}" if found else last_error(log)
+
+
+def text_of(log: Path) -> str:
+    """A log's text without colours; "" where there is none."""
     if not log.is_file():
         return ""
-    text = re.sub(r"\x1b\[[0-9;]*m", "", log.read_text(encoding="utf-8", errors="replace"))
+    return re.sub(r"\x1b\[[0-9;]*m", "", log.read_text(encoding="utf-8", errors="replace"))
+
+
+def last_error(log: Path) -> str:
+    """The last line of a log that names an exception, without colours; "" where there is none."""
+    text = text_of(log)
     found = re.findall(r"^(?:[\w.]+\.)?(\w*(?:Error|Exception|Interrupt|Exit|Died)\w*: .+)$", text, flags=re.MULTILINE)
     return found[-1] if found else (text.strip().splitlines() or [""])[-1]
 
