@@ -342,22 +342,33 @@ def run(paths: artifacts.Paths, settings: dict, jobs: int, note_child) -> int:
 
 
 def snakemake(settings: dict, jobs: int) -> list[str]:
-    """The Snakemake command. One notebook at a time uses a GPU where there is one."""
-    gpu = 1 if shutil.which("nvidia-smi") and Path("/proc/driver/nvidia").exists() else jobs
+    """The Snakemake command. As many notebooks at a time use a GPU as there are GPUs; without one, none waits for one."""
+    slots = len(gpus()) or jobs
     return [
         sys.executable, "-m", "snakemake", "--snakefile", str(PROJECT / "workflow" / "Snakefile"),
         "--workflow-profile", str(PROJECT / "workflow" / "profiles" / "local"), "--directory", settings["root"],
         "--nolock",  # only_one is the lock, and never stale
-        "--cores", str(jobs), "--resources", f"gpu={gpu}",
+        "--cores", str(jobs), "--resources", f"gpu={slots}",
         "--config", *(f"{key}={json.dumps(value)}" for key, value in settings.items() if value != ""),
     ]  # fmt: skip
 
 
+def gpus() -> list[str]:
+    """The NVIDIA GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    if not shutil.which("nvidia-smi"):
+        return []
+    listed = subprocess.run(["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"], capture_output=True, text=True)
+    found = listed.stdout.split() if listed.returncode == 0 else []
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return found if visible is None or not found else [gpu for gpu in visible.split(",") if gpu not in ("", "-1")]
+
+
 def environment() -> dict[str, str]:
-    """This process's environment, with the commands of its Python first and no foreign Snakemake profile."""
+    """This process's environment: the commands of its Python first, its GPUs by name, no foreign Snakemake profile."""
     here = str(Path(sys.executable).parent)
     kept = {k: v for k, v in os.environ.items() if not k.startswith("SNAKEMAKE_")}
     kept |= dict.fromkeys(FIXED, "1") | {"PYTHONHASHSEED": "0"}  # as every notebook's job has them
+    kept |= {"CUDA_VISIBLE_DEVICES": ",".join(gpus())} if gpus() else {}
     return kept | {"PATH": here + os.pathsep + kept.get("PATH", ""), "PYTHONUNBUFFERED": "1"}
 
 
