@@ -42,7 +42,7 @@ class DeviceError(RuntimeError):
 
 
 class Log:
-    """``kernels`` started on the device; the others count (operation, line of the package), ``copied`` onto the device."""
+    """``kernels`` started on the device; the others count (operation, ``place()``), ``copied`` what came to the device."""
 
     def __init__(self):
         self.waits, self.copied, self.heavy_on_cpu, self.kernels = Counter(), Counter(), Counter(), 0
@@ -86,16 +86,14 @@ class GpuMode(TorchDispatchMode):
 
 
 def place() -> str:
-    """The line of the package that is at work, or of who called the device."""
-    frame, caller = sys._getframe(1), ""
+    """The package's lines that are at work, the innermost first, as "encoders.py:77 < pretrain.py:205"."""
+    frame, lines = sys._getframe(1), []
     while frame:
         file = Path(frame.f_code.co_filename)
         if "dancemvp_core" in file.parts:
-            return f"{file.name}:{frame.f_lineno}"
-        if not caller and file != Path(__file__) and "torch" not in file.parts:
-            caller = f"{file.name}:{frame.f_lineno}"
+            lines.append(f"{file.name}:{frame.f_lineno}")
         frame = frame.f_back
-    return caller
+    return " < ".join(lines) or "no line of the package"
 
 
 def compute(function, args, kwargs):
