@@ -1,4 +1,5 @@
-# Needs make and python3 >= 3.11 (another: make PYTHON=/path/to/python3); all else comes from requirements.lock.
+# Needs make and python3, 3.11 to 3.14 (another: make PYTHON=/path/to/python3); all else comes from requirements.lock, and what
+# only tests and benchmarks need from requirements-test.lock.
 #
 #   make reproduce   run every notebook: tables in results/, figures in figures/, by profile and data set
 #                    PROFILE=smoke|demo|paper  DATA=folder  AISTPP=folder  SEEDS=number  JOBS=number
@@ -10,8 +11,9 @@
 #   make test-browser  the explorer in a headless Chromium, which it installs where it may (part of make test)
 #   make readme      fill the README's tables from results/
 #   make notebooks   run the notebooks at smoke and keep them, executed, in notebooks/
-#   make setup       only .venv;  make lock: choose package versions anew;  make clean: forget by-products
-.PHONY: reproduce test test-browser select bench lab report readme notebooks setup lock clean
+#   make setup       only .venv (setup-test: with the tests' packages);  make clean: forget by-products
+#   make lock        choose package versions anew: requirements.lock, requirements-test.lock
+.PHONY: reproduce test test-browser select bench lab report readme notebooks setup setup-test lock clean
 .DEFAULT_GOAL := reproduce
 
 PYTHON ?= python3
@@ -25,7 +27,7 @@ reproduce: setup
 
 # One thread a worker: two workers with two threads each would wait for one another.
 test: export OMP_NUM_THREADS = 1
-test: setup
+test: setup-test
 	$(run) -m ruff check .
 	$(run) -m pytest tests --ignore tests/browser -n 2
 	$(run) workflow/reproduce.py --profile smoke
@@ -34,7 +36,7 @@ test: setup
 	@$(MAKE) --no-print-directory test-browser
 
 test-browser: export OMP_NUM_THREADS = 1
-test-browser: setup
+test-browser: setup-test
 	@sh tests/browser/chromium.sh || exit 0; \
 	$(run) workflow/reproduce.py --profile smoke --only 03_embeddings && $(run) -m pytest tests/browser
 
@@ -43,7 +45,7 @@ select: setup
 	$(run) workflow/reproduce.py --profile "$(PROFILE)" --only 01_primitives
 	$(run) -m dancemvp_core.select --profile "$(PROFILE)"
 
-bench: setup
+bench: setup-test
 	@exec $(run) -W ignore benchmarks/bench.py --only "$(ONLY)" $(if $(QUICK),--quick)
 
 lab: setup
@@ -64,9 +66,16 @@ notebooks: setup
 setup:
 	@sh workflow/setup.sh
 
+setup-test:
+	@sh workflow/setup.sh test
+
+# PyTorch asks for Triton, 1 GB, on Linux. Only torch.compile on a GPU needs it: here, one row of the benchmarks.
+compile = .venv/bin/uv pip compile pyproject.toml --extra setup --universal --python-version 3.11 --generate-hashes \
+  --no-emit-package triton --no-header --upgrade --quiet
+
 lock: setup
-	.venv/bin/uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes \
-	  --no-header --upgrade --quiet --output-file requirements.lock
+	$(compile) --output-file requirements.lock
+	$(compile) --extra test --constraint requirements.lock --output-file requirements-test.lock
 
 clean:
 	rm -rf build .snakemake

@@ -10,6 +10,7 @@ import ast
 import contextlib
 import copy
 import functools
+import importlib.util
 import itertools
 import json
 import os
@@ -128,7 +129,7 @@ def random_pieces(choreographies: int, trials: int, frames: int) -> PieceSet:
 
 
 def float32(device):
-    """No mixed precision, as a context like ``pretrain.mixed_precision``."""
+    """No mixed precision, as a context like ``roofline.mixed_precision``."""
     return contextlib.nullcontext()
 
 
@@ -139,8 +140,8 @@ def relative(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 def compiled(network: Callable, setting: Setting) -> Callable | None:
-    """The network through torch.compile, with CUDA graphs on a GPU; None in a quick check or without a C++ compiler."""
-    if setting.quick or not shutil.which("g++"):
+    """The network through torch.compile, with CUDA graphs on a GPU; None in a quick check or without its compiler."""
+    if setting.quick or not shutil.which("g++") or (setting.device.type == "cuda" and not importlib.util.find_spec("triton")):
         return None
     return torch.compile(network, mode="reduce-overhead" if setting.device.type == "cuda" else None)
 
@@ -177,15 +178,15 @@ def stgcn(setting: Setting) -> Iterator[Pair | str]:
             floor_s=floor, difference=difference, note=f"{batch} pieces of {setting.frames} frames",
         )  # fmt: skip
 
-    yield pair("ours", ours, pretrain.mixed_precision, "2x on 2 cores, 8x on an H100")
+    yield pair("ours", ours, roofline.mixed_precision, "2x on 2 cores, 8x on an H100")
     yield pair("ours", ours, float32)
-    yield pair("textbook", plain, pretrain.mixed_precision)
+    yield pair("textbook", plain, roofline.mixed_precision)
     yield pair("textbook, channels last", copy.deepcopy(plain).to(memory_format=torch.channels_last), float32)
     fast = compiled(ours, setting)
     if fast is None:
-        yield "torch.compile is left out: a quick check, or no g++ here"
+        yield "torch.compile is left out: a quick check, or no g++ here, or no Triton for the GPU"
     else:
-        yield pair("ours, compiled", fast, pretrain.mixed_precision)
+        yield pair("ours, compiled", fast, roofline.mixed_precision)
 
 
 def folded(encoder: nn.Module) -> nn.Module:
@@ -208,26 +209,24 @@ def inference(setting: Setting) -> Iterator[Pair | str]:
     count = setting.size(roofline.INFERENCE_BATCH, 4)
     pieces = setting.pieces(5, 4)
     batch = pieces.batch(np.arange(count))
-    floor = roofline.inference(encoder, batch, setting.precision).floor_s(setting.rates, setting.precision)
+    floor = roofline.inference(encoder, batch, "float32").floor_s(setting.rates, "float32")
 
-    def features(hidden, precision=pretrain.mixed_precision):
+    def features(hidden):
         @torch.inference_mode()
         def work():
-            with precision(setting.device):
-                return hidden(batch)
+            return hidden(batch)
 
         return work
 
-    truth = features(plain.hidden, float32)
+    truth = features(plain.hidden)
     goal = "0.8 s on 2 cores, 3 ms on an H100" if count == roofline.INFERENCE_BATCH else ""
 
     def pair(what, work, goal=""):
         difference = relative(work(), truth())
-        return Pair(what, work, "textbook, float32", truth, goal, floor_s=floor, difference=difference,
+        return Pair(what, work, "textbook", truth, goal, floor_s=floor, difference=difference,
                     note=f"{count} pieces of {setting.frames} frames")  # fmt: skip
 
-    yield pair(f"features, {setting.precision}", features(encoder.hidden), goal)
-    yield pair("features, float32", features(encoder.hidden, float32))
+    yield pair("features", features(encoder.hidden), goal)
     yield pair("features, batch norms folded", features(folded(encoder).hidden))
     fast = compiled(encoder.hidden, setting)
     if fast is not None:
@@ -246,17 +245,15 @@ def inference(setting: Setting) -> Iterator[Pair | str]:
         frozen, sentences, len(classes), downstream.TASKS, True, False, settings, np.arange(len(pieces))
     ).eval()
 
-    def answers(network, precision):
+    def answers(network):
         @torch.inference_mode()
         def work():
-            with precision(setting.device):
-                hidden = network.hidden(batch)
-            return prompter(hidden.float(), prompter.encode_texts())
+            return prompter(network.hidden(batch), prompter.encode_texts())
 
         return work
 
-    yield Pair("features and prompts of all tasks", answers(encoder, pretrain.mixed_precision), "textbook, float32",
-               answers(plain, float32), goal, floor_s=floor, note=f"{count} pieces")  # fmt: skip
+    yield Pair("features and prompts of all tasks", answers(encoder), "textbook",
+               answers(plain), goal, floor_s=floor, note=f"{count} pieces")  # fmt: skip
 
     windows, place = pieces.windows.unique(return_inverse=True)
     every = {"motion": pieces.motion, "music": pieces.music[pieces.windows]}
@@ -301,7 +298,7 @@ def pretrain_step(setting: Setting) -> Iterator[Pair | str]:
     goal, note = "3x on 2 cores, 10x on an H100", f"{batch_size} pieces, {workers} workers"
     textbook = reference.textbook(objective)
     yield Pair("ours", ours, "DataLoader, textbook ST-GCN, float32", plain(textbook, float32), goal, steps, floor, note=note)
-    same = plain(copy.deepcopy(objective), pretrain.mixed_precision)
+    same = plain(copy.deepcopy(objective), roofline.mixed_precision)
     yield Pair("ours", ours, "DataLoader, our network and precision", same, "", steps, floor, note=note)
 
     generator = torch.Generator(device=setting.device).manual_seed(0)

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from dancemvp_core import encoders, pretrain
+from dancemvp_core.device import has_bfloat16
 
 FLOAT, ADAM = 4, 7  # bytes of a weight; an AdamW step reads weight, gradient and two moments, and writes three of them
 BYTES = {"float32": 4, "bfloat16": 2}
@@ -52,10 +53,14 @@ class Work:
         return "operations" if self.operations / rates.operations[precision] > self.bytes / rates.copied else "bytes"
 
 
+def mixed_precision(device: torch.device):
+    """bfloat16 autocast where the device has it, else float32: what pre-training uses inside ST-GCN."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device))
+
+
 def precision_used(device: torch.device) -> str:
-    """The precision in which ``pretrain.mixed_precision`` computes on this device."""
-    with pretrain.mixed_precision(device):
-        return "bfloat16" if torch.is_autocast_enabled(device.type) else "float32"
+    """The precision in which ``mixed_precision`` computes on this device."""
+    return "bfloat16" if has_bfloat16(device) else "float32"
 
 
 def synchronise(device: torch.device) -> None:

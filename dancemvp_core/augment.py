@@ -37,7 +37,7 @@ class Augmentation:
     def __call__(self, pieces: dict[str, Tensor], generator: torch.Generator, mirror=()) -> dict[str, Tensor]:
         """One random view of each piece: {"motion": (N, 3, T, V), "music": (N, F, T)} -> the same shapes.
 
-        ``mirror`` is ``Skeleton.mirror``. The vertical is the second coordinate.
+        ``mirror`` is ``Skeleton.mirror``. The second coordinate is the vertical, in all data (``orientation``).
         """
         motion, music = pieces["motion"], pieces["music"]
         n, joints = motion.shape[0], motion.shape[3]

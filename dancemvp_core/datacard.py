@@ -115,6 +115,7 @@ def _overview(dataset: DanceDataset, files: pd.DataFrame) -> dict[str, str]:
         "Data set": dataset.name + (" (synthetic)" if dataset.synthetic else ""),
         "Folder": str(dataset.root),
         "Body": f"{dataset.skeleton.name}, {len(dataset.skeleton.joints)} joints",
+        "Upright axis": dataset.upright,
         "Frame rate": f"{', '.join(f'{fps:g}' for fps in sorted(index['fps'].unique()))} fps",
         "Motion files": str(len(files)),
         "Sequences": f"{len(index)} of {_range(index['duration_s'])} s, {seconds:.0f} s in all",

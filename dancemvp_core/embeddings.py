@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from dancemvp_core import pretrain
+from dancemvp_core.device import full_precision
 from dancemvp_core.pieces import PieceSet, build
 from dancemvp_core.sequences import DanceDataset
 from dancemvp_core.skeleton import Skeleton, canonical_body, coco17_to_imperialdance21
@@ -48,14 +49,14 @@ def one_choreography_each(table: pd.DataFrame, split: str, genres: int, wanted: 
     return [min(chosen.loc[chosen["genre"] == genre, "choreography"]) for genre in names[:genres]]
 
 
+@full_precision()
 @torch.inference_mode()
 def motion_features(encoder: nn.Module, pieces: PieceSet, rows, batch_size: int = 256) -> Tensor:
     """Output of the motion encoder alone, (N, D) on the CPU: what is left to map where a data set has no music."""
     encoder.eval()
     parts = []
     for start in range(0, len(rows), batch_size):
-        with pretrain.mixed_precision(pieces.motion.device):
-            parts.append(encoder.encode("motion", pieces.batch(rows[start : start + batch_size])).float().cpu())
+        parts.append(encoder.encode("motion", pieces.batch(rows[start : start + batch_size])).cpu())
     return torch.cat(parts)
 
 

@@ -5,14 +5,13 @@ Every encoder maps motion (N, 3, T, V) or music (N, F, T) to (N, D). Defaults ar
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from dancemvp_core.resnet import ResNet
 from dancemvp_core.skeleton import IMPERIALDANCE21, Skeleton
 
 MUSIC_FEATURES = 54  # music.FEATURES: 20 MFCC, 20 deltas, 12 chroma, tempo, onset strength
@@ -134,25 +133,9 @@ class Transformer(nn.Module):
         rates = torch.exp(torch.arange(0, x.shape[2], 2, device=x.device) * (-np.log(1e4) / x.shape[2]))
         angles = steps[:, None] * rates
         x = x + torch.cat([angles.sin(), angles.cos()], dim=1).to(x.dtype)
-        # On so few frames a processor is twice as fast without the fused kernel, whose backward pass is slow there.
-        with sdpa_kernel(SDPBackend.MATH) if x.device.type == "cpu" else nullcontext():
+        # The fused kernels promise no repeatable gradients, and on so few frames a processor is slower with them.
+        with sdpa_kernel(SDPBackend.MATH):
             return self.layers(x).mean(dim=1)
-
-
-class ResNet(nn.Module):
-    """torchvision's ResNet on motion as a (3, T, V) image or on music as a (1, F, T) one -> (N, D)."""
-
-    def __init__(self, depth: int, image_channels: int, dim: int = 256):
-        super().__init__()
-        import torchvision  # seconds to import: only those who build a ResNet pay
-
-        self.net = getattr(torchvision.models, f"resnet{depth}")(weights=None, num_classes=dim)
-        self.net.conv1 = nn.Conv2d(image_channels, 64, 7, 2, 3, bias=False)
-        self.net.to(memory_format=torch.channels_last)  # a fifth faster in bfloat16
-
-    def forward(self, x: Tensor) -> Tensor:
-        image = x if x.ndim == 4 else x.unsqueeze(1)
-        return self.net(image.contiguous(memory_format=torch.channels_last))
 
 
 class AccelerationCNN(nn.Module):
@@ -164,10 +147,11 @@ class AccelerationCNN(nn.Module):
         for width in channels:
             layers += [nn.Conv1d(before, width, 5, padding=2), nn.BatchNorm1d(width), nn.ReLU(), nn.MaxPool1d(2)]
             before = width
-        self.net = nn.Sequential(*layers, nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(before, dim))
+        self.net = nn.Sequential(*layers)
+        self.out = nn.Linear(before, dim)
 
     def forward(self, motion: Tensor) -> Tensor:
-        return self.net(motion.diff(n=2, dim=2).permute(0, 1, 3, 2).flatten(1, 2))
+        return self.out(self.net(motion.diff(n=2, dim=2).permute(0, 1, 3, 2).flatten(1, 2)).mean(dim=2))
 
 
 def _frame_size(modality: str, skeleton: Skeleton) -> int:
@@ -219,6 +203,12 @@ def velocity(motion: Tensor) -> Tensor:
     return F.pad(motion.diff(dim=2), (0, 0, 1, 0)) * (motion.shape[2] / 3.0)
 
 
+# Devices on which an encoder trains in bfloat16 where the device has it (``pretrain.bfloat16_is_right``): there it costs no
+# accuracy on validation (benchmarks/precision.py). ResNets do not on processors, where their gradients in bfloat16 changed
+# from call to call at a batch of 9.
+BFLOAT16 = {STGCN: ("cpu", "cuda"), LSTM: (), Transformer: (), ResNet: (), AccelerationCNN: ()}
+JOINS_VIEWS = (ResNet,)  # ST-GCN is slower on both views at once: 0.92
+
 REPRESENTATIONS = {"position": lambda motion: motion, "velocity": velocity}
 
 
@@ -229,7 +219,8 @@ class DanceEncoder(nn.Module):
     that the prompter trains on. The paper does not say how deep the MLP is: with ``mlp_layers`` 1, ``last`` is all of
     it and ``hidden`` is [p, q]; with 2, a layer of ReLUs stands between. A modality whose encoder is None is left out.
     Input is a dict with "motion" (N, 3, T, V), positions that ``representation`` turns into what the motion encoder
-    sees, and "music" (N, F, T).
+    sees, and "music" (N, F, T). ``bfloat16`` lets encoders train in that precision (``BFLOAT16``); in evaluation
+    everything is float32, and so is the MLP always.
     """
 
     def __init__(
@@ -251,11 +242,15 @@ class DanceEncoder(nn.Module):
         self.mix = nn.Identity() if mlp_layers == 1 else nn.Sequential(nn.Linear(joined, dim), nn.ReLU())
         self.last = nn.Linear(joined if mlp_layers == 1 else dim, features)
         self.represent = REPRESENTATIONS[representation]
+        self.bfloat16 = False
 
-    def encode(self, modality: str, pieces: dict[str, Tensor]) -> Tensor:
-        """One modality's features, (N, dim): p or q in the paper."""
-        x = pieces[modality]
-        return self.encoders[modality](self.represent(x) if modality == "motion" else x)
+    def encode(self, modality: str, pieces: dict[str, Tensor], views: int = 1) -> Tensor:
+        """One modality's features, (N, dim) float32: p or q in the paper; ``views`` as for ``ResNet``."""
+        net, x = self.encoders[modality], pieces[modality]
+        x = self.represent(x) if modality == "motion" else x  # in full precision: it takes differences of positions
+        half = self.bfloat16 and self.training and x.device.type in BFLOAT16[type(net)]
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=half):
+            return (net(x, views) if views > 1 else net(x)).to(x.dtype)
 
     def hidden(self, pieces: dict[str, Tensor]) -> Tensor:
         """(N, H): the input of the MLP's last layer."""
@@ -264,3 +259,19 @@ class DanceEncoder(nn.Module):
     def forward(self, pieces: dict[str, Tensor]) -> Tensor:
         """z, (N, features)."""
         return self.last(self.hidden(pieces))
+
+    def both(self, views: tuple[dict[str, Tensor], dict[str, Tensor]]) -> tuple[Tensor, Tensor]:
+        """z of both views of the same pieces, each (N, features): as ``forward`` of one after the other.
+
+        An encoder that gains by it (``JOINS_VIEWS``) sees both in one call.
+        """
+        encoded: tuple[list[Tensor], list[Tensor]] = ([], [])
+        for name, net in self.encoders.items():
+            if isinstance(net, JOINS_VIEWS):
+                halves = self.encode(name, {name: torch.cat([view[name] for view in views])}, views=2).chunk(2)
+            else:
+                halves = [self.encode(name, view) for view in views]
+            for parts, half in zip(encoded, halves, strict=True):
+                parts.append(half)
+        z_a, z_b = (self.last(self.mix(torch.cat(parts, dim=1))) for parts in encoded)
+        return z_a, z_b

@@ -1,9 +1,13 @@
 """Losses: InfoNCE (Eq. 1), SupCon, the score distribution (L2), MoCo's and DINO's, each as the paper it cites has it.
 
-The contrastive losses L2-normalise their inputs themselves.
+The contrastive losses L2-normalise their inputs themselves. All compute in float32 (float64 where that is given), also
+under autocast: sums of exponentials in bfloat16 are wrong by most of the gradient once the loss is small.
 """
 
 from __future__ import annotations
+
+import functools
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +16,19 @@ from torch import Tensor
 MAX_LOG_VAR = 10.0  # keeps a variance between e-10 and e10, where its inverse is still a number
 
 
+def in_full_precision(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A loss that leaves autocast and reads tensors of half precision as float32."""
+
+    @functools.wraps(loss)
+    def full(*arguments, **options) -> Tensor:
+        arguments = [a.float() if isinstance(a, Tensor) and a.dtype in (torch.bfloat16, torch.float16) else a for a in arguments]
+        with torch.autocast(arguments[0].device.type, enabled=False):
+            return loss(*arguments, **options)
+
+    return full
+
+
+@in_full_precision
 def info_nce(z_a: Tensor, z_b: Tensor, temperature: float = 0.1) -> Tensor:
     """InfoNCE over N positive pairs, both directions, mean over the 2N anchors (Eq. 1) -> scalar.
 
@@ -28,6 +45,7 @@ def info_nce(z_a: Tensor, z_b: Tensor, temperature: float = 0.1) -> Tensor:
     return F.cross_entropy(similarity, positive)
 
 
+@in_full_precision
 def sup_con(z: Tensor, labels: Tensor, temperature: float = 0.1) -> Tensor:
     """Supervised contrastive loss, Khosla et al. 2020, eq. 2 (L_out), without a base temperature -> scalar.
 
@@ -46,6 +64,7 @@ def sup_con(z: Tensor, labels: Tensor, temperature: float = 0.1) -> Tensor:
     return per_anchor[count > 0].mean() if bool((count > 0).any()) else z.sum() * 0.0
 
 
+@in_full_precision
 def score_distribution(mean: Tensor, log_var: Tensor, target: Tensor, alpha: float = 0.5, beta: float = 0.5) -> Tensor:
     """The paper's L2: mean of alpha (y - mu)^2 / sigma^2 + beta log sigma^2 ("Dance Performance Scoring") -> scalar.
 
@@ -56,6 +75,7 @@ def score_distribution(mean: Tensor, log_var: Tensor, target: Tensor, alpha: flo
     return (alpha * (target - mean) ** 2 * torch.exp(-log_var) + beta * log_var).mean()
 
 
+@in_full_precision
 def queue_nce(query: Tensor, key: Tensor, queue: Tensor, temperature: float = 0.2) -> Tensor:
     """MoCo's loss, He et al. 2020, eq. 1: each query against its key and a queue of older keys -> scalar.
 
@@ -67,6 +87,7 @@ def queue_nce(query: Tensor, key: Tensor, queue: Tensor, temperature: float = 0.
     return F.cross_entropy(logits, torch.zeros(len(query), dtype=torch.long, device=query.device))
 
 
+@in_full_precision
 def self_distillation(
     student: Tensor, teacher: Tensor, centre: Tensor, student_temperature=0.1, teacher_temperature=0.04
 ) -> Tensor:

@@ -39,7 +39,7 @@ class InfoNCE(Objective):
         self.temperature = temperature
 
     def loss(self, views: Views, labels: Tensor) -> Tensor:
-        return losses.info_nce(self.encoder(views[0]), self.encoder(views[1]), self.temperature)
+        return losses.info_nce(*self.encoder.both(views), self.temperature)
 
 
 class SupCon(Objective):
@@ -50,7 +50,7 @@ class SupCon(Objective):
         self.temperature = temperature
 
     def loss(self, views: Views, labels: Tensor) -> Tensor:
-        z = torch.cat([self.encoder(view) for view in views])
+        z = torch.cat(self.encoder.both(views))
         return losses.sup_con(z, torch.cat([labels, labels]), self.temperature)
 
 
@@ -62,8 +62,8 @@ class CrossEntropy(Objective):
         self.classifier = nn.Linear(encoder.last.out_features, classes)
 
     def loss(self, views: Views, labels: Tensor) -> Tensor:
-        logits = [self.classifier(torch.relu(self.encoder(view))) for view in views]
-        return F.cross_entropy(torch.cat(logits), torch.cat([labels, labels]))
+        z = torch.cat(self.encoder.both(views))
+        return F.cross_entropy(self.classifier(torch.relu(z)), torch.cat([labels, labels]))
 
 
 def _follow(slow: nn.Module, fast: nn.Module, momentum: float) -> None:
@@ -96,9 +96,9 @@ class MoCo(Objective):
 
     def loss(self, views: Views, labels: Tensor) -> Tensor:
         with torch.no_grad():
-            keys = F.normalize(self.key_encoder(views[1]).float(), dim=1)
+            keys = F.normalize(self.key_encoder(views[1]), dim=1)
         self.fresh = keys
-        return losses.queue_nce(self.encoder(views[0]).float(), keys, self.queue, self.temperature)
+        return losses.queue_nce(self.encoder(views[0]), keys, self.queue, self.temperature)
 
     def after_step(self, share: float) -> None:
         """Follow the query encoder and let the newest keys take the place of the oldest."""
@@ -137,9 +137,9 @@ class SVT(Objective):
         whole, parts = self.temporal_views(views)
         encoder, head = self.teacher
         with torch.no_grad():
-            targets = [head(encoder(view)).float() for view in whole]
+            targets = [head(encoder(view)) for view in whole]
         self.seen = torch.cat(targets).mean(dim=0)
-        guesses = [self.head(self.encoder(view)).float() for view in whole + parts]
+        guesses = [self.head(self.encoder(view)) for view in whole + parts]
         pairs = [(g, t) for i, g in enumerate(guesses) for j, t in enumerate(targets) if i != j]
         return sum(losses.self_distillation(g, t, self.centre) for g, t in pairs) / len(pairs)
 

@@ -56,8 +56,9 @@ class PieceSet:
 
     @cached_property
     def digest(self) -> str:
-        """Hash of the pieces, their music and their labels."""
-        digest = hashlib.sha256(pd.util.hash_pandas_object(self.table, index=False).to_numpy().tobytes())
+        """Hash of the pieces, their music and their labels; not of the folder in which their files lie."""
+        labels = self.table.drop(columns="source", errors="ignore")
+        digest = hashlib.sha256(pd.util.hash_pandas_object(labels, index=False).to_numpy().tobytes())
         for tensor in (self.motion, self.music):
             digest.update(tensor.cpu().contiguous().numpy())
         return digest.hexdigest()

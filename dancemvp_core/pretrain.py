@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
 from collections.abc import Callable
@@ -18,7 +17,9 @@ from torch import Tensor, nn
 
 from dancemvp_core import artifacts
 from dancemvp_core.augment import Augmentation
-from dancemvp_core.objectives import Objective
+from dancemvp_core.device import bfloat16_is_right, first_not_finite, full_precision, has_bfloat16, repeatable
+from dancemvp_core.encoders import BFLOAT16, DanceEncoder
+from dancemvp_core.objectives import Objective, Views
 from dancemvp_core.pieces import LABELS, PieceSet
 
 
@@ -53,11 +54,23 @@ def pick_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def mixed_precision(device: torch.device):
-    """bfloat16 autocast where the device computes in it: GPUs, and processors with AVX-512 BF16; else nothing."""
-    if device.type == "cuda" or torch.cpu._is_avx512_bf16_supported():
-        return torch.autocast(device.type, torch.bfloat16)
-    return contextlib.nullcontext()
+def use_bfloat16(objective: nn.Module, on: bool) -> None:
+    """Let the encoders in an objective train in bfloat16, or not."""
+    for module in objective.modules():
+        if isinstance(module, DanceEncoder):
+            module.bfloat16 = on
+
+
+def precision_for(objective: Objective, views: Views, labels: Tensor) -> str:
+    """"bfloat16" where an encoder may train in it (``encoders.BFLOAT16``) and the device computes this batch rightly in it.
+
+    Else "float32".
+    """
+    device = labels.device
+    nets = [net for m in objective.modules() if isinstance(m, DanceEncoder) for net in m.encoders.values()]
+    wanted = has_bfloat16(device) and any(device.type in BFLOAT16[type(net)] for net in nets)
+    right = wanted and bfloat16_is_right(objective, lambda trial: trial.loss(views, labels), use_bfloat16)
+    return "bfloat16" if right else "float32"
 
 
 def class_codes(table: pd.DataFrame) -> tuple[np.ndarray, int]:
@@ -67,6 +80,7 @@ def class_codes(table: pd.DataFrame) -> tuple[np.ndarray, int]:
     return codes, len(classes)
 
 
+@repeatable()
 def train(
     objective: Objective,
     pieces: PieceSet,
@@ -77,12 +91,16 @@ def train(
     checkpoint: Path | None = None,
     watch: Callable[[nn.Module], dict] | None = None,
     progress: Callable = lambda epochs: epochs,
+    checkpoint_every_s: float = 60.0,
 ) -> pd.DataFrame:
-    """Pre-train ``objective.encoder`` in place on the pre-train pieces; returns one row an epoch: loss, rate, seconds.
+    """Pre-train ``objective.encoder`` in place on the pre-train pieces; returns one row an epoch.
 
-    ``pieces`` and ``objective`` share a device. ``watch(encoder)`` adds measures to an epoch's row. With
-    ``checkpoint`` every epoch is saved, and a run that finds one goes on from it to the same weights as
-    one that was never interrupted. Raises FloatingPointError where the loss is no longer a number.
+    Its columns: epoch, loss, learning_rate, precision, seconds, and what ``watch(encoder)`` measures. ``pieces`` and
+    ``objective`` share a device. The same seed on the same machine gives the same weights. bfloat16 is used where an
+    encoder allows it (``encoders.BFLOAT16``) and the first batch shows that this machine computes it rightly. With
+    ``checkpoint`` the state is saved at the end of an epoch, at most every ``checkpoint_every_s`` seconds, and a run that
+    finds one goes on from it to the same weights as one that was never interrupted. Raises FloatingPointError, saying what
+    is not a finite number, where a loss or a gradient is not.
     """
     rows = pieces.rows("pretrain")
     if len(rows) < 2:
@@ -99,6 +117,20 @@ def train(
     history = resume(checkpoint, objective, optimizer, generator, stamp) if checkpoint else []
     rows = torch.as_tensor(rows, device=device)
 
+    def two_views(chosen: Tensor, generator: torch.Generator) -> Views:
+        batch = pieces.batch(chosen)
+        return augmentation(batch, generator, mirror), augmentation(batch, generator, mirror)
+
+    objective.train()
+    if history:
+        precision = history[-1]["precision"]
+    else:
+        first = rows[:batch_size]
+        views = two_views(first, torch.Generator(device=device).manual_seed(seed))
+        precision = precision_for(objective, views, codes[first])
+    use_bfloat16(objective, precision == "bfloat16")
+    saved = time.monotonic()
+
     for epoch in progress(range(len(history), training.epochs)):
         started, total = time.perf_counter(), torch.zeros((), device=device)
         objective.train()
@@ -108,26 +140,36 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = training.rate(share)
             chosen = order[step * batch_size : (step + 1) * batch_size]
-            batch = pieces.batch(chosen)
-            views = tuple(augmentation(batch, generator, mirror) for _ in range(2))
-            with mixed_precision(device):
-                loss = objective.loss(views, codes[chosen])
+            views = two_views(chosen, generator)
+            loss = objective.loss(views, codes[chosen])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            nn.utils.clip_grad_norm_(weights, 5.0)
+            norm = nn.utils.clip_grad_norm_(weights, 5.0)
+            if device.type == "cpu" and not (loss.isfinite() and norm.isfinite()):  # a GPU would have to wait for it
+                raise FloatingPointError(not_finite(objective, views, codes[chosen], f"epoch {epoch + 1}, step {step + 1}"))
             optimizer.step()
             objective.after_step(share)
             total += loss.detach()
         mean_loss = float(total) / steps
         if not np.isfinite(mean_loss):
-            raise FloatingPointError(f"the loss is {mean_loss} in epoch {epoch}: lower the learning rate")
+            raise FloatingPointError(not_finite(objective, views, codes[chosen], f"epoch {epoch + 1}"))
         row = {"epoch": epoch + 1, "loss": mean_loss, "learning_rate": training.rate((epoch + 1) / training.epochs)}
-        row["seconds"] = time.perf_counter() - started
+        row |= {"precision": precision, "seconds": time.perf_counter() - started}
         history.append(row | (watch(objective.encoder) if watch else {}))
-        if checkpoint:
+        if checkpoint and time.monotonic() - saved >= checkpoint_every_s:
             save_checkpoint(checkpoint, objective, optimizer, generator, stamp, history)
+            saved = time.monotonic()
     objective.eval()
     return pd.DataFrame(history)
+
+
+def not_finite(objective: Objective, views: Views, labels: Tensor, place: str) -> str:
+    """A sentence on what is not a finite number in a step: input, weight, layer, loss or gradient; device and precision."""
+    inputs = {f"{name} of view {i + 1}": value for i, view in enumerate(views) for name, value in view.items()}
+    what = first_not_finite(objective, inputs, lambda net: net.loss(views, labels)) or "the loss or a gradient"
+    halves = sorted({m.bfloat16 for m in objective.modules() if isinstance(m, DanceEncoder)})
+    precision = "bfloat16" if True in halves else "float32"
+    return f"{place}: {what} is not a finite number (on {labels.device.type}, in {precision})"
 
 
 def shuffle(rows: Tensor, windows: Tensor, together: int, generator: torch.Generator) -> Tensor:
@@ -192,6 +234,7 @@ def resume(path: Path, objective, optimizer, generator, stamp: str) -> list[dict
     return history
 
 
+@full_precision()
 @torch.inference_mode()
 def encode(encoder: nn.Module, pieces: PieceSet, rows=None, batch_size: int = 64) -> tuple[Tensor, Tensor]:
     """(hidden, z) of pieces on the CPU, float32: the frozen features, and the MLP's output, (N, H) and (N, D).
@@ -202,10 +245,9 @@ def encode(encoder: nn.Module, pieces: PieceSet, rows=None, batch_size: int = 64
     encoder.eval()
     hidden, z = [], []
     for start in range(0, len(rows), batch_size):
-        with mixed_precision(pieces.motion.device):
-            h = encoder.hidden(pieces.batch(rows[start : start + batch_size]))
-            z.append(encoder.last(h).float().cpu())
-        hidden.append(h.float().cpu())
+        h = encoder.hidden(pieces.batch(rows[start : start + batch_size]))
+        hidden.append(h.cpu())
+        z.append(encoder.last(h).cpu())
     return torch.cat(hidden), torch.cat(z)
 
 

@@ -143,6 +143,7 @@ def onset_correlation(intensity: np.ndarray, fps: float, onset: np.ndarray, onse
         return float("nan")
     curves = np.stack([np.asarray(intensity, dtype=np.float64)[inside], np.interp(times[inside], onset_times_s, onset)])
     curves = gaussian_filter1d(curves, SMOOTHING_S * fps, axis=1)
+    constant = 1e-9 * np.linalg.norm(curves, axis=1)  # a share, so that no unit of length is taken for standstill
     curves -= curves.mean(axis=1, keepdims=True)
     size = np.linalg.norm(curves, axis=1)
-    return float(curves[0] @ curves[1] / size.prod()) if size.min() > 1e-9 else float("nan")
+    return float(curves[0] @ curves[1] / size.prod()) if (size > constant).all() else float("nan")

@@ -26,13 +26,13 @@ class DataError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class DanceSequence:
-    """One performance: motion (3, T, V) float32 at ``fps``, its music, and what is known about it.
+    """One performance: motion (3, T, V) float32 at ``fps``, y up, its music, and what is known about it.
 
     ``motion`` may be a memory-mapped view. ``music`` is the audio file; the clip's music starts
     ``music_offset_s`` into it and lasts ``music_window_s`` (None: as long as the clip). A window whose
     length differs from the clip's is brought onto the clip's clock by ``music.analyse``. Labels are None
     where unknown; ``trial`` counts from 0 in the order danced; ``score`` is 0..100; ``source`` names
-    the file (and row) for messages.
+    the file (and row) for messages; ``notes`` are one-line warnings of who read it.
     """
 
     motion: np.ndarray
@@ -49,6 +49,7 @@ class DanceSequence:
     music_intensity_s: tuple[float, ...] | None = None
     split: str | None = None
     source: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def duration_s(self) -> float:
@@ -83,7 +84,8 @@ class DanceDataset:
 
     ``index`` has one row per sequence, in iteration order: genre, choreography, level, trial, score,
     music, split (empty where unknown), made without reading motion. ``notes`` are one-line warnings that say
-    what the data switches off. ``facts`` is dataset.json's content, ``synthetic`` its claim.
+    what the data switches off. ``facts`` is dataset.json's content, ``synthetic`` its claim. ``upright`` says which axis
+    is up as stored, and how that is known; sequences are y-up.
     """
 
     name: str
@@ -94,6 +96,7 @@ class DanceDataset:
     synthetic: bool = False
     notes: tuple[str, ...] = ()
     facts: dict = field(default_factory=dict)
+    upright: str = "y"
 
     def __iter__(self) -> Iterator[DanceSequence]:
         return (self.sequences[i] for i in range(len(self.sequences)))

@@ -209,7 +209,8 @@ def coco17_to_imperialdance21(motion: np.ndarray) -> np.ndarray:
     up = neck - hip
     across = c["left_hip"] - c["right_hip"]
     front = np.cross(across, up, axis=0)
-    front = front / np.maximum(np.linalg.norm(front, axis=0, keepdims=True), 1e-9)
+    size = np.linalg.norm(front, axis=0, keepdims=True)
+    front = np.divide(front, size, out=np.zeros_like(front), where=size > 0)
     ears = (c["left_ear"] + c["right_ear"]) / 2
     joints = {"Hip": hip, "Ab": hip + 0.3 * up, "Chest": hip + 0.65 * up, "Neck": neck, "Head": ears}
     for letter, side in (("L", "left"), ("R", "right")):
@@ -229,31 +230,25 @@ def coco17_to_imperialdance21(motion: np.ndarray) -> np.ndarray:
     return np.stack([joints[name] for name in IMPERIALDANCE21.joints], axis=-1)
 
 
-def front_view(motion: np.ndarray, skeleton: Skeleton) -> np.ndarray:
-    """A motion as seen from the front, (3, T, V) -> (T, V, 2): across (the dancer's left is positive) and up.
+def across(motion: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """Where a dancer's left is, on the whole: a direction (x, z) of length 1, from right to left joints; motion (3, T, V) y-up.
 
-    Data sets differ in which axis is up and rarely say: it is the one from the feet to the head, found by the joints'
-    names. Without such names it is the axis a body is longest along, its lower end that near the floor all the time.
-    Across is the mean direction from right to left joints, level (without pairs: the wider of the level axes). The root
-    is at 0 across in every frame and keeps its height.
+    Without pairs it is the wider of the two level axes.
     """
-    motion = np.asarray(motion, dtype=np.float64)
-    centred = motion - motion[:, :, skeleton.root][:, :, None]
-    names = [joint.lower() for joint in skeleton.joints]
-    head = [j for j, name in enumerate(names) if any(part in name for part in ("head", "nose"))]
-    feet = [j for j, name in enumerate(names) if any(part in name for part in ("foot", "toe", "ankle"))]
-    if head and feet:
-        rise = (motion[:, :, head].mean(axis=2) - motion[:, :, feet].mean(axis=2)).mean(axis=1)
-        up_axis = int(np.argmax(np.abs(rise)))
-        up = 1.0 if rise[up_axis] >= 0 else -1.0
-    else:
-        up_axis = int(np.argmax(np.ptp(centred, axis=2).mean(axis=1)))
-        up = 1.0 if motion[up_axis].min(axis=1).std() <= motion[up_axis].max(axis=1).std() else -1.0
-    level = [axis for axis in range(3) if axis != up_axis]
     if skeleton.pairs:
         left, right = map(list, zip(*skeleton.pairs, strict=True))
-        across = (motion[:, :, left] - motion[:, :, right]).mean(axis=(1, 2))[level]
+        level = (motion[:, :, left] - motion[:, :, right]).mean(axis=(1, 2))[[0, 2]]
     else:
-        across = np.eye(2)[int(np.argmax(np.ptp(centred, axis=2).mean(axis=1)[level]))]
-    across = across / max(np.linalg.norm(across), 1e-12)
-    return np.stack([np.einsum("a,atv->tv", across, centred[level]), up * motion[up_axis]], axis=-1)
+        level = np.eye(2)[int(np.argmax(np.ptp(motion[[0, 2]], axis=2).mean(axis=1)))]
+    return level / max(np.linalg.norm(level), 1e-12)
+
+
+def front_view(motion: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """A motion as seen from the front, (3, T, V) y-up -> (T, V, 2): across (the dancer's left is positive) and up.
+
+    The root is at 0 across in every frame and keeps its height.
+    """
+    motion = np.asarray(motion, dtype=np.float64)
+    level = motion[[0, 2]]
+    level = level - level[:, :, [skeleton.root]]
+    return np.stack([np.einsum("a,atv->tv", across(motion, skeleton), level), motion[1]], axis=-1)

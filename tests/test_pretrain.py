@@ -72,10 +72,11 @@ def test_a_resumed_run_ends_at_the_same_weights(name, tmp_path):
     whole, halves = objective(method), objective(method)
     expected = pretrain.train(whole, pieces, TRAINING, AUGMENTATION, 5)
     checkpoint = tmp_path / "run.safetensors"
+    each_epoch = {"checkpoint": checkpoint, "checkpoint_every_s": 0}
     with pytest.raises(Interrupted):
-        pretrain.train(halves, pieces, TRAINING, AUGMENTATION, 5, checkpoint=checkpoint, progress=stop_after_two)
+        pretrain.train(halves, pieces, TRAINING, AUGMENTATION, 5, progress=stop_after_two, **each_epoch)
     fresh = objective(method, seed=9)  # everything must come from the checkpoint
-    history = pretrain.train(fresh, pieces, TRAINING, AUGMENTATION, 5, checkpoint=checkpoint)
+    history = pretrain.train(fresh, pieces, TRAINING, AUGMENTATION, 5, **each_epoch)
     assert same(weights(whole), weights(fresh))
     assert history["loss"].tolist() == expected["loss"].tolist()
     assert list(tmp_path.iterdir()) == [checkpoint]
@@ -85,7 +86,7 @@ def test_a_checkpoint_of_other_settings_is_not_resumed(tmp_path):
     pieces, checkpoint = piece_set(trials=2), tmp_path / "run.safetensors"
     for seed in (0, 1):
         history = pretrain.train(
-            objective(methods.METHODS["ours"]), pieces, TRAINING, AUGMENTATION, seed, checkpoint=checkpoint
+            objective(methods.METHODS["ours"]), pieces, TRAINING, AUGMENTATION, seed, checkpoint=checkpoint, checkpoint_every_s=0
         )
         assert len(history) == TRAINING.epochs
     alone = pretrain.train(objective(methods.METHODS["ours"]), pieces, TRAINING, AUGMENTATION, 1)
@@ -137,10 +138,26 @@ def test_svt_views_differ_in_rate_and_its_centre_follows_the_teacher():
     assert torch.allclose(svt.teacher[1][0].weight, slow["1.0.weight"])
 
 
-def test_a_diverging_run_says_so():
-    with pytest.raises(FloatingPointError, match="lower the learning rate"):
+def test_a_checkpoint_is_written_at_most_once_in_its_interval(tmp_path):
+    checkpoint = tmp_path / "run.safetensors"
+    pretrain.train(
+        objective(methods.METHODS["ours"]), piece_set(trials=2), TRAINING, AUGMENTATION, 0, checkpoint=checkpoint,
+        checkpoint_every_s=3600,
+    )  # fmt: skip
+    assert not checkpoint.exists()
+
+
+def test_a_diverging_run_says_what_is_not_finite():
+    with pytest.raises(FloatingPointError, match=r"epoch 1, step \d+: the (output|gradient|weight|loss).*\(on cpu, in float32\)"):
         wild = pretrain.Training(epochs=4, batch_size=8, learning_rate=1e30, schedule="constant")
         pretrain.train(objective(methods.METHODS["ours"]), piece_set(trials=2), wild, AUGMENTATION, 0)
+
+
+def test_a_piece_that_is_not_finite_is_named_and_not_the_learning_rate():
+    pieces = piece_set(trials=2)
+    pieces.motion[pieces.rows("pretrain")[3], 0, 2, 5] = math.nan
+    with pytest.raises(FloatingPointError, match="the input motion of view 1 is not a finite number"):
+        pretrain.train(objective(methods.METHODS["ours"]), pieces, TRAINING, AUGMENTATION, 0)
 
 
 def test_unknown_schedule_is_refused():

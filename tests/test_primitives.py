@@ -7,8 +7,10 @@ import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny import piece_set
 
 from dancemvp_core import music, primitives
+from dancemvp_core.pieces import PieceSet
 from dancemvp_core.sequences import DanceSequence
 from dancemvp_core.skeleton import IMPERIALDANCE21
 from dancemvp_core.sources import synthdance
@@ -247,3 +249,10 @@ def test_mirrored_distance_is_zero_for_a_mirror_image():
     as_danced, mirrored = primitives.mirrored_distance(first, third, swap)
     assert mirrored == pytest.approx(0) and as_danced > 1
     assert primitives.mirrored_distance(first, first, swap)[0] == 0
+
+
+def test_a_piece_set_is_the_same_wherever_its_files_lie():
+    here = piece_set(trials=1)
+    there = PieceSet(here.motion, here.music, here.table.assign(source="/elsewhere/file.npy"), here.sequences)
+    other = PieceSet(here.motion, here.music, here.table.assign(level="expert"), here.sequences)
+    assert there.digest == here.digest != other.digest

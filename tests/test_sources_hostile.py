@@ -289,7 +289,9 @@ def test_tables_that_are_none(tmp_path, content):
 
 
 @pytest.mark.parametrize(
-    "facts", [{"name": "../../elsewhere"}, {"name": ""}, {"name": 3}, {"synthetic": "yes"}, {"name": "a/b"}]
+    "facts",
+    [{"name": "../../elsewhere"}, {"name": ""}, {"name": 3}, {"synthetic": "yes"}, {"name": "a/b"}]
+    + [{"up": up} for up in ("w", "Z", "--z", "", 3, None, ["z"], {})],
 )
 def test_wrong_dataset_json(tmp_path, facts):
     tree(tmp_path)

@@ -50,10 +50,13 @@ def test_other_floats_and_orders_become_float32(tmp_path, dtype, order):
     np.testing.assert_array_equal(sequence.motion, stored[1].astype(np.float32))
 
 
-def test_the_index_is_made_without_opening_motion(tmp_path, monkeypatch):
+def test_a_few_sequences_show_the_upright_axis_and_none_the_index(tmp_path, monkeypatch):
     write_imperialdance(tmp_path, trials=2)
-    monkeypatch.setattr(motionfiles, "open_npy", lambda path: pytest.fail(f"{path} was opened"))
+    opened, real = [], motionfiles.open_npy
+    monkeypatch.setattr(motionfiles, "LOOKED_AT", 3)
+    monkeypatch.setattr(motionfiles, "open_npy", lambda path: opened.append(path) or real(path))
     index = sources.load(tmp_path).index
+    assert len(opened) == 3
     assert list(index.columns) == motionfiles.INDEX_COLUMNS
     assert list(index["trial"]) == [0, 1] * 4
     assert list(index["choreography"].unique()) == ["b0", "b4"]

@@ -6,18 +6,23 @@ import pickle
 import numpy as np
 import soundfile
 
+from dancemvp_core.skeleton import SKELETONS
 from dancemvp_core.sources import imperialdance
 
 AIST_NAME = "gBR_sBM_cAll_d04_mBR2_ch08.pkl"
 
 
 def moving(frames=1000, joints=21, trials=None, seed=0):
-    """Joints on slow circles, (3, T, V) float32, or (trials, 3, T, V): never still, never missing."""
+    """Joints on slow circles, (3, T, V) float32, or (trials, 3, T, V): never still, never missing, and y up."""
     rng = np.random.default_rng(seed)
     shape = (trials or 1, 3, 1, joints)
     phase, pace = rng.uniform(0, 6.28, shape), rng.uniform(1, 3, shape)
     time = np.arange(frames)[None, None, :, None] / 100
     motion = (rng.normal(size=shape) + np.sin(phase + pace * time)).astype(np.float32)
+    for skeleton in SKELETONS.values():
+        if joints == len(skeleton.joints):
+            ends = {"head": 4, "nose": 4, "foot": -4, "toe": -4, "ankle": -4}
+            motion[:, 1] += [sum(up for part, up in ends.items() if part in name.lower()) for name in skeleton.joints]
     return motion if trials else motion[0]
 
 

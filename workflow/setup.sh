@@ -1,23 +1,30 @@
 #!/bin/sh
-# Makes .venv from requirements.lock, every package checked against its hash, and installs this project into it.
-# Does nothing when that is done already. Needs python3 >= 3.11 (or PYTHON=...) and, the first time, the network.
+# Makes .venv, every package checked against its hash, and installs this project into it. Does nothing when that is done.
+#   sh workflow/setup.sh        what a run needs: requirements.lock
+#   sh workflow/setup.sh test   and what the tests need: requirements-test.lock, the same packages and a few more
+# Needs Python 3.11 to 3.14 (python3, or PYTHON=...) and, the first time, the network.
 set -eu
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
+# Whoever has the tests' packages keeps them: a run after a test changes nothing.
+lock=requirements.lock
+if [ "${1-}" = test ] || grep -qs requirements-test.lock .venv/ready; then lock=requirements-test.lock; fi
 state="$(pwd)
-$(cksum requirements.lock pyproject.toml)"
+$(cksum $lock pyproject.toml)"
 if [ -f .venv/ready ] && [ "$(cat .venv/ready)" = "$state" ] && .venv/bin/python -c '' 2>/dev/null; then
     exit 0
 fi
 
+case "$(uname -s)" in
+    MINGW* | MSYS* | CYGWIN*) fail "this does not run in Windows itself: install WSL (wsl --install) and run make there" ;;
+esac
 command -v "$python" >/dev/null 2>&1 ||
-    fail "no $python here: install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3"
+    fail "no $python here: install Python 3.11 to 3.14, or name one: make PYTHON=/path/to/python3"
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
-    fail "$("$python" --version) is too old: install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3"
-"$python" -c 'import ensurepip, venv' 2>/dev/null ||
-    fail "$python has no venv module: install it (on Debian and Ubuntu: apt install python3-venv)"
+    fail "$("$python" --version 2>&1) is too old: install Python 3.11 to 3.14, or name one: make PYTHON=/path/to/python3"
+"$python" workflow/can_install.py || exit 1
 
 # A virtual environment holds absolute paths: one that was moved with its folder, or lost its Python, is made anew.
 if [ -d .venv ] && { [ -f .venv/ready ] && [ "$(head -n 1 .venv/ready)" != "$(pwd)" ] ||
@@ -25,10 +32,10 @@ if [ -d .venv ] && { [ -f .venv/ready ] && [ "$(head -n 1 .venv/ready)" != "$(pw
     rm -rf .venv
 fi
 rm -f .venv/ready
-[ -d .venv ] || echo "setup: making .venv (6.3 GB, mostly PyTorch; minutes where nothing is cached)"
+[ -d .venv ] || echo "setup: making .venv (5.8 GB on Linux, mostly PyTorch; minutes where nothing is cached)"
 [ -x .venv/bin/python ] || "$python" -m venv .venv || fail "could not make .venv in $(pwd): is the disk full or read-only?"
 
-offline="could not install packages: check the network, the proxy settings and the disk (7 GB), then run make again;
+offline="could not install packages: check the network, the proxy settings and the disk, then run make again;
 what was downloaded is kept"
 # uv's own lines of the lock, so that it too is checked against its hash
 awk '/^uv==/ { on = 1 } on { print } on && !/\\$/ { exit }' requirements.lock > .venv/uv-requirement.txt
@@ -38,7 +45,8 @@ case "$(.venv/bin/uv --version 2>/dev/null || true) " in
     *) .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
         -r .venv/uv-requirement.txt || fail "$offline" ;;
 esac
-.venv/bin/uv pip sync --quiet --python .venv/bin/python --require-hashes requirements.lock || fail "$offline"
+# The lock also binds what the few packages without a wheel are built with.
+.venv/bin/uv pip sync --quiet --python .venv/bin/python --require-hashes --build-constraints $lock $lock || fail "$offline"
 # setuptools, the build backend, is in the lock: nothing is fetched here
 .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable . ||
     fail "could not install the project itself; the lines above say why"
@@ -46,20 +54,15 @@ esac
 # So are librosa's loops, by one process: two at the same time can spoil each other's files, and whoever loads those crashes.
 unset PYTHONDONTWRITEBYTECODE
 .venv/bin/python -c '
-import importlib, sys
-sys.path.insert(0, "workflow")
-import warm
-for name in (*warm.IMPORTED, "openTSNE", "jupyterlab.labapp", "snakemake.cli"):
-    if not name.startswith(("librosa", "dancemvp_core")):
-        importlib.import_module(name)
+import ipykernel.kernelapp, jupyterlab.labapp, matplotlib.backends.backend_pdf, matplotlib.pyplot, matplotlib_inline.backend_inline
+import openTSNE, papermill.cli, papermill.engines, pandas, pyarrow.parquet, scipy.stats, sklearn.linear_model, sklearn.neighbors
+import snakemake.cli, torch, transformers.models.bert.modeling_bert
 ' & beside=$!
 .venv/bin/python -c '
 import numpy
 from dancemvp_core import music
 samples = numpy.random.default_rng(0).normal(size=220500).astype("float32")
 music.acoustic_features(samples, 22050), music.beat_times(samples, 22050), music.onset_peaks(samples, 22050)
-from dancemvp_core import comparison, figures, sources
-from dancemvp_core.assess import command
 ' || fail "librosa does not run here; the lines above say why"
 wait $beside || fail "Snakemake, JupyterLab or PyTorch does not run here; the lines above say why"
 printf '%s\n' "$state" > .venv/ready

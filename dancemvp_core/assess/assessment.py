@@ -103,7 +103,7 @@ def about(assessor: Assessor) -> dict:
 def assess(recording: DanceSequence, heard: Heard, assessor: Assessor) -> dict:
     """One recording's part of the report."""
     duration = recording.duration_s
-    notes = list(assessor.facts["switched_off"])
+    notes = [*recording.notes, *assessor.facts["switched_off"]]
     analysis, measured = heard
     grid = beats.beat_grid(analysis.beats_s, duration, assessor.facts["longest_beat_s"])
     eights = beats.eights(grid, duration)

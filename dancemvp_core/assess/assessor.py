@@ -25,7 +25,7 @@ from dancemvp_core.pieces import resample
 from dancemvp_core.sequences import DataError
 from dancemvp_core.skeleton import Skeleton, canonical_body, coco17_to_imperialdance21
 
-FORMAT = "dancemvp-assessor-1"
+FORMAT = "dancemvp-assessor-2"
 CURVE = np.linspace(0.0, 100.0, 101)  # scores at which the distribution's density is given
 NEAREST = 5  # reference performances that are named
 POSES = 8  # of a piece's posture: one a beat
@@ -52,17 +52,15 @@ class Assessor:
     # --- from a recording to what the networks see -------------------------------------------------------------
 
     def body(self, motion: np.ndarray, skeleton: Skeleton) -> np.ndarray | None:
-        """A motion (3, T, V) on the trained skeleton, standing upright as its references do; None where bodies do not match.
+        """A motion (3, T, V) on the trained skeleton; None where bodies do not match.
 
         COCO's joints are brought onto ImperialDance's; any other skeleton has to have the trained one's joints by name.
         """
         if skeleton.name == "coco17" and self.skeleton.name == "imperialdance21":
-            motion = coco17_to_imperialdance21(motion)
-        elif set(self.skeleton.joints) <= set(skeleton.joints):
-            motion = motion[:, :, [skeleton.index(joint) for joint in self.skeleton.joints]]
-        else:
-            return None
-        return stood_up(motion, self.skeleton, self.facts["up"])
+            return coco17_to_imperialdance21(motion)
+        if set(self.skeleton.joints) <= set(skeleton.joints):
+            return motion[:, :, [skeleton.index(joint) for joint in self.skeleton.joints]]
+        return None
 
     def motion_piece(self, motion: np.ndarray) -> Tensor:
         """The frames of an eight, (3, t, V), as the encoder sees them: canonical body, the trained number of frames."""
@@ -136,7 +134,7 @@ class Assessor:
             known = known[:, torch.from_numpy(references)]
         same = self.vocabulary.choreography_of == found.best_choreography
         same = same if classes is None else same & classes
-        own = postures(motion, self.skeleton, self.facts["up"]) - self.tensors["posture.mean"]
+        own = postures(motion, self.skeleton) - self.tensors["posture.mean"]
         apart = 1 - F.normalize(own, dim=1) @ self.tensors["class.postures"][torch.from_numpy(same)].T
         return {"features": float(known.min(dim=1).values.mean()), "posture": float(apart.min(dim=1).values.mean())}
 
@@ -220,46 +218,16 @@ class Vocabulary:
 # --- the body --------------------------------------------------------------------------------------------------------
 
 
-def up_axis(motion: np.ndarray, skeleton: Skeleton) -> tuple[int, int] | None:
-    """(axis, sign) from the feet to the head of a motion (3, T, V), by the joints' names; None without such names."""
-    names = [joint.lower() for joint in skeleton.joints]
-    head = [j for j, name in enumerate(names) if "head" in name or "nose" in name]
-    feet = [j for j, name in enumerate(names) if any(part in name for part in ("foot", "toe", "ankle"))]
-    if not head or not feet:
-        return None
-    rise = motion[:, :, head].mean(axis=(1, 2)) - motion[:, :, feet].mean(axis=(1, 2))
-    axis = int(np.argmax(np.abs(rise)))
-    return axis, 1 if rise[axis] >= 0 else -1
-
-
-def stood_up(motion: np.ndarray, skeleton: Skeleton, up: list[int] | None) -> np.ndarray:
-    """The motion turned by right angles until its up axis is ``up`` (axis, sign): data sets differ in which one is up."""
-    own = up_axis(motion, skeleton)
-    if up is None or own is None or own == tuple(up):
-        return motion
-    (axis, sign), (wanted, wanted_sign) = own, up
-    turn = np.zeros((3, 3), np.float32)
-    others, free = ([a for a in range(3) if a != kept] for kept in (axis, wanted))
-    turn[wanted, axis] = sign * wanted_sign
-    turn[free[0], others[0]] = 1
-    turn[free[1], others[1]] = 1
-    turn[free[1]] *= np.linalg.det(turn)  # a rotation, no mirror image
-    return np.einsum("ab,btv->atv", turn, motion)
-
-
-def postures(motion: Tensor, skeleton: Skeleton, up: list[int] | None) -> Tensor:
+def postures(motion: Tensor, skeleton: Skeleton) -> Tensor:
     """Poses of pieces, (K, 3, T, V) -> (K, 8 * 3 * V): a beat's mean pose from the root on, the body turned to one side."""
     poses = F.adaptive_avg_pool2d(motion - motion[..., skeleton.root, None], (POSES, motion.shape[-1]))
-    if up is None or not skeleton.pairs:
+    if not skeleton.pairs:
         return poses.flatten(1)
     left, right = map(list, zip(*skeleton.pairs, strict=True))
-    a, b = (axis for axis in range(3) if axis != up[0])
     across = (poses[..., left] - poses[..., right]).mean(dim=(2, 3))
-    angle = torch.atan2(across[:, b], across[:, a])[:, None, None]
-    turned = poses.clone()
-    turned[:, a] = angle.cos() * poses[:, a] + angle.sin() * poses[:, b]
-    turned[:, b] = -angle.sin() * poses[:, a] + angle.cos() * poses[:, b]
-    return turned.flatten(1)
+    angle = torch.atan2(across[:, 2], across[:, 0])[:, None, None]
+    x, y, z = poses.unbind(dim=1)
+    return torch.stack([angle.cos() * x + angle.sin() * z, y, -angle.sin() * x + angle.cos() * z], dim=1).flatten(1)
 
 
 def score_distribution(mean: float, sd: float) -> dict:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from dancemvp_core import downstream, methods, music, rhythm, splits, texts
-from dancemvp_core.assess.assessor import Assessor, Vocabulary, postures, up_axis
+from dancemvp_core.assess.assessor import Assessor, Vocabulary, postures
 from dancemvp_core.downstream import CLASS_COLUMNS, Features, Prompter, Prompting
 from dancemvp_core.experiments import Width
 from dancemvp_core.pieces import PieceSet, canonical_lengths, resample
@@ -172,8 +172,7 @@ def make(
     own = hidden[rows].cpu()
     centre, width = own.mean(dim=0), own.std(dim=0).clamp(min=1e-5)
     motion = pieces.motion[rows].cpu()
-    up = up_axis(motion.transpose(0, 1).flatten(1, 2).numpy(), dataset.skeleton)
-    poses = postures(motion, dataset.skeleton, up)
+    poses = postures(motion, dataset.skeleton)
     _, codes = downstream.class_table(table.iloc[support])
     tensors |= {
         "music.mean": mean,
@@ -197,7 +196,6 @@ def make(
         "encoder": spec,
         "piece_frames": int(pieces.motion.shape[2]),
         "bone_lengths": [float(v) for v in canonical_lengths(dataset)],
-        "up": None if up is None else list(up),
         "music_features": list(music.FEATURES),
         "longest_beat_s": longest_beat_s(dataset, table.iloc[support]),
         "support_performances": int(references["performance"].nunique()),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from dancemvp_core import orientation
 from dancemvp_core.sequences import DanceSequence, DataError
 from dancemvp_core.skeleton import IMPERIALDANCE21, SKELETONS, Skeleton, load_skeleton
 from dancemvp_core.sources import aistpp, bvh, motioncsv, motionfiles, tables
@@ -44,7 +45,7 @@ def read(
     layout: str | None = None,
     skeleton: Skeleton | None = None,
 ) -> DanceSequence:
-    """One recording: its motion, checked and with short gaps bridged, and the music from ``offset_s`` on.
+    """One recording: its motion, checked, turned y-up and with short gaps bridged, and the music from ``offset_s`` on.
 
     ``fps`` is needed for ``.npy`` and for a CSV without ``time_s``; elsewhere it stands in place of the file's own rate.
     ``layout`` (of ``.npy``) and ``skeleton`` None are recognised: 21 joints are ImperialDance's, 17 COCO's. Raises
@@ -68,7 +69,9 @@ def read(
         raise DataError(
             f"{music}: lasts {lasting:.2f} s, expected music for the whole dance, {offset_s:g} to {offset_s + duration_s:.2f} s"
         )
-    return DanceSequence(motion, fps, skeleton, music, offset_s, source=str(path))
+    upright = orientation.settle([motion], skeleton)
+    motion = orientation.stood_up(motion, upright.axis)
+    return DanceSequence(motion, fps, skeleton, music, offset_s, source=str(path), notes=upright.notes)
 
 
 def _motion(path: Path, layout: str | None, skeleton: Skeleton | None) -> tuple[np.ndarray, float | None, Skeleton]:

@@ -11,7 +11,7 @@ import soundfile
 from dancemvp_core import music, rhythm
 from dancemvp_core.explorer import binary
 from dancemvp_core.sequences import DanceSequence, Piece
-from dancemvp_core.skeleton import Skeleton, front_view
+from dancemvp_core.skeleton import Skeleton, across
 
 FRAMES_PER_S = 50  # at most: the browser draws between frames, and half the frames are half the bytes
 
@@ -28,16 +28,11 @@ class Excerpt:
 def standing(motion: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     """A motion (3, T, V) turned to (T, V, 3): across (the dancer's left is positive), up, and towards who faces the dancer.
 
-    The floor is at 0 and the root at 0 on average, the unit is the motion's own. A rotation and a shift: ``front_view``
-    says where across and up are, and what is left is the third direction.
+    The floor is at 0 and the root at 0 on average, the unit is the motion's own: a turn about the vertical and a shift.
     """
     motion = np.asarray(motion, dtype=np.float64)
-    centred = motion - motion[:, :, skeleton.root][:, :, None]
-    seen = front_view(motion, skeleton)
-    seen = seen - seen[:, [skeleton.root]]
-    axes = np.linalg.lstsq(centred.reshape(3, -1).T, seen.reshape(-1, 2), rcond=None)[0].T
-    axes /= np.maximum(np.linalg.norm(axes, axis=1, keepdims=True), 1e-12)
-    placed = np.einsum("ia,atv->tvi", np.stack([*axes, np.cross(*axes)]), motion)
+    x, z = across(motion, skeleton)
+    placed = np.einsum("ia,atv->tvi", np.array([[x, 0, z], [0, 1, 0], [-z, 0, x]]), motion)
     placed -= placed[:, skeleton.root].mean(axis=0)
     placed[..., 1] -= placed[..., 1].min()
     return placed

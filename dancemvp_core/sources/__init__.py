@@ -9,7 +9,7 @@ from dancemvp_core.sources import aistpp, imperialdance, manifest
 
 
 def load(path: str | Path, trials: int | None = None, music: str | Path | None = None) -> DanceDataset:
-    """Open a data set, its source recognised from the folder; motion is read when a sequence is asked for.
+    """Open a data set, its source recognised from the folder; motion is read, and turned y-up, when a sequence is asked for.
 
     A folder with manifest.csv (or a CSV itself) is a manifest; one with keypoints3d/ (or ``.pkl`` files directly
     inside) is AIST++; one with ``.npy`` files is an ImperialDance tree. ``trials`` (ImperialDance) takes

@@ -127,7 +127,7 @@ def load(path: str | Path, music: str | Path | None = None, gap_s: float = motio
     if music is not None and not Path(music).is_dir():
         raise DataError(f"{music}: no such folder, expected the AIST++ tracks by id, such as mBR2.wav")
     tracks = tables.audio_files(Path(music) if music is not None else root / "music")
-    name, synthetic, facts = tables.read_facts(root, "aistpp")
+    name, facts = tables.read_facts(root, "aistpp")
 
     records, files, labels, durations = [], [], [], []
     dropped, faults, missing, raw, lasting = [], [], set(), 0, {}
@@ -202,13 +202,4 @@ def load(path: str | Path, music: str | Path | None = None, gap_s: float = motio
         duration_s=durations,
         file=files,
     )
-    return DanceDataset(
-        name=name,
-        root=root,
-        skeleton=COCO17,
-        index=index,
-        sequences=motionfiles.LazySequences(records, lambda i: read_keypoints(files[i])[0], gap_s),
-        synthetic=synthetic,
-        notes=tuple(notes),
-        facts=facts,
-    )
+    return motionfiles.opened(name, root, index, records, lambda i: read_keypoints(files[i])[0], notes, facts, gap_s)

@@ -276,7 +276,7 @@ def _notes(
 
 
 def load(path: str | Path, trials: int | None = None) -> DanceDataset:
-    """Open an ImperialDance tree; no motion is read until a sequence is asked for.
+    """Open an ImperialDance tree; motion is read when a sequence is asked for.
 
     ``trials`` takes that many of each file's trials, evenly spaced from the first to the last, which keep
     their numbers. Sequences come by choreography, level and trial. Raises DataError where a file has another
@@ -296,7 +296,7 @@ def load(path: str | Path, trials: int | None = None) -> DanceDataset:
     tables.raise_all(faults)
     if not files:
         raise DataError(f"{root}: no motion here, expected {FILE_NAME}")
-    name, synthetic, facts = tables.read_facts(root, "imperialdance")
+    name, facts = tables.read_facts(root, "imperialdance")
 
     present = {c: [lv for lv in LEVELS if (c, lv) in files] for c in CHOREOGRAPHIES}
     present = {c: levels for c, levels in present.items() if levels}
@@ -334,7 +334,7 @@ def load(path: str | Path, trials: int | None = None) -> DanceDataset:
                     }
                 )
 
-    notes += _notes(present, dict(files.values()), music, intensity, scores, synthetic)
+    notes += _notes(present, dict(files.values()), music, intensity, scores, facts["synthetic"])
     unscored = sum(record["score"] is None for record in records)
     if scores is not None and unscored:
         notes.append(f"{unscored} of {len(records)} trials have no score: Task 2 is measured without them")
@@ -352,20 +352,11 @@ def load(path: str | Path, trials: int | None = None) -> DanceDataset:
     index = motionfiles.index_table(
         records,
         root,
-        track=[_track(record["choreography"], synthetic) for record in records],
+        track=[_track(record["choreography"], facts["synthetic"]) for record in records],
         duration_s=[CLIP_S] * len(records),
         file=[file for file, _ in place],
     )
-    return DanceDataset(
-        name=name,
-        root=root,
-        skeleton=IMPERIALDANCE21,
-        index=index,
-        sequences=motionfiles.LazySequences(records, read),
-        synthetic=synthetic,
-        notes=tuple(notes),
-        facts=facts,
-    )
+    return motionfiles.opened(name, root, index, records, read, notes, facts)
 
 
 def fetch(out: str | Path, progress: Callable[[str], None] = print) -> int:

@@ -1,7 +1,8 @@
 """Bring your own: a CSV that names motion files, and says of each what is known.
 
 Columns ``motion, layout, fps, skeleton`` are needed; ``music, music_offset_s, genre, choreography, level, trial,
-score, split`` may be empty or absent, and what is empty switches off what needs it.
+score, split`` may be empty or absent, and what is empty switches off what needs it. A dataset.json beside it may state
+the set's ``name``, ``synthetic`` and ``up``, its upright axis (``orientation``).
 """
 
 from __future__ import annotations
@@ -165,7 +166,7 @@ def load(path: str | Path) -> DanceDataset:
         notes.append(f"recordings last {min(durations):.1f} to {max(durations):.1f} s: pieces differ in length")
 
     folder = re.sub(r"[^A-Za-z0-9._+-]+", "-", root.resolve().name).strip("-._") or "manifest"
-    name, synthetic, facts = tables.read_facts(root, folder[:64])
+    name, facts = tables.read_facts(root, folder[:64])
     mapped = len(files) <= MAPPED_FILES
 
     def read(i: int) -> np.ndarray:
@@ -180,13 +181,4 @@ def load(path: str | Path) -> DanceDataset:
         duration_s=durations,
         file=[motion for motion, _ in files],
     )
-    return DanceDataset(
-        name=name,
-        root=root,
-        skeleton=records[0]["skeleton"],
-        index=index,
-        sequences=motionfiles.LazySequences(records, read),
-        synthetic=synthetic,
-        notes=tuple(notes),
-        facts=facts,
-    )
+    return motionfiles.opened(name, root, index, records, read, notes, facts)

@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dancemvp_core.sequences import DanceSequence, DataError
+from dancemvp_core import orientation
+from dancemvp_core.sequences import DanceDataset, DanceSequence, DataError
 from dancemvp_core.skeleton import Skeleton
 
 GAP_S = 0.5  # missing joints are bridged linearly up to this long
 STILL_S = 0.5  # a living body never keeps every coordinate to the last bit for so long
 SHORTEST_S = 1.0  # below this there is no dance to speak of
+LOOKED_AT = 20  # sequences, spread over the set, that say which axis is up
 
 INDEX_COLUMNS = "genre choreography level trial score music track split dancer duration_s fps file".split()
 
@@ -180,14 +182,14 @@ def let_go(motion: np.ndarray) -> None:
 
 
 class LazySequences(Sequence):
-    """The sequences of a data set, each read and checked only when asked for.
+    """The sequences of a data set, each read, checked and turned y-up only when asked for.
 
     ``records`` holds the fields of each DanceSequence but its motion; ``read(i)`` returns motion i as it is
-    stored, (3, T, V). Indexing raises DataError where the motion cannot be used.
+    stored, (3, T, V), where ``up`` is upright. Indexing raises DataError where the motion cannot be used.
     """
 
-    def __init__(self, records: list[dict], read: Callable[[int], np.ndarray], gap_s: float = GAP_S):
-        self.records, self.raw, self.gap_s = records, read, gap_s
+    def __init__(self, records: list[dict], read: Callable[[int], np.ndarray], up: str, gap_s: float = GAP_S):
+        self.records, self.raw, self.up, self.gap_s = records, read, up, gap_s
 
     def __len__(self) -> int:
         return len(self.records)
@@ -198,8 +200,49 @@ class LazySequences(Sequence):
         i = range(len(self))[i]
         record, stored = self.records[i], self.raw(i)
         motion = check_motion(stored, record["skeleton"], record["fps"], record["source"], self.gap_s)
+        motion = orientation.stood_up(motion, self.up)
         let_go(stored)
         return DanceSequence(motion=motion, **record)
+
+
+def opened(
+    name: str,
+    root: Path,
+    index: pd.DataFrame,
+    records: list[dict],
+    read: Callable[[int], np.ndarray],
+    notes: list[str],
+    facts: dict,
+    gap_s: float = GAP_S,
+) -> DanceDataset:
+    """The data set that a source has found, its upright axis settled on up to 20 sequences spread over it.
+
+    ``records`` (at least one) and ``read`` as in LazySequences, ``facts`` what ``tables.read_facts`` gives.
+    """
+
+    def looked_at():
+        for i in np.unique(np.linspace(0, len(records) - 1, LOOKED_AT).round().astype(int)):
+            try:
+                stored = read(i)
+            except DataError:  # it is told when the sequence is asked for
+                continue
+            yield stored
+            let_go(stored)
+
+    skeleton = records[0]["skeleton"]
+    upright = orientation.settle(looked_at(), skeleton, facts.get("up"))
+    otherwise = "" if "up" in facts else '; state "up" in dataset.json where that is wrong'
+    return DanceDataset(
+        name=name,
+        root=root,
+        skeleton=skeleton,
+        index=index,
+        sequences=LazySequences(records, read, upright.axis, gap_s),
+        synthetic=facts["synthetic"],
+        notes=(*notes, *(note + otherwise for note in upright.notes)),
+        facts=facts,
+        upright=str(upright),
+    )
 
 
 def index_table(records: list[dict], root: Path, **columns: list) -> pd.DataFrame:

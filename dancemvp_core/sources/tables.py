@@ -12,6 +12,7 @@ from pathlib import Path
 
 import soundfile
 
+from dancemvp_core.orientation import TURNS
 from dancemvp_core.sequences import LEVELS, DataError
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
@@ -86,11 +87,14 @@ def inside(root: Path, text: str, name: str, place: str) -> Path:
     return path
 
 
-def read_facts(root: Path, name: str) -> tuple[str, bool, dict]:
-    """(name, synthetic, everything) from an optional dataset.json; the name serves in paths of results."""
+def read_facts(root: Path, name: str) -> tuple[str, dict]:
+    """(name, everything) from an optional dataset.json; the name serves in paths of results.
+
+    ``synthetic`` (else false) and ``up``, the upright axis, are checked; all else is kept as it stands.
+    """
     path = root / "dataset.json"
     if not path.exists():
-        return name, False, {}
+        return name, {"synthetic": False}
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as fault:
@@ -102,7 +106,9 @@ def read_facts(root: Path, name: str) -> tuple[str, bool, dict]:
         raise DataError(f"{path}: name is {name!r}, expected letters, digits and ._+- (it names folders)")
     if not isinstance(synthetic, bool):
         raise DataError(f"{path}: synthetic is {synthetic!r}, expected true or false")
-    return name, synthetic, facts
+    if "up" in facts and facts["up"] not in list(TURNS):  # a list: a value that cannot be hashed is none of them either
+        raise DataError(f"{path}: up is {facts['up']!r}, expected the upright axis, one of {', '.join(TURNS)}")
+    return name, facts | {"synthetic": synthetic}
 
 
 def audio_duration(path: Path) -> float:

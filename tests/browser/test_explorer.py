@@ -93,12 +93,9 @@ def dataset(smoke_run):
 def projected(motion, skeleton, frame, drawn) -> np.ndarray:
     """Where a camera puts the joints of one frame, (V, 2): a perspective matrix, from the data's own coordinates.
 
-    ``motion`` (3, T, V) is the piece's. Depth is what the front view leaves: the third axis of a right-handed frame.
+    ``motion`` (3, T, V) is the piece's, y up. Depth is what the front view leaves: the third axis of a right-handed frame.
     """
-    seen = front_view(motion, skeleton)
-    up_axis = int(np.argmin([np.abs(np.abs(motion[a]) - np.abs(seen[..., 1])).max() for a in range(3)]))
-    up = np.zeros(3)
-    up[up_axis] = np.sign((motion[up_axis] * seen[..., 1]).sum())
+    seen, up = front_view(motion, skeleton), np.array([0.0, 1.0, 0.0])
     centred = motion - motion[:, :, [skeleton.root]]
     moving = np.abs(seen[..., 0]) > 0.02
     level = np.linalg.lstsq(centred[:, moving].T, seen[moving][:, 0], rcond=None)[0]

@@ -1,0 +1,92 @@
+"""What does training in bfloat16 cost? Each motion encoder trained in float32 and in bfloat16, judged on validation.
+
+    python benchmarks/precision.py [--profile demo] [--seeds 2] [--only stgcn,tx]     on a run that make reproduce has made
+
+Where the processor has no bfloat16, it is emulated: every matrix product and convolution reads and writes bfloat16 and
+sums in float32, as the hardware does, only slower. The music encoder, an LSTM, stays in float32: it is small, and oneDNN's
+LSTM has no bfloat16 on many processors. The results are kept in results/bench/precision/, and
+``encoders.BFLOAT16`` follows from them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+
+import bench
+import pandas as pd
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map
+
+from dancemvp_core import artifacts, encoders, experiments, methods, pretrain, profiles, select
+from dancemvp_core.device import has_bfloat16
+from dancemvp_core.pieces import PieceSet
+from dancemvp_core.skeleton import IMPERIALDANCE21
+
+ROWS = {"stgcn": "ours", "tx": "tx-lstm-infonce", "res18": "res18-lstm-infonce"}
+PRODUCTS = {
+    torch.ops.aten.convolution, torch.ops.aten.convolution_backward, torch.ops.aten.mm, torch.ops.aten.addmm,
+    torch.ops.aten.bmm, torch.ops.aten.baddbmm,
+}  # fmt: skip
+
+
+class Emulated(TorchDispatchMode):
+    """Products of bfloat16 tensors are computed in float32 and rounded: hardware's bfloat16, at float32's speed."""
+
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        options = options or {}
+        half = any(isinstance(a, torch.Tensor) and a.dtype == torch.bfloat16 for a in arguments)
+        if function.overloadpacket not in PRODUCTS or not half:
+            return function(*arguments, **options)
+        wide = tree_map(lambda a: a.float() if isinstance(a, torch.Tensor) else a, (arguments, options))
+        return tree_map(lambda a: a.bfloat16() if isinstance(a, torch.Tensor) else a, function(*wide[0], **wide[1]))
+
+
+def trained(row: str, seed: int, half: bool, pieces: PieceSet, params) -> dict:
+    """Loss, seconds and the three tasks on validation of a row trained in one precision."""
+    method = methods.METHODS[row]
+    params = params.model_copy(update={"pretraining": method.pretraining})
+    emulate = half and not has_bfloat16(pieces.motion.device)
+    pretrain.precision_for = lambda *_: "bfloat16" if half else "float32"
+    with Emulated() if emulate else contextlib.nullcontext():
+        encoder, history = experiments.pretrain_run(
+            method.pretraining, seed, pieces, IMPERIALDANCE21, experiments.Width.of(params), experiments.training(params)
+        )
+    value = select.on_validation(encoder, method.protocol, pieces, params.profile)
+    measured = {f"task{task}_{metric}": value[task] for task, (metric, _) in select.MEASURES.items()}
+    facts = {"seed": seed, "precision": "bfloat16" if half else "float32", "emulated": emulate}
+    return facts | {"loss": history["loss"].iloc[-1], "seconds": history["seconds"].sum()} | measured
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the study, print it and keep it; 0, or 2 where there is no run to study."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--profile", default="demo", choices=profiles.PROFILES)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--only", default=",".join(ROWS), help="encoders, as stgcn,tx")
+    options = parser.parse_args(arguments)
+    params = profiles.validate("02_pretrain", profile=options.profile)
+    paths, device = artifacts.Paths.of(params), pretrain.pick_device()
+    if not (paths.pieces / "pieces.safetensors").exists():
+        print(f"precision: no pieces in {paths.pieces}: first make reproduce PROFILE={options.profile}", file=sys.stderr)
+        return 2
+    for kind in (encoders.STGCN, encoders.Transformer, encoders.ResNet):
+        encoders.BFLOAT16[kind] = ("cpu", "cuda")  # all are tried here
+    pieces, rows = PieceSet.load(paths.pieces, device), []
+    for name in options.only.split(","):
+        for seed in range(options.seeds):
+            for half in (False, True):
+                rows.append({"encoder": name} | trained(ROWS[name], seed, half, pieces, params))
+                print(", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in rows[-1].items()), flush=True)
+    facts = bench.machine(device)
+    path = profiles.project_root() / "results" / "bench" / "precision" / f"{options.profile}-{bench.slug(facts)}.csv"
+    artifacts.write_csv(path, pd.DataFrame(rows).assign(synthetic=True))
+    sidecar = {"file": path.name, "sha256": artifacts.sha256(path), "machine": facts, "profile": options.profile}
+    artifacts.write_json(path.with_name(f"{path.name}.prov.json"), sidecar | artifacts.environment())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

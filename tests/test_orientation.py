@@ -1,0 +1,294 @@
+"""One body written along every axis and in every unit is one body to all that comes after it was read."""
+
+import json
+import pickle
+from itertools import product
+
+import bvh_writer
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+from written_data import AIST_NAME, moving, write_aistpp, write_facts, write_imperialdance, write_manifest, write_music
+
+from dancemvp_core import datacard, floors, orientation, pieces, rhythm, sources
+from dancemvp_core.assess import recording
+from dancemvp_core.augment import Augmentation
+from dancemvp_core.sequences import DanceSequence
+from dancemvp_core.skeleton import COCO17, IMPERIALDANCE21, Skeleton, canonical_body, front_view
+from dancemvp_core.sources import synthdance
+
+# From y-up to each axis: a turn about a level axis, in degrees, by scipy's own rotations.
+WRITTEN = {"y": ("x", 0), "z": ("x", 90), "-y": ("x", 180), "-z": ("x", 270), "x": ("z", 270), "-x": ("z", 90)}
+UNITS = {"m": 1.0, "cm": 100.0, "in": 1 / 0.0254}
+# Every axis and every unit, and y-up in each of them.
+FORMS = [("z", "m"), ("-y", "m"), ("-z", "cm"), ("x", "in"), ("-x", "cm"), ("y", "cm"), ("y", "in"), ("z", "in")]
+
+
+def written(motion, axis="y", unit="m"):
+    """A y-up motion (..., 3, T, V) in metres, as one writes it whose ``axis`` is up."""
+    turn = Rotation.from_euler(*WRITTEN[axis], degrees=True).as_matrix()
+    return (UNITS[unit] * np.einsum("ij,...jtv->...itv", turn, np.asarray(motion, np.float64))).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def danced():
+    """Two dancers' performances of b4 and one of k4, two trials each: (trials, 3, 1000, 21) by (choreography, level)."""
+    asked = [("b4", "beginner"), ("b4", "expert"), ("k4", "expert")]
+    return {key: synthdance.perform(*key, 2).motion for key in asked}
+
+
+@pytest.fixture(scope="module")
+def second_body(tmp_path_factory):
+    """(frames, 17, 3) keypoints of the AIST++ stand-in, in cm, by file name."""
+    root = tmp_path_factory.mktemp("second") / "aist"
+    synthdance.write_aistpp(root, dancers=1, routines=1)
+    return {p.name: pickle.loads(p.read_bytes())["keypoints3d_optim"] for p in sorted((root / "keypoints3d").iterdir())}
+
+
+def write(source, root, axis, unit, danced, second_body):
+    """The same performances as one of the three sources reads them."""
+    if source == "aistpp":
+        for name, points in second_body.items():
+            write_aistpp(root, name, motion=written(points.transpose(2, 0, 1) / 100, axis, unit).transpose(1, 2, 0))
+    elif source == "imperialdance":
+        for (choreography, level), motion in danced.items():
+            write_imperialdance(root, (choreography,), (level,), motion=written(motion, axis, unit))
+            write_music(root / "music" / f"{choreography[0]}_ch{choreography[1]}.wav", 10.0)
+    else:
+        rows = []
+        for (choreography, level), trials in danced.items():
+            for trial, motion in enumerate(trials):
+                file = f"{choreography}{level}{trial}.npy"
+                np.save(root / file, written(motion, axis, unit).transpose(1, 2, 0))
+                rows.append(f"{file},TVC,100,imperialdance21,song.wav,{choreography},{level}")
+        write_manifest(root, rows, "motion,layout,fps,skeleton,music,choreography,level")
+        write_music(root / "song.wav", 10.0)
+    return sources.load(root)
+
+
+def cut(dataset, cache):
+    splits = pd.Series("pretrain", index=dataset.index.index)
+    return pieces.build(dataset, splits, np.ones(len(dataset), bool), 32, cache=cache)
+
+
+@pytest.fixture(scope="module")
+def upright(tmp_path_factory, danced, second_body):
+    """By source: the data set as it is y-up and in metres, its pieces, and where music is kept."""
+    out = {}
+    for source in ("imperialdance", "manifest", "aistpp"):
+        root = tmp_path_factory.mktemp(source)
+        dataset = write(source, root, "y", "m", danced, second_body)
+        out[source] = (dataset, cut(dataset, root / "cache"), root / "cache")
+    return out
+
+
+@pytest.mark.parametrize("source", ["imperialdance", "manifest", "aistpp"])
+@pytest.mark.parametrize(("axis", "unit"), FORMS)
+def test_all_that_follows_is_the_same(tmp_path, upright, danced, second_body, source, axis, unit):
+    first, own, cache = upright[source]
+    dataset = write(source, tmp_path, axis, unit, danced, second_body)
+    told = f"{axis}, found from head and feet" + ("" if axis == "y" else "; turned to y")
+    assert dataset.upright == told and datacard.card(dataset, deep=False).overview["Upright axis"] == told
+    other = cut(dataset, cache)
+    np.testing.assert_allclose(other.motion, own.motion, rtol=1e-5, atol=2e-5)  # trunk lengths
+    assert torch.equal(other.music, own.music)
+    assert other.table["bar"].notna().all() == (source != "aistpp")
+    pd.testing.assert_frame_equal(other.table.drop(columns="source"), own.table.drop(columns="source"))
+    np.testing.assert_allclose(floors.motion_statistics(other), floors.motion_statistics(own), rtol=1e-3, atol=5e-3)
+    for before, after in zip(first, dataset, strict=True):
+        expected = front_view(before.motion, before.skeleton) * UNITS[unit]
+        np.testing.assert_allclose(front_view(after.motion, after.skeleton), expected, atol=2e-5 * UNITS[unit])
+        intensities = [rhythm.motion_intensity(s.motion, s.fps) for s in (before, after)]
+        peaks = [rhythm.intensity_peaks(curve, before.fps) for curve in intensities]
+        np.testing.assert_allclose(*peaks, atol=1e-3)
+    assert dataset.notes == first.notes
+
+
+def test_augmentation_turns_about_the_vertical_whatever_was_stored(tmp_path, upright, danced, second_body):
+    _, own, cache = upright["imperialdance"]
+    other = cut(write("imperialdance", tmp_path, "z", "m", danced, second_body), cache)
+    rows = torch.arange(len(own))
+    seen = [Augmentation(turn=180.0)(p.batch(rows), torch.Generator().manual_seed(1)) for p in (own, other)]
+    np.testing.assert_allclose(seen[0]["motion"], seen[1]["motion"], atol=1e-4)
+    np.testing.assert_allclose(seen[1]["motion"][:, 1], own.motion[:, 1], atol=1e-4)  # heights stay
+    assert (seen[1]["motion"] - own.motion).abs().max() > 0.5
+
+
+# --- the turn --------------------------------------------------------------------------------------------------------
+
+
+@given(st.sampled_from(list(orientation.TURNS)), st.integers(0, 2**32 - 1))
+@settings(max_examples=60, deadline=None)
+def test_the_turn_is_a_rotation_that_brings_the_axis_up(axis, seed):
+    matrix = orientation.stood_up(np.eye(3)[:, :, None], axis)[:, :, 0]
+    np.testing.assert_array_equal(matrix @ matrix.T, np.eye(3))
+    assert np.linalg.det(matrix) == pytest.approx(1.0)
+    up = np.eye(3)["xyz".index(axis[-1])] * (-1 if axis[0] == "-" else 1)
+    np.testing.assert_array_equal(matrix @ up, [0, 1, 0])
+    motion = np.random.default_rng(seed).normal(size=(3, 5, 4)).astype(np.float32)
+    turned = orientation.stood_up(motion, axis)
+    assert turned.dtype == np.float32
+    np.testing.assert_array_equal(turned, np.einsum("ij,jtv->itv", matrix.astype(np.float32), motion))
+    handed = [np.linalg.det(m[:, 0, :3].astype(float)) for m in (motion, turned)]
+    assert handed[0] == pytest.approx(handed[1])  # a mirror image would change its sign
+    np.testing.assert_allclose(orientation.stood_up(written(turned, axis), axis), turned, atol=1e-6)
+
+
+def test_y_up_motion_is_not_copied():
+    motion = moving(50)
+    assert orientation.stood_up(motion, "y") is motion
+
+
+# --- which axis ------------------------------------------------------------------------------------------------------
+
+
+def of_three(parts=(0.0, 1.7, 0.0)):
+    """A two-joint body whose head is at ``parts`` from its foot, moving a little."""
+    skeleton = Skeleton("two", ("foot", "HEAD"), (-1, 0))
+    motion = np.repeat(np.array([[0.0, p] for p in parts])[:, None], 60, axis=1)
+    return motion + 0.01 * np.sin(np.arange(60))[None, :, None], skeleton
+
+
+@pytest.mark.parametrize("axis", list(WRITTEN))
+@pytest.mark.parametrize("skeleton", [IMPERIALDANCE21, COCO17], ids=lambda s: s.name)
+def test_the_axis_is_found_through_gaps_and_infinities(axis, skeleton):
+    motion = written(moving(200, len(skeleton.joints)), axis)
+    motion[:, ::2] = np.nan
+    motion[0, 7], motion[1, 9] = np.inf, -np.inf
+    assert orientation.settle([motion], skeleton) == orientation.Upright(axis, "found from head and feet")
+
+
+def test_a_cartwheel_does_not_matter(tmp_path, danced):
+    dance = danced["k4", "expert"][0].copy()
+    dance[1:, 100:250] *= -1  # on the hands for a while
+    write_music(tmp_path / "song.wav", 12.0)
+    for axis in WRITTEN:
+        np.save(tmp_path / "dance.npy", written(dance, axis))
+        read = recording.read(tmp_path / "dance.npy", tmp_path / "song.wav", fps=100)
+        np.testing.assert_allclose(read.motion, dance, atol=1e-5)
+        assert read.notes == ()
+
+
+def test_one_odd_recording_does_not_turn_the_set_and_is_told():
+    upright, skeleton = of_three()
+    huge, _ = of_three((900.0, 0.0, 0.0))
+    found = orientation.settle([upright, upright, huge, np.full_like(upright, np.nan)], skeleton)
+    assert found.axis == "y"
+    assert found.notes == ("y is upright on the whole, but 1 of 3 recordings looked at rise along another axis",)
+
+
+def test_a_narrow_choice_says_how_sure_it_is():
+    motion, skeleton = of_three((-0.8, 0.1, 1.2))
+    found = orientation.settle([motion], skeleton)
+    assert found.axis == "z"
+    (note,) = found.notes
+    assert note.startswith("z is taken as upright by a narrow margin")
+    assert note.endswith("from feet to head the body rises 1.2 along z, 0.8 along -x, 0.1 along y")
+    assert orientation.settle([of_three((0.5, 1.2, 0.0))[0]], skeleton).notes == ()
+
+
+def test_what_is_stated_stands_and_a_contradiction_is_told():
+    motion, skeleton = of_three()
+    found = orientation.settle([motion], skeleton, stated="z")
+    assert str(found) == "z, stated in dataset.json; turned to y"
+    assert found.notes == (
+        "z is stated as upright, but from feet to head the body rises 1.7 along y, 0 along x, 0 along z: turned as stated",
+    )
+    assert orientation.settle([motion], skeleton, stated="y") == orientation.Upright("y", "stated in dataset.json")
+
+
+@pytest.mark.parametrize("axis", list(WRITTEN))
+def test_a_body_without_names_is_longest_along_its_axis_and_steady_at_the_floor(axis):
+    chain = Skeleton("chain", ("a", "b", "c"), (-1, 0, 1))
+    motion = np.zeros((3, 50, 3))
+    motion[1] = [0.0, 1.0, 2.0]
+    motion[1, :, 2] += 0.3 * np.sin(np.arange(50))
+    motion[0, :, 1] = 0.2
+    found = orientation.settle([written(motion, axis)], chain)
+    assert str(found).startswith(f"{axis}, found from the longest extent")
+    (note,) = found.notes
+    assert note.startswith(f"{axis} is taken as upright, since the body extends 2 along {axis}, ") and "no joints of chain" in note
+
+
+@pytest.mark.parametrize("motions", [[], [np.zeros((3, 50, 21))], [np.full((3, 50, 21), np.nan)]])
+def test_where_nothing_shows_it_y_is_assumed(motions):
+    assert str(orientation.settle(motions, IMPERIALDANCE21)) == "y, assumed: no motion shows it"
+
+
+# --- data sets -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("source", ["imperialdance", "manifest", "aistpp"])
+def test_dataset_json_overrides_what_is_found(tmp_path, source):
+    y_up = moving(1000) if source == "imperialdance" else moving(150, 17)
+    if source == "imperialdance":
+        write_imperialdance(tmp_path, ("b0",), ("expert",), motion=y_up[None])
+    elif source == "aistpp":
+        write_aistpp(tmp_path, AIST_NAME, motion=y_up.transpose(1, 2, 0))
+    else:
+        write_manifest(tmp_path, ["m.npy,CTV,100,coco17"])
+        np.save(tmp_path / "m.npy", y_up)
+    write_facts(tmp_path, up="-z")
+    dataset = sources.load(tmp_path)
+    np.testing.assert_array_equal(dataset.sequences[0].motion, y_up[[0, 2, 1]] * np.array([1, -1, 1])[:, None, None])
+    card = datacard.card(dataset)
+    assert card.overview["Upright axis"] == "-z, stated in dataset.json; turned to y"
+    assert "-z is stated as upright, but from feet to head the body rises" in card.text()
+    assert not any("where that is wrong" in note for note in dataset.notes)
+
+
+def test_a_manifest_of_unnamed_joints_says_how_to_state_the_axis(tmp_path):
+    body = {"name": "stick", "joints": ["a", "b", "c"], "parents": [1, -1, 0]}
+    write_manifest(tmp_path, ["s.npy,CTV,50,body.json"])
+    (tmp_path / "body.json").write_text(json.dumps(body))
+    np.save(tmp_path / "s.npy", moving(100, 3))
+    (note,) = [n for n in sources.load(tmp_path).notes if "upright" in n]
+    assert note.endswith('state "up" in dataset.json where that is wrong')
+    write_facts(tmp_path, up="y")
+    dataset = sources.load(tmp_path)
+    np.testing.assert_array_equal(dataset.sequences[0].motion, np.load(tmp_path / "s.npy"))
+    assert dataset.upright == "y, stated in dataset.json" and not any("upright" in note for note in dataset.notes)
+
+
+def test_slices_and_gaps_are_turned_too(tmp_path):
+    motion = written(moving(trials=3), "z")
+    motion[1, :, 100:120, 4] = np.nan
+    write_imperialdance(tmp_path, ("b0",), ("expert",), motion=motion)
+    dataset = sources.load(tmp_path)
+    assert dataset.upright.startswith("z")
+    for sequence, expected in zip(dataset.sequences[:2], moving(trials=3), strict=False):
+        assert np.isfinite(sequence.motion).all() and sequence.motion.dtype == np.float32
+        np.testing.assert_allclose(sequence.motion[:, :100], expected[:, :100], atol=1e-5)
+
+
+# --- recordings ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("axis", "unit"), [(a, u) for a, u in product(WRITTEN, UNITS) if u == "m" or a in ("y", "z")])
+def test_a_recording_in_every_format(tmp_path, danced, axis, unit):
+    song = write_music(tmp_path / "song.wav", 5.0)
+    upright = canonical_body(danced["b4", "expert"][0][:, :110], IMPERIALDANCE21)
+    motion = written(upright, axis, unit)
+    np.save(tmp_path / "a.npy", motion)
+    columns = {f"{j}_{c}": motion[i, :, v] for v, j in enumerate(IMPERIALDANCE21.joints) for i, c in enumerate("xyz")}
+    pd.DataFrame(columns).to_csv(tmp_path / "a.csv", index=False)
+    bvh_writer.write(tmp_path / "a.bvh", motion, IMPERIALDANCE21, 100)
+    for name in ("a.npy", "a.csv", "a.bvh"):
+        read = recording.read(tmp_path / name, song, fps=100)
+        # the BVH's angles have six decimals
+        np.testing.assert_allclose(read.motion / UNITS[unit], upright, atol=1e-4 if name == "a.bvh" else 1e-5, err_msg=name)
+        np.testing.assert_allclose(canonical_body(read.motion, IMPERIALDANCE21), upright - upright[:, :1, [19]], atol=1e-4)
+        assert isinstance(read, DanceSequence) and read.notes == ()
+
+
+@pytest.mark.parametrize("axis", list(WRITTEN))
+def test_an_aistpp_recording(tmp_path, second_body, axis):
+    name, points = next(iter(second_body.items()))
+    upright = points.transpose(2, 0, 1)
+    path = write_aistpp(tmp_path, name, motion=written(upright, axis).transpose(1, 2, 0))
+    read = recording.read(path, write_music(tmp_path / "song.wav", 12.0))
+    np.testing.assert_allclose(read.motion, upright, atol=1e-3)
