@@ -22,10 +22,10 @@ from pathlib import Path
 import safetensors.torch
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.backend_registration import _DummyBackendModule, _setup_privateuseone_for_python_backend
 
 NAME = "gpu"
+CPU = torch.device("cpu")
 COPIES = {"aten::_to_copy", "aten::copy_"}
 INDEXING = {"aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_", "aten::_unsafe_index"}
 # The host needs a value or a shape that the device has yet to compute.
@@ -96,21 +96,33 @@ def place() -> str:
     return " < ".join(lines) or "no line of the package"
 
 
+def each(change, x):
+    """``x`` with ``change`` made to all that its tuples, lists and dicts hold; PyTorch's ``tree_map`` is far slower."""
+    if isinstance(x, tuple | list):
+        return type(x)([each(change, part) for part in x])
+    return {key: each(change, part) for key, part in x.items()} if isinstance(x, dict) else change(x)
+
+
 def compute(function, args, kwargs):
     """One operation: refuse it, or compute it on the CPU and put into a shell what belongs to the device."""
-    name, target = function._schema.name, kwargs.get("device")
-    tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
-    on_gpu = [x for x in tensors if isinstance(x, GpuTensor)]
+    name, target, on_gpu, on_cpu = function._schema.name, kwargs.get("device"), [], []
+
+    def bare(x):
+        if isinstance(x, torch.Tensor):
+            (on_gpu if isinstance(x, GpuTensor) else on_cpu).append(x)
+        return x.inner if isinstance(x, GpuTensor) else x
+
+    given, args, kwargs = args, each(bare, args), each(bare, kwargs)
     to_gpu = bool(on_gpu) if target is None else torch.device(target).type == NAME
     if name == "aten::copy_":
-        to_gpu = isinstance(args[0], GpuTensor)
+        to_gpu = isinstance(given[0], GpuTensor)
     if name in COPIES:
-        if to_gpu and len(on_gpu) < len(tensors):
+        if to_gpu and on_cpu:
             LOG.copied[name, place()] += 1
         elif on_gpu and not to_gpu:
             LOG.waits[name, place()] += 1
     elif on_gpu:
-        refuse_mixed(name, args, [x for x in tensors if not isinstance(x, GpuTensor)])
+        refuse_mixed(name, given, on_cpu)
         by_mask = name in INDEXING and any(i is not None and i.dtype == torch.bool for i in args[1])
         if name in WAITS or by_mask:
             LOG.waits[name, place()] += 1
@@ -118,18 +130,19 @@ def compute(function, args, kwargs):
         LOG.heavy_on_cpu[name, place()] += 1
     LOG.kernels += to_gpu and not function.is_view
 
-    shells = {id(x.inner): x for x in on_gpu}  # what works in place returns the very tensor that it was given
-    args, kwargs = tree_map(lambda x: x.inner if isinstance(x, GpuTensor) else x, (args, kwargs))
     if target is not None:
-        kwargs["device"] = torch.device("cpu")
+        kwargs["device"] = CPU
     own_numbers = to_gpu and torch.Tag.nondeterministic_seeded in function.tags
     with DEVICE.random_numbers() if own_numbers else contextlib.nullcontext():
         out = INSTEAD.get(name, function)(*args, **kwargs)
+    if not to_gpu:
+        return out
+    shells = {id(x.inner): x for x in on_gpu}  # what works in place returns the very tensor that it was given
 
     def shell(x):
         return x if not isinstance(x, torch.Tensor) else shells[id(x)] if id(x) in shells else GpuTensor(x)
 
-    return tree_map(shell, out) if to_gpu else out
+    return each(shell, out)
 
 
 def refuse_mixed(name: str, args, on_cpu: list[torch.Tensor]) -> None:
