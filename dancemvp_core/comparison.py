@@ -114,19 +114,15 @@ class Bench:
         return self.pieces.table.loc[self.pieces.table["split"] == "test", "choreography"].nunique()
 
     def features(self, name: str, seed: int) -> Features:
-        """A row's frozen features, on the pieces' device; zeros for ``chance`` and ``direct``, which look at none.
+        """A row's frozen features, as ``experiments.features_of`` has them.
 
         The last few are kept: a row is fitted several times on end, and an untrained encoder has to encode anew.
         """
-        if name in ("chance", "direct"):
-            return Features(self.pieces.motion.new_zeros(len(self.pieces), 1))
         if (name, seed) not in self.in_use:
             while len(self.in_use) >= KEPT_FEATURES:
                 del self.in_use[next(iter(self.in_use))]
-            features = experiments.features_of(name, seed, self.pieces, self.skeleton, self.width, self.paths)
-            device = self.pieces.motion.device
-            last = None if features.last is None else features.last.to(device)
-            self.in_use[name, seed] = Features(features.hidden.to(device), last)
+            where = (self.skeleton, self.width, self.paths)
+            self.in_use[name, seed] = experiments.features_of(name, seed, self.pieces, *where)
         return self.in_use[name, seed]
 
     def outcome(self, name: str, protocol: str, seed: int, shots: int, genres: int | None = None) -> Outcome:

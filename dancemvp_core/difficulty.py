@@ -76,7 +76,7 @@ def measure(
     elif protocol == "finetune":
         features = experiments.floor_features(name, seed, pieces, skeleton, width)
     else:
-        features = Features(torch.zeros(len(pieces), 1))
+        features = Features(pieces.motion.new_zeros(len(pieces), 1))
     settings = Prompting(**methods.selected().get("prompting", {}))
     return experiments.evaluate(name, features, pieces, protocol, seed, shots, settings).metrics
 

@@ -7,6 +7,7 @@ text at test time is every candidate and never the answer; ``prompt-oracle`` is 
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,7 +31,10 @@ LEAKING = ("prompt-oracle",)
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Frozen features of all pieces: ``hidden`` (P, H) and the MLP's last layer, Linear(H, D), or None for z = hidden."""
+    """Frozen features of all pieces: ``hidden`` (P, H) and the MLP's last layer, Linear(H, D), or None for z = hidden.
+
+    Both are on one device, the pieces': there a protocol fits.
+    """
 
     hidden: Tensor
     last: nn.Linear | None = None
@@ -78,6 +82,14 @@ class Predictions:
     score: np.ndarray | None = None
     score_var: np.ndarray | None = None
     rate: np.ndarray | None = None
+
+
+@contextlib.contextmanager
+def seeded(seed: int, device: torch.device):
+    """Within it PyTorch's random numbers on the CPU and on ``device`` start from the seed; afterwards they go on as before."""
+    with torch.random.fork_rng(devices=[] if device.type == "cpu" else [device]):
+        torch.manual_seed(seed)
+        yield
 
 
 CLASS_COLUMNS = ["genre", "choreography", "level", "primitive"]
@@ -339,8 +351,7 @@ def prompted(features, table, support, query, seed, settings, tasks, candidates=
         "score": torch.as_tensor(known["score"].to_numpy(dtype=np.float32) / 100, device=device),
         "rhythm": torch.as_tensor(known["bar"].to_numpy(dtype=np.float32) / 100, device=device),
     }
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    with seeded(seed, device):
         prompter = Prompter(
             features, sentences, 0 if classes is None else len(classes), tasks, candidates, ids, settings, support
         )

@@ -6,6 +6,7 @@ features through a protocol on a split. Every number of every table comes from h
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Callable, Iterable
@@ -74,8 +75,7 @@ def training(params) -> pretrain.Training:
 def new_objective(pretraining: str, seed: int, width: Width, pieces: PieceSet, skeleton: Skeleton) -> nn.Module:
     """A pre-training's encoder in its objective, initialised by the seed, on the pieces' device."""
     method = methods.pretrainings()[pretraining]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with downstream.seeded(seed, pieces.motion.device):
         encoder = methods.build_encoder(method, skeleton, width.channels, width.dim, width.features)
         objective = methods.build_objective(method, encoder, pretrain.class_codes(pieces.table)[1])
     return objective.to(pieces.motion.device)
@@ -171,16 +171,16 @@ def load_encoder(path: Path, pretraining: str, width: Width, skeleton: Skeleton)
     return encoder.eval()
 
 
-def load_features(path: Path, pieces: int) -> Features:
-    """The frozen features in an encoder's file, (P, H) with zeros for the pieces that were not encoded."""
+def load_features(path: Path, pieces: PieceSet) -> Features:
+    """The frozen features in an encoder's file, on the pieces' device, (P, H) with zeros for those that were not encoded."""
     with safe_open(path, framework="pt") as file:
         rows, encoded = file.get_tensor("features.rows"), file.get_tensor("features.hidden")
         weight, bias = file.get_tensor("encoder.last.weight"), file.get_tensor("encoder.last.bias")
-    hidden = torch.zeros(pieces, encoded.shape[1])
+    hidden = torch.zeros(len(pieces), encoded.shape[1])
     hidden[rows] = encoded
     last = nn.Linear(weight.shape[1], weight.shape[0])
     last.load_state_dict({"weight": weight, "bias": bias})
-    return Features(hidden, last)
+    return Features(hidden.to(pieces.motion.device), last.to(pieces.motion.device))
 
 
 def evaluated_rows(pieces: PieceSet, pretraining: str) -> np.ndarray:
@@ -212,11 +212,14 @@ def untrained_features(
 
 
 def encoded_features(encoder: nn.Module, pieces: PieceSet, rows: np.ndarray) -> Features:
-    """An encoder's frozen features, (P, H) with zeros for the pieces that are not among ``rows``."""
+    """An encoder's frozen features, (P, H) with zeros for the pieces that are not among ``rows``; all on the pieces' device.
+
+    The last layer is a copy: what becomes of the encoder afterwards does not change the features.
+    """
     encoded, _ = pretrain.encode(encoder, pieces, rows)
     hidden = torch.zeros(len(pieces), encoded.shape[1])
     hidden[rows] = encoded
-    return Features(hidden, encoder.last.cpu())
+    return Features(hidden.to(pieces.motion.device), copy.deepcopy(encoder.last))
 
 
 def encoder_of(name: str, seed: int, pieces: PieceSet, skeleton: Skeleton, width: Width, paths: Paths) -> nn.Module:
@@ -229,12 +232,15 @@ def encoder_of(name: str, seed: int, pieces: PieceSet, skeleton: Skeleton, width
 
 
 def features_of(name: str, seed: int, pieces: PieceSet, skeleton: Skeleton, width: Width, paths: Paths) -> Features:
-    """Frozen features of a table row by its name: a method, a single-modality floor, or an untrained floor."""
-    if name == "chance":
-        return Features(torch.zeros(len(pieces), 1))
+    """Frozen features of a table row by its name, on the pieces' device: a method, a single-modality floor, or an untrained one.
+
+    Zeros for ``chance`` and ``direct``, which look at none.
+    """
+    if name in ("chance", "direct"):
+        return Features(pieces.motion.new_zeros(len(pieces), 1))
     known = methods.METHODS | methods.SINGLE_MODALITY
     if name in known:
-        return load_features(paths.encoder(known[name].pretraining, seed), len(pieces))
+        return load_features(paths.encoder(known[name].pretraining, seed), pieces)
     return floor_features(name, seed, pieces, skeleton, width)
 
 
@@ -244,7 +250,7 @@ def features_on(split: str, pretraining: str, seed: int, pieces: PieceSet, skele
     with safe_open(path, framework="pt") as file:
         kept = file.get_tensor("features.rows").numpy()
     if np.isin(rows, kept).all():
-        return load_features(path, len(pieces))
+        return load_features(path, pieces)
     return encoded_features(load_encoder(path, pretraining, width, skeleton).to(pieces.motion.device), pieces, rows)
 
 

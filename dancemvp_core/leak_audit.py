@@ -52,14 +52,15 @@ def exact(predict: Predict, features: Features, table: pd.DataFrame, support, qu
     return same(predict(features, table, support, query), predict(features, garble(table, query), support, query))
 
 
-def statistical(predict: Predict, table: pd.DataFrame, support, query, dim: int = 64, seed: int = 0) -> dict:
+def statistical(predict: Predict, table: pd.DataFrame, support, query, dim: int = 64, seed: int = 0, device="cpu") -> dict:
     """Measures on noise features and shuffled labels: accuracy, its chance level, and whether any task beats chance.
 
+    ``device`` is where the noise lies, and so where a prompter is fitted.
     One-sided at ``ALPHA`` over the tasks: binomial for the accuracy, and rank correlation against its normal
     approximation for score and rate.
     """
     rng = np.random.default_rng(seed)
-    noise = Features(torch.from_numpy(rng.normal(size=(len(table), dim)).astype(np.float32)))
+    noise = Features(torch.from_numpy(rng.normal(size=(len(table), dim)).astype(np.float32)).to(device))
     random = table.copy()
     codes = rng.permutation(len(table))
     for column in CLASS_COLUMNS:
@@ -105,7 +106,7 @@ def audit(features: Features, table: pd.DataFrame, support, query, settings: Pro
 
         identical = exact(partial(predict, how=brief), features, table, support, query)
         row = {"protocol": protocol, "fair": protocol in FAIR, "bit_identical": identical}
-        rows.append(row | statistical(predict, table, support, query))
+        rows.append(row | statistical(predict, table, support, query, device=features.hidden.device))
     return pd.DataFrame(rows)
 
 

@@ -112,7 +112,8 @@ def train(
     generator = torch.Generator(device=device).manual_seed(seed)
     weights = [p for p in objective.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True)
-    stamp = json.dumps([asdict(training), asdict(augmentation), seed, pieces.digest if checkpoint else ""])
+    # A generator's state fits its own kind of device only.
+    stamp = json.dumps([asdict(training), asdict(augmentation), seed, device.type, pieces.digest if checkpoint else ""])
     history = resume(checkpoint, objective, optimizer, generator, stamp) if checkpoint else []
     rows = torch.as_tensor(rows, device=device)
 

@@ -29,7 +29,7 @@ SHOWN = {
 
 
 def join(seen: PieceSet, unseen: PieceSet) -> PieceSet:
-    """One set of the test pieces of both, with a column ``dancers`` ("seen", "unseen").
+    """One set of the test pieces of both, on the seen ones' device, with a column ``dancers`` ("seen", "unseen").
 
     The music is the same, so the unseen dancers' pieces take the standardised features of the seen ones'. Raises
     ValueError where an unseen piece's choreography and primitive is not among the seen test pieces.
@@ -42,7 +42,8 @@ def join(seen: PieceSet, unseen: PieceSet) -> PieceSet:
         raise ValueError("unseen dancers: a choreography that is not among the test choreographies")
     other = other.assign(window=window.loc[keys].to_numpy(), sequence=other["sequence"] + seen.table["sequence"].max() + 1)
     table = pd.concat([known, other], ignore_index=True)
-    return PieceSet(torch.cat([seen.motion[rows], unseen.motion]), seen.music, table, table)
+    motion = torch.cat([seen.motion[rows], unseen.motion.to(seen.motion.device)])
+    return PieceSet(motion, seen.music, table, table)
 
 
 def support_and_queries(table: pd.DataFrame, shots: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -61,15 +62,13 @@ def features_of(
 
     Of the unseen dancers' pieces only the ``query`` rows are encoded, the others' features stay zero.
     """
-    if name in ("chance", "direct"):  # they look at no features
-        return Features(pieces.motion.new_zeros(len(pieces), 1))
-    if name in ("handcrafted", "body_only"):
-        return experiments.floor_features(name, seed, pieces, skeleton, width)
+    if name in ("chance", "direct", "handcrafted", "body_only"):  # there is nothing to encode
+        return experiments.features_of(name, seed, pieces, skeleton, width, paths)
     kept = experiments.features_of(name, seed, seen, skeleton, width, paths)
     encoder = experiments.encoder_of(name, seed, seen, skeleton, width, paths)
     hidden = kept.hidden.new_zeros(len(pieces), kept.hidden.shape[1])
     hidden[np.flatnonzero(pieces.table["dancers"] == "seen")] = kept.hidden[seen.rows("test")]
-    hidden[query], _ = pretrain.encode(encoder, pieces, query)
+    hidden[query] = pretrain.encode(encoder, pieces, query)[0].to(hidden.device)
     return Features(hidden, kept.last)
 
 

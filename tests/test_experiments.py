@@ -34,7 +34,7 @@ def test_an_encoder_is_trained_once_and_comes_back_from_its_file(pieces, tmp_pat
     facts = experiments.encoder_facts(path)
     assert json.loads(facts["underfit"]) == pretrain.still_improving(history)
 
-    features = experiments.load_features(path, len(pieces))
+    features = experiments.load_features(path, pieces)
     rows = pieces.rows("test")
     hidden, z = pretrain.encode(encoder, pieces, rows)
     assert torch.equal(features.hidden[rows], hidden) and torch.allclose(features.z[rows], z, atol=2e-2)

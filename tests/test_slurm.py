@@ -59,7 +59,7 @@ def test_dry_run_shows_every_pretraining_and_seed_with_its_resources(cluster):
         resources = re.search(r"resources: (.*)", job)[1]
         if not job.startswith("rule all"):
             assert re.search(r"mem_mb=\d{4,}", resources) and re.search(r"runtime=\d{2,}", resources), job
-        assert ("gpu=1" in resources) == bool(re.match(r"rule (0[2-9]_|1\d_|explore:)", job)), job
+        assert ("gpu=1" in resources) == bool(re.match(r"rule (0[02-9]_|1\d_|explore:)", job)), job
 
 
 def test_each_pretraining_and_seed_is_submitted_as_a_job(cluster):

@@ -331,22 +331,39 @@ def run(paths: artifacts.Paths, settings: dict, jobs: int, mark: str, above: lis
 
 
 def snakemake(config: Path, jobs: int) -> list[str]:
-    """The Snakemake command, to be run in the root folder. One notebook at a time uses a GPU where there is one."""
-    gpu = 1 if shutil.which("nvidia-smi") and Path("/proc/driver/nvidia").exists() else jobs
+    """The Snakemake command, to be run in the root folder.
+
+    As many notebooks at a time use a GPU as there are GPUs; without one, none waits for one.
+    """
+    slots = len(gpus()) or jobs
     return [
         sys.executable, "-m", "snakemake", "--snakefile", str(PROJECT / "workflow" / "Snakefile"),
         "--workflow-profile", str(PROJECT / "workflow" / "profiles" / "local"),
         "--nolock",  # only_one is the lock, and never stale
-        "--cores", str(jobs), "--resources", f"gpu={gpu}",
+        "--cores", str(jobs), "--resources", f"gpu={slots}",
         # A file takes every path as it is; --config would take letters for YAML's.
         "--configfile", str(config),
     ]  # fmt: skip
 
 
+def gpus() -> list[str]:
+    """The NVIDIA GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    if not shutil.which("nvidia-smi"):
+        return []
+    listed = subprocess.run(["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"], capture_output=True, text=True)
+    found = listed.stdout.split() if listed.returncode == 0 else []
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return found if visible is None or not found else [gpu for gpu in visible.split(",") if gpu not in ("", "-1")]
+
+
 def environment() -> dict[str, str]:
-    """This process's environment without a foreign Snakemake profile; logs are UTF-8 and take every file's name."""
+    """This process's environment, its GPUs by name, without a foreign Snakemake profile.
+
+    Logs are UTF-8 and take every file's name.
+    """
     kept = {k: v for k, v in os.environ.items() if not k.startswith("SNAKEMAKE_")}
     kept |= dict.fromkeys(THREADS, "1") | {"PYTHONHASHSEED": "0"}
+    kept |= {"CUDA_VISIBLE_DEVICES": ",".join(gpus())} if gpus() else {}
     return kept | {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8:backslashreplace"}
 
 

@@ -7,6 +7,7 @@ for this, are only measured. The text encoder is needed here and stays here.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -107,19 +108,23 @@ def longest_beat_s(dataset: DanceDataset, table: pd.DataFrame) -> float | None:
 def prompter_tensors(
     features: Features, table: pd.DataFrame, support: np.ndarray, settings: Prompting
 ) -> tuple[dict[str, Tensor], pd.DataFrame, float]:
-    """Fit a prompter on the support; (its tensors as ``Assessor`` has them, the classes, the score's smallest spread)."""
+    """Fit a prompter on the support; (its tensors as ``Assessor`` has them, the classes, the score's smallest spread).
+
+    It is fitted on the features' device; the tensors are on the CPU.
+    """
+    device = features.hidden.device
     known = table.iloc[support]
     tasks = tuple(task for task in TASKS if task in downstream.supported_tasks(known))
     classes, codes = downstream.class_table(known)
     sentences = {"vocabulary": [texts.vocabulary_text(*row) for row in classes.itertuples(index=False)]}
     if "score" in tasks:
         sentences["score"] = [texts.score_text(value) for value in texts.LEVELS_OF_SCORE]
-    numbers = {c: torch.as_tensor(known[c].fillna(0.0).to_numpy(dtype=np.float32) / 100) for c in ("score", "bar")}
-    target = {"vocabulary": torch.as_tensor(codes), "score": numbers["score"], "rhythm": numbers["bar"]}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
+    target = {"vocabulary": torch.as_tensor(codes, device=device)}
+    for task, column in (("score", "score"), ("rhythm", "bar")):
+        target[task] = torch.as_tensor(known[column].fillna(0.0).to_numpy(dtype=np.float32) / 100, device=device)
+    with downstream.seeded(SEED, device):
         prompter = Prompter(features, sentences, len(classes), tasks, True, False, settings, support)
-        downstream.fit(prompter, features.hidden[torch.as_tensor(support)], None, target, settings)
+        downstream.fit(prompter, features.hidden[torch.as_tensor(support, device=device)], None, target, settings)
     with torch.inference_mode():
         encoded = prompter.encode_texts()
         weight, bias = prompter.last.folded()
@@ -141,7 +146,7 @@ def prompter_tensors(
         if "score" in tasks:
             tensors["score.values"] = prompter.values
         floor = downstream.SMALLEST_SPREAD + float(nn.functional.softplus(prompter.raw_spread))
-    return {k: v.detach().clone() for k, v in tensors.items()}, classes, floor
+    return {k: v.detach().to("cpu", copy=True) for k, v in tensors.items()}, classes, floor
 
 
 def encoder_spec(method: methods.Method, width: Width) -> dict:
@@ -157,15 +162,14 @@ def make(
 ) -> Assessor:  # fmt: skip
     """An assessor of all choreographies in the support, not yet calibrated (``calibrate``).
 
-    ``spec`` is ``encoder_spec``; ``hidden`` (P, H) the encoder's frozen features of all pieces, on the CPU. Raises
-    DataError through the readers.
+    ``spec`` is ``encoder_spec``; ``hidden`` (P, H) the encoder's frozen features of all pieces, on the encoder's device.
+    There the prompter is fitted; the assessor, with a copy of the encoder, is on the CPU. Raises DataError through the readers.
     """
     table = pieces.table
-    encoder = encoder.cpu().eval()
     tensors, classes, floor = prompter_tensors(Features(hidden, encoder.last), table, support, settings)
     mean, spread = music_scale(dataset, pieces, time_normalisation, cache)
     rows = torch.as_tensor(support)
-    own = hidden[rows]
+    own = hidden[rows].cpu()
     centre, width = own.mean(dim=0), own.std(dim=0).clamp(min=1e-5)
     motion = pieces.motion[rows].cpu()
     poses = postures(motion, dataset.skeleton)
@@ -202,7 +206,8 @@ def make(
         "sharpness": [1.0],
         "thresholds": {"features": 2.0, "posture": 2.0},  # cosine distances end there: nothing is strange yet
     }
-    return Assessor(encoder, dataset.skeleton, tensors, classes, references[columns].reset_index(drop=True), facts)
+    own_encoder = copy.deepcopy(encoder).cpu().eval()
+    return Assessor(own_encoder, dataset.skeleton, tensors, classes, references[columns].reset_index(drop=True), facts)
 
 
 # --- choices on validation --------------------------------------------------------------------------------------------
@@ -244,7 +249,7 @@ def sharpness(probabilities: np.ndarray, table: pd.DataFrame, vocabulary: Vocabu
 def calibrate(assessor: Assessor, pieces: PieceSet, hidden: Tensor, rows: np.ndarray) -> Assessor:
     """The assessor with temperature, sharpness, score widening and thresholds chosen on held-out validation pieces ``rows``."""
     table = pieces.table.iloc[rows].reset_index(drop=True)
-    logits = class_logits(assessor, hidden[torch.as_tensor(rows)])
+    logits = class_logits(assessor, hidden[torch.as_tensor(rows)].cpu())
     place = {key: i for i, key in enumerate(assessor.classes.itertuples(index=False, name=None))}
     codes = np.array([place[key] for key in table[CLASS_COLUMNS].astype({"primitive": int}).itertuples(index=False, name=None)])
     warm = temperature(logits, codes)
@@ -269,7 +274,7 @@ def judged(assessor: Assessor, pieces: PieceSet, hidden: Tensor, rows: np.ndarra
     Columns: kind, sequence, true_<attribute>, true_score, <attribute> (the likeliest genre, choreography, level),
     <attribute>_p (its probability), moves_right (share of the eights), move_p, score, score_sd, features, posture.
     """
-    table = pieces.table.iloc[rows]
+    table, hidden = pieces.table.iloc[rows], hidden.cpu()
     choreographies = sorted(assessor.classes["choreography"].unique())
     windows = pieces.table.drop_duplicates(["choreography", "primitive"]).set_index(["choreography", "primitive"])["window"]
     labels = {

@@ -106,7 +106,7 @@ class Scene:
         if kept:
             return experiments.features_on(
                 "test", name, seed, self.pieces, self.dataset.skeleton, self.width, self.paths
-            ).z.numpy()[rows]
+            ).z.cpu().numpy()[rows]
         net = experiments.load_encoder(self.paths.encoder(name, seed), name, self.width, self.dataset.skeleton)
         return pretrain.encode(net.to(self.pieces.motion.device), self.pieces, rows)[1].numpy()
 

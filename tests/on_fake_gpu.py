@@ -1,0 +1,223 @@
+"""What must hold on a GPU, tried on the fake one. ``test_gpu.py`` runs this file, in a process of its own."""
+
+import re
+from pathlib import Path
+
+import fake_gpu
+import nbformat
+import numpy as np
+import pytest
+
+GPU = fake_gpu.install()  # before the package is imported
+
+import matplotlib  # noqa: E402
+import torch  # noqa: E402
+from tiny import piece_set  # noqa: E402
+
+from dancemvp_core import artifacts, comparison, downstream, experiments, methods, objectives, pretrain, profiles, sources  # noqa: E402
+from dancemvp_core.augment import Augmentation  # noqa: E402
+from dancemvp_core.pieces import PieceSet  # noqa: E402
+from dancemvp_core.skeleton import IMPERIALDANCE21  # noqa: E402
+from dancemvp_core.sources import synthdance  # noqa: E402
+
+PROJECT = Path(__file__).resolve().parents[1]
+SMALL = {
+    "trials": 10, "piece_frames": 16, "channels": (8, 16), "dim": 8, "features": 8, "epochs": 1, "batch_size": 4,
+    "shots": 2, "shots_curve": (2,), "genres": (2,), "downstream_steps": 3, "tsne_points": 60,
+}  # fmt: skip
+# One row for every objective and kind of encoder, and the strongest baseline, for which 10_unseen_dancers asks.
+ROWS = ("ours", "happyfeet", "dance_with_melody", "svt", "moco", "stgcn-lstm-supcon", *methods.selected()["more_seeds"])
+NOTEBOOKS = (  # in the order in which they need one another
+    "01_primitives 02_pretrain 00_data 03_embeddings 04_baselines 05_ablation 06_prompting 07_progression 09_augmentation"
+    " 10_unseen_dancers explore 11_assessor 08_claims"
+).split()
+ON_THE_CPU = {"01_primitives", "assess"}  # assess has no tensors of its own: it asks the assessor, which is for a CPU
+
+
+@pytest.fixture(autouse=True)
+def log():
+    """The device's log, empty at first."""
+    fake_gpu.LOG.__init__()
+    return fake_gpu.LOG
+
+
+# --- the fake itself -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda gpu, cpu: torch.cat([gpu, cpu]),
+        lambda gpu, cpu: torch.cat([gpu[0, 0, None], torch.tensor([1.0])]),
+        lambda gpu, cpu: gpu @ cpu,
+        lambda gpu, cpu: gpu + cpu,
+        lambda gpu, cpu: cpu.add_(gpu),
+        lambda gpu, cpu: torch.zeros(()).add_(gpu.sum()),
+        lambda gpu, cpu: gpu.index_put_((torch.tensor([0]),), cpu[:1]),
+        lambda gpu, cpu: cpu[torch.tensor([0], device=GPU)],
+        lambda gpu, cpu: torch.nn.Linear(3, 3)(gpu),
+        lambda gpu, cpu: torch.rand(3, device=GPU, generator=torch.Generator()),
+        lambda gpu, cpu: torch.randn(3, generator=torch.Generator(device=GPU)),
+        lambda gpu, cpu: gpu.numpy(),
+        lambda gpu, cpu: np.asarray(gpu),
+    ],
+)
+def test_what_cuda_refuses_is_refused(work):
+    with pytest.raises(fake_gpu.DeviceError):
+        work(torch.ones(3, 3, device=GPU), torch.ones(3, 3))
+
+
+def test_what_cuda_allows_gives_the_same_numbers():
+    cpu = torch.arange(12.0).view(3, 4)
+    gpu = cpu.to(GPU)
+    assert gpu.device == GPU and torch.zeros(2, device=GPU).device == GPU and (gpu * torch.tensor(2.0)).device == GPU
+    for index in ([0, 2], np.array([0, 2]), torch.tensor([0, 2]), torch.tensor([0, 2], device=GPU)):
+        assert torch.equal(gpu[index].cpu(), cpu[[0, 2]])
+    gpu[:, 1:3].mul_(2)  # through a view
+    assert gpu.tolist() == (cpu * torch.tensor([1.0, 2, 2, 1])).tolist()
+    net, x = torch.nn.LSTM(4, 5, 2, batch_first=True), torch.randn(2, 6, 4)
+    net(x)[0].square().sum().backward()
+    own = [p.grad for p in net.parameters()]
+    net.zero_grad()
+    net.to(GPU)(x.to(GPU))[0].square().sum().backward()
+    for p, expected in zip(net.parameters(), own, strict=True):
+        torch.testing.assert_close(p.grad.cpu(), expected)
+
+
+def test_waits_copies_and_what_stays_on_the_cpu_are_seen(log):
+    gpu, net = torch.ones(4, device=GPU), torch.nn.Conv1d(1, 1, 1)
+    assert log.kernels == 1 and not log.waits and not log.copied
+    float(gpu.sum()), gpu.cpu(), gpu[gpu > 0], gpu.nonzero()
+    assert sum(log.waits.values()) == 4
+    gpu[[0, 1]], gpu[torch.tensor([0])]
+    assert sum(log.copied.values()) == 2 and not log.heavy_on_cpu
+    net(torch.ones(1, 1, 3))
+    assert sum(log.heavy_on_cpu.values()) == 1
+    net.to(GPU)(torch.ones(1, 1, 3, device=GPU))
+    assert sum(log.heavy_on_cpu.values()) == 1
+
+
+# --- the core --------------------------------------------------------------------------------------------------------
+
+
+def objective(name):
+    torch.manual_seed(0)
+    method = methods.METHODS[name]
+    return methods.build_objective(method, methods.build_encoder(method, IMPERIALDANCE21, (8, 16), 16, 12), 12).to(GPU)
+
+
+def test_random_numbers_of_both_devices_go_on_after_a_seed():
+    def drawn():
+        return torch.rand(3).tolist(), torch.rand(3, device=GPU).tolist()
+
+    torch.manual_seed(1)
+    expected = drawn()
+    torch.manual_seed(1)
+    with downstream.seeded(0, GPU):
+        first = drawn()
+    with downstream.seeded(0, GPU):
+        assert drawn() == first != expected
+    torch.manual_seed(1)
+    with downstream.seeded(0, GPU):
+        drawn()
+    assert drawn() == expected
+
+
+def test_pre_training_waits_for_the_device_once_an_epoch(log):
+    pieces = piece_set(trials=1).to(GPU)
+    everything = Augmentation(**dict.fromkeys(Augmentation.__dataclass_fields__, 0.3))
+    history = pretrain.train(objective("ours"), pieces, pretrain.Training(2, 4), everything, 0)
+    assert sum(log.waits.values()) == len(history) == 2, log.waits
+    assert not log.heavy_on_cpu
+
+
+def test_a_run_goes_on_from_its_checkpoint_on_the_same_device_only(tmp_path):
+    pieces, how, kept = piece_set(trials=1).to(GPU), pretrain.Training(2, 8), tmp_path / "run.safetensors"
+
+    def train(where, **more):
+        learner = objective("ours").to(where)
+        history = pretrain.train(learner, pieces.to(where), how, Augmentation(), 0, **more)
+        return {k: v.cpu() for k, v in learner.state_dict().items()}, history
+
+    def stop_after_one(epochs):
+        yield 0
+        raise KeyboardInterrupt
+
+    whole, _ = train(GPU)
+    with pytest.raises(KeyboardInterrupt):
+        train(GPU, checkpoint=kept, progress=stop_after_one)
+    again, history = train(GPU, checkpoint=kept)
+    assert len(history) == 2 and all(torch.equal(whole[k], again[k]) for k in whole)
+    started = []
+    train("cpu", checkpoint=kept, progress=lambda epochs: started.extend(epochs) or epochs)
+    assert started == [0, 1], "a GPU's random state is not a CPU's"
+
+
+def test_an_encoder_and_its_features_stay_where_they_are():
+    pieces = piece_set(trials=2)
+    encoder = objective("ours").encoder
+    features = experiments.encoded_features(encoder, pieces.to(GPU), pieces.rows("test"))
+    assert {p.device for p in encoder.parameters()} == {features.hidden.device} == {features.last.weight.device} == {GPU}
+    expected = experiments.encoded_features(encoder.cpu(), pieces, pieces.rows("test"))
+    torch.testing.assert_close(features.hidden.cpu(), expected.hidden)
+    torch.testing.assert_close(features.z.cpu(), expected.z)
+    assert features.last.weight.device == GPU, "the features' own layer followed the encoder"
+
+
+# --- the notebooks ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """A project's folder with tiny data; the profile smoke is smaller, and the GPU is picked."""
+    root = tmp_path_factory.mktemp("project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(profiles.PROFILES, "smoke", profiles.PROFILES["smoke"].model_copy(update=SMALL))
+        patch.setattr(pretrain, "pick_device", lambda: GPU)
+        whole = comparison.rows  # of the tables ours and the floors: the others' features take the same way
+        patch.setattr(comparison, "rows", lambda *which: [row for row in whole(*which) if row.name in ("ours", *comparison.FLOORS)])
+        matplotlib.use("Agg")
+        seen, unseen = (make(root, "smoke") for make in (profiles.synthdance_root, profiles.unseen_dancers_root))
+        synthdance.write(seen, SMALL["trials"], choreographies=["b0", "k3", "b4", "k4"])
+        synthdance.write(unseen, SMALL["trials"], dancers="unseen", choreographies=["b4", "k4"])
+        synthdance.write_aistpp(profiles.aistpp_standin_root(root), dancers=2, routines=1)
+        yield root
+
+
+def test_a_slot_is_for_every_notebook_that_computes_on_a_gpu_and_for_no_other():
+    text = (PROJECT / "workflow" / "Snakefile").read_text()
+    parts = re.split(r'"(\w+)": Notebook\(', text[text.index("\nNOTEBOOKS = {") :])
+    slots = {name: "gpu=1" in row for name, row in zip(parts[1::2], parts[2::2], strict=True)}
+    assert slots == {name: name not in ON_THE_CPU for name in {*NOTEBOOKS, *ON_THE_CPU}}
+    assert set(slots) == set(profiles.STAGES)
+
+
+@pytest.mark.parametrize("stage", NOTEBOOKS)
+def test_notebook(project, stage, log):
+    names = {"__name__": "__main__", "display": lambda *shown: None}
+    for cell in nbformat.read(PROJECT / "notebooks" / f"{stage}.ipynb", 4).cells:
+        if cell.cell_type == "code":
+            exec(compile(cell.source, stage, "exec"), names)
+        if "parameters" in cell.metadata.get("tags", []):
+            names["root"] = str(project)
+    matplotlib.pyplot.close("all")
+    assert not names.get("reason"), "a part of the notebook was switched off"
+    assert bool(log.kernels) == (stage not in ON_THE_CPU)
+    # The assessor is judged as it is used, on the CPU.
+    assert not [where for _, where in log.heavy_on_cpu if "assessor.py" not in where], "an encoder or a fit is left on the CPU"
+    if stage == "02_pretrain":
+        others(project)
+
+
+def others(project) -> None:
+    """Pre-trainings of the other rows, as the notebook does it for ours; each on the GPU alone."""
+    params = profiles.validate("02_pretrain", root=str(project))
+    paths, width = artifacts.Paths.of(params), experiments.Width.of(params)
+    pieces, skeleton = PieceSet.load(paths.pieces, GPU), sources.load(params.data_root).skeleton
+    assert {methods.METHODS[name].objective for name in ROWS} == set(objectives.OBJECTIVES)
+    rows = [*(methods.METHODS[name] for name in ROWS), *methods.SINGLE_MODALITY.values(), methods.VARIANTS["position"]]
+    for name in {method.pretraining for method in rows}:
+        how = experiments.training(params.model_copy(update={"pretraining": name}))
+        encoder, history = experiments.pretrained(paths.encoder(name, 0), name, 0, pieces, skeleton, width, how)
+        assert np.isfinite(history["loss"]).all() and {p.device for p in encoder.parameters()} == {GPU}
+    assert not fake_gpu.LOG.heavy_on_cpu
