@@ -65,6 +65,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"reproduce: {fault}", file=sys.stderr)
         return 2
     root = Path(options.root).resolve()
+    if not is_utf8(root):
+        print(f"reproduce: {root}: this name is no UTF-8, and safetensors opens no file in such a folder", file=sys.stderr)
+        return 2
     paths = artifacts.Paths(options.profile, dataset, root)
     settings = {"profile": options.profile, "data": data, "aistpp": aistpp, "root": str(root)}
     settings |= {"seeds": options.seeds} if options.seeds else {}
@@ -95,6 +98,15 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             print(f"reproduce: {fault.filename or root}: {fault.strerror or fault}", file=sys.stderr)
         return 2
+
+
+def is_utf8(path: Path) -> bool:
+    """Whether a path's name is text, and not bytes from another encoding."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
