@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     above = lifeline.line_of_make()
     options = parse(arguments)
     try:
-        profiles.load(options.profile)
+        profile = profiles.load(options.profile, **({"seeds": options.seeds} if options.seeds else {}))
         data = existing_folder("DATA", options.data)
         aistpp = existing_folder("AISTPP", options.aistpp)
         dataset = artifacts.dataset_name(Path(data)) if data else profiles.SYNTHDANCE
@@ -73,7 +73,6 @@ def main(arguments: list[str] | None = None) -> int:
     settings |= {"seeds": options.seeds} if options.seeds else {}
     settings |= {"only": options.only} if options.only else {}
     settings |= {"notebooks": str(Path(options.notebooks).resolve())} if options.notebooks else {}
-    profile = profiles.load(options.profile, **({"seeds": options.seeds} if options.seeds else {}))
     needs = disk.needed(profile, bool(data), bool(aistpp), bool(options.only))
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, _raise_stopped)
