@@ -167,8 +167,8 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
 
 def write_parquet(path: Path, frame: pd.DataFrame) -> None:
     """Replace a parquet file."""
-    with replacing(path) as temporary, open(temporary, "wb") as file:  # pyarrow itself opens no file whose name is no UTF-8
-        frame.to_parquet(file)
+    with replacing(path) as temporary:
+        frame.to_parquet(temporary)
 
 
 def write_tensors(path: Path, tensors: dict, metadata: dict[str, str] | None = None) -> None:

@@ -53,7 +53,8 @@ def latent_truth(root: Path, table: pd.DataFrame) -> Features | None:
     if not (root / "truth.parquet").is_file():
         return None
     names = ["choreography", "level", "trial"]
-    truth = pd.read_parquet(root / "truth.parquet", columns=[*names, *LATENT])
+    with open(root / "truth.parquet", "rb") as file:  # pyarrow itself opens no file whose name is no UTF-8
+        truth = pd.read_parquet(file, columns=[*names, *LATENT])
     latents = table[names].astype({"trial": int}).merge(truth, on=names, how="left")[list(LATENT)]
     which = pd.get_dummies(table["choreography"] + "/" + table["primitive"].astype(str), dtype=float)
     values = np.concatenate([latents.to_numpy(float), which.to_numpy()], axis=1)

@@ -57,7 +57,7 @@ def load_audio(path: str | Path, offset_s: float = 0.0, duration_s: float | None
     if not path.is_file():
         raise DataError(f"{path}: no such file, expected an audio file (wav, flac, ogg, mp3)")
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(os.fsencode(path)) as file:
             rate, length_s = file.samplerate, file.frames / file.samplerate
             start, stop = _window(path, length_s, offset_s, duration_s)
             file.seek(round(start * rate))

@@ -223,7 +223,7 @@ def _facts(sequence: DanceSequence) -> dict:
         "level": sequence.level,
         "trial": sequence.trial,
         "score": np.nan if sequence.score is None else sequence.score,
-        "source": sequence.source,
+        "source": sequence.source.encode("utf-8", "backslashreplace").decode(),  # a table holds text only
     }
 
 

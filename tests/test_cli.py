@@ -1,13 +1,16 @@
+import io
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
 
 import gdown
 import numpy as np
+import pandas as pd
 import pytest
 from written_data import moving, write_aistpp, write_imperialdance, write_manifest, write_music
 
-from dancemvp_core import cli, datacard, sources
+from dancemvp_core import artifacts, cli, datacard, music, sources
 from dancemvp_core.sources import imperialdance
 
 NAMES = ["dance_level_b_b_ch0.npy", "dance_level_e_b_ch0.npy"]
@@ -210,3 +213,21 @@ def test_fetch_leaves_no_empty_folder(tmp_path, drive):
     drive.fails.update(NAMES)
     assert cli.main(["data", "fetch", "imperialdance", str(tmp_path / "real")]) == 2
     assert not (tmp_path / "real").exists()
+
+
+def test_any_letter_in_a_folder_and_a_terminal_of_ascii(tmp_path):
+    out = tmp_path / os.fsdecode(b"T\xc3\xa9l\xc3\xa9 \"q\" 'a' {b} $c \\ \xff")
+    try:
+        out.mkdir()
+    except OSError:
+        pytest.skip("names of files are UTF-8 here")
+    done = subprocess.run(
+        [sys.executable, "-m", "dancemvp_core.cli", "data", "synth", str(out), "--trials", "1", "--dancers", "unseen"],
+        capture_output=True, env=os.environ | {"LC_ALL": "C", "PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    assert done.returncode == 0 and done.stdout.isascii() and b"written to" in done.stdout, done.stderr
+    sequences = list(sources.load(out))
+    assert len(sequences) == 5 * 3
+    assert len(music.load_audio(sequences[0].music)[0]) > 0
+    assert len(pd.read_parquet(io.BytesIO((out / "truth.parquet").read_bytes()))) == 5 * 3
+    assert artifacts.fingerprint(out) != artifacts.fingerprint(tmp_path)

@@ -40,7 +40,8 @@ def needed(profile: Profile, own_data: bool = False, own_aistpp: bool = False, o
         parts["the stand-in for AIST++"] = STANDIN
     sizes = [(weights(name, profile), seeds(method, profile)) for name, method in pretrainings(profile).items()]
     parts["encoders"] = sum(size * count for size, count in sizes)
-    parts["training"] = TRAINING * max(size for size, _ in sizes)  # of the largest network
+    # The largest network trains first, where the others' encoders will be.
+    parts["training"] = max(0, TRAINING * max(size for size, _ in sizes) - parts["encoders"])
     parts["the rest"] = REST * max(profile.seeds, profile.seeds_others)
     return parts
 

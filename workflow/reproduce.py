@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     above = lifeline.line_of_make()
     options = parse(arguments)
     try:
-        profiles.load(options.profile)
+        profile = profiles.load(options.profile, **({"seeds": options.seeds} if options.seeds else {}))
         data = existing_folder("DATA", options.data)
         aistpp = existing_folder("AISTPP", options.aistpp)
         dataset = artifacts.dataset_name(Path(data)) if data else profiles.SYNTHDANCE
@@ -65,12 +65,14 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"reproduce: {fault}", file=sys.stderr)
         return 2
     root = Path(options.root).resolve()
+    if not is_utf8(root):
+        print(f"reproduce: {root}: this name is no UTF-8, and safetensors opens no file in such a folder", file=sys.stderr)
+        return 2
     paths = artifacts.Paths(options.profile, dataset, root)
     settings = {"profile": options.profile, "data": data, "aistpp": aistpp, "root": str(root)}
     settings |= {"seeds": options.seeds} if options.seeds else {}
     settings |= {"only": options.only} if options.only else {}
     settings |= {"notebooks": str(Path(options.notebooks).resolve())} if options.notebooks else {}
-    profile = profiles.load(options.profile, **({"seeds": options.seeds} if options.seeds else {}))
     needs = disk.needed(profile, bool(data), bool(aistpp), bool(options.only))
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, _raise_stopped)
@@ -95,6 +97,15 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             print(f"reproduce: {fault.filename or root}: {fault.strerror or fault}", file=sys.stderr)
         return 2
+
+
+def is_utf8(path: Path) -> bool:
+    """Whether a path's name is text, and not bytes from another encoding."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:

@@ -564,9 +564,10 @@ def write(
                     progress(len(truth), len(tasks), file_name(*task))
         for name, dance in dances.items():
             path = root / "music" / f"{name[0]}_ch{name[1:]}.flac"
-            soundfile.write(path, render_music(dance, seed), SAMPLE_RATE, subtype="PCM_16")
+            soundfile.write(os.fsencode(path), render_music(dance, seed), SAMPLE_RATE, subtype="PCM_16")
         table = pd.concat(truth, ignore_index=True)
-        table.to_parquet(root / "truth.parquet", index=False)
+        with open(root / "truth.parquet", "wb") as file:  # pyarrow itself opens no file whose name is no UTF-8
+            table.to_parquet(file, index=False)
         label = pd.DataFrame({"genre": table["genre"], "choreography": table["choreography"].str[1:],
                               "level": table["level"].str[0], "trial": table["trial"], "score": table["score"]})  # fmt: skip
         label.to_csv(root / "scores.csv", index=False, lineterminator="\n")

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,7 +115,7 @@ def read_facts(root: Path, name: str) -> tuple[str, dict]:
 def audio_duration(path: Path) -> float:
     """Length of an audio file in s, from its header; DataError where it is no audio or shorter than 1 s."""
     try:
-        duration = soundfile.info(path).duration
+        duration = soundfile.info(os.fsencode(path)).duration  # of a str it takes only UTF-8
     except (soundfile.SoundFileError, OSError, TypeError):  # TypeError: taken for headerless by its suffix
         raise DataError(f"{path}: not readable as audio, expected WAV, FLAC, OGG or MP3") from None
     if not duration >= SHORTEST_MUSIC_S:
