@@ -20,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 from dancemvp_core import texts
+from dancemvp_core.device import repeatable
 from dancemvp_core.losses import score_distribution
 
 TASKS = ("vocabulary", "score", "rhythm")  # Tasks 1, 2 and 3
@@ -322,6 +323,7 @@ class Prompter(nn.Module):
         return mean, variance.log()
 
 
+@repeatable()
 def prompted(features, table, support, query, seed, settings, tasks, candidates=True, ids=False, oracle=False):
     """Train a ``Prompter`` on the support and predict the query."""
     device = features.hidden.device
