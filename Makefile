@@ -40,7 +40,8 @@ test: setup-test
 	$(run) -m ruff check .
 	$(run) -m pytest tests --ignore tests/browser -n 2
 	$(run) workflow/reproduce.py --profile smoke
-	PYTHONPATH=workflow $(run) -m pytest -p nbval_ipc --nbval-lax --nbval-cell-timeout 600 -n 2 --dist loadfile notebooks
+	PYTHONPATH=workflow $(run) workflow/warm.py --serve $(run) -m pytest -p nbval_ipc --nbval-lax --nbval-cell-timeout 600 \
+	  -n 2 --dist loadfile notebooks
 	@$(MAKE) --no-print-directory test-browser
 
 test-browser: export OMP_NUM_THREADS = 1

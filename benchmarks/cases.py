@@ -486,12 +486,19 @@ def heaviest(program: Path, most: int = 5) -> str:
 
 
 def imports(setting: Setting) -> Iterator[Pair | str]:
-    """What a notebook pays before its first line, beside a Python that imports nothing."""
-    program = setting.folder / "imports.py"
+    """What a notebook pays before its first line: in a process forked off the warm server, and in a fresh one."""
+    program, warm = setting.folder / "imports.py", PROJECT / "workflow" / "warm.py"
     program.write_text(import_lines(NOTEBOOK), encoding="utf-8")
-    full = functools.partial(subprocess.run, [sys.executable, str(program)], check=True)
-    bare = functools.partial(subprocess.run, [sys.executable, "-c", ""], check=True)
-    yield Pair(f"imports of {NOTEBOOK.stem}", full, "Python alone", bare, note=heaviest(program))
+    cold = functools.partial(subprocess.run, [sys.executable, str(program)], check=True)
+    with subprocess.Popen(
+        [sys.executable, str(warm), "--serve", sys.executable, "-c",
+         "import os; print(os.environ['DANCEMVP_WARM'], flush=True); input()"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as server:  # fmt: skip
+        served = os.environ | {"DANCEMVP_WARM": server.stdout.readline().strip()}
+        ask = functools.partial(subprocess.run, [sys.executable, str(warm), str(program)], env=served, check=True)
+        yield Pair(f"imports of {NOTEBOOK.stem}, warm", ask, "in a fresh process", cold, note=heaviest(program))
+        server.communicate("\n")
 
 
 # --- growth ------------------------------------------------------------------------------------------------------

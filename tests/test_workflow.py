@@ -122,7 +122,7 @@ def test_killed_at_any_point_the_next_run_goes_on(project):
     assert "papermill" not in nbformat.writes(kept)
 
 
-@pytest.mark.parametrize("who", ["make", "reproduce", "snakemake", "papermill"])
+@pytest.mark.parametrize("who", ["make", "reproduce", "server", "snakemake", "papermill"])
 @pytest.mark.skipif(not shutil.which("make"), reason="no make here")
 def test_nothing_goes_on_when_one_of_the_chain_is_killed(project, who):
     nbformat.write(notebook("00_data", "import time; time.sleep(600)"), project / "notebooks" / "00_data.ipynb")
@@ -132,21 +132,24 @@ def test_nothing_goes_on_when_one_of_the_chain_is_killed(project, who):
     executing = artifacts.Paths("smoke", "tiny", project).build / "logs" / "00_data.log"
     wait_until(lambda: executing.exists() and "Cell 3" in executing.read_text(), project / "output")
     mark = (project / "build" / "reproduce.lock").read_text()
-    started = {name_of(p): p for p in [psutil.Process(make.pid), *psutil.Process(make.pid).children(recursive=True)]}
-    assert {"make", "reproduce", "lifeline", "snakemake", "papermill", "kernel"} <= set(started)
-    assert {started[name] for name in ("snakemake", "papermill", "kernel")} <= set(lifeline.marked(mark))
+    started: dict[str, psutil.Process] = {}
+    for process in [psutil.Process(make.pid), *psutil.Process(make.pid).children(recursive=True)]:
+        started.setdefault(name_of(process), process)  # the server before what is forked off it
+    assert {"make", "reproduce", "lifeline", "server", "snakemake", "papermill", "kernel"} <= set(started)
+    assert {started[name] for name in ("server", "snakemake", "papermill", "kernel")} <= set(lifeline.marked(mark))
     started[who].kill()
     make.wait(timeout=60)
     wait_until(lambda: not [p for p in started.values() if is_at_work(p)] and not lifeline.marked(mark), project / "output")
-    words = {"snakemake": "Snakemake was ended by SIGKILL", "papermill": "00_data failed", "make": "Stopped."}
+    ended = "Snakemake was ended by SIGKILL"
+    words = {"snakemake": ended, "server": ended, "papermill": "00_data failed", "make": "Stopped."}
     assert words.get(who, "") in (project / "output").read_text()
 
 
 def name_of(process: psutil.Process) -> str:
     """What a process of the chain is, by its command line."""
     command = " ".join(process.cmdline())
-    parts = {"lifeline.py": "lifeline", "run_notebook.py": "papermill", "ipykernel": "kernel", "-m snakemake": "snakemake",
-             "reproduce.py": "reproduce"}  # fmt: skip
+    parts = {"lifeline.py": "lifeline", "--serve": "server", "run_notebook.py": "papermill", "ipykernel": "kernel",
+             "-m snakemake": "snakemake", "reproduce.py": "reproduce"}  # fmt: skip
     found = next((name for part, name in parts.items() if part in command), process.name())
     return "shell" if process.name() in ("sh", "bash") else found
 

@@ -27,6 +27,7 @@ from pathlib import Path
 
 import disk
 import lifeline
+from warm import FIXED
 
 from dancemvp_core import artifacts, profiles
 from dancemvp_core.progress import print_anything
@@ -42,8 +43,6 @@ TYPICAL_S = {
 }  # fmt: skip
 # 06 fits on one core for minutes, assess ends a chain, ResNet-50 takes longest: all run beside the others, not after them.
 FIRST = ("06_prompting", "assess", "02_pretrain-res50-res50-infonce-seed0", "02_pretrain-stgcn-res50-infonce-seed0")
-# One thread a job: a number must not depend on how many cores there are.
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 LARGER = {"smoke": 1, "demo": 5, "paper": 200}
 
 
@@ -314,8 +313,9 @@ def run(paths: artifacts.Paths, settings: dict, jobs: int, mark: str, above: lis
     first = ["--prioritize", *first] if first else []
     log, config = paths.build / "snakemake.log", paths.build / "config.json"
     artifacts.write_json(config, settings)
+    warm = [sys.executable, str(PROJECT / "workflow" / "warm.py"), "--serve"]
     process = subprocess.Popen(
-        [*snakemake(config, jobs), *first], cwd=paths.root, env=environment() | {lifeline.MARK: mark},
+        [*warm, *snakemake(config, jobs), *first], cwd=paths.root, env=environment() | {lifeline.MARK: mark},
         encoding="utf-8", errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         start_new_session=True,
     )  # fmt: skip
@@ -373,7 +373,7 @@ def environment() -> dict[str, str]:
     Logs are UTF-8 and take every file's name.
     """
     kept = {k: v for k, v in os.environ.items() if not k.startswith("SNAKEMAKE_")}
-    kept |= dict.fromkeys(THREADS, "1") | {"PYTHONHASHSEED": "0"}
+    kept |= dict.fromkeys(FIXED, "1") | {"PYTHONHASHSEED": "0"}  # one thread a job: no number depends on how many cores there are
     kept |= {"CUDA_VISIBLE_DEVICES": ",".join(gpus())} if gpus() else {}
     return kept | {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8:backslashreplace"}
 

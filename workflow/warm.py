@@ -1,0 +1,187 @@
+"""Python processes that start at once: a server imports once what every notebook imports, and forks.
+
+    python warm.py --serve COMMAND ...   run a command; while it runs, the calls of the other kind are served
+    python warm.py PROGRAM ...           as python PROGRAM (a file) or python -m PROGRAM (a module), in a process forked
+                                         off the server; where none listens, in this one
+
+Importing papermill in one process, and torch, pandas, scikit-learn and matplotlib in its kernel, takes a core 9 s, twice the
+work of a small notebook. A forked process is like a fresh one: before the fork nothing is computed, no thread and no GPU
+context is started. Kernels are forked too: under the server, Jupyter finds a kernel ``python3`` that starts through this file.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import runpy
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+from pathlib import Path
+
+SOCKET = "DANCEMVP_WARM"  # environment variable with the server's address
+# What a process cannot change once it runs: a job that wants other values than the server's starts in its own process.
+FIXED = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "PYTHONHASHSEED")
+IMPORTED = (
+    "torch", "pandas", "pyarrow.parquet", "scipy.stats", "sklearn.linear_model", "sklearn.neighbors", "matplotlib.pyplot",
+    "matplotlib.backends.backend_pdf", "matplotlib_inline.backend_inline", "transformers.models.bert.modeling_bert", "papermill",
+    "papermill.engines", "ipykernel.kernelapp", "ipykernel.ipkernel",
+    "librosa.beat", "librosa.feature", "dancemvp_core.comparison", "dancemvp_core.figures", "dancemvp_core.music",
+    "dancemvp_core.sources",
+)  # fmt: skip
+
+
+def main(arguments: list[str]) -> int:
+    """The command line; returns an exit status."""
+    if arguments[:1] == ["--serve"]:
+        status = serve(arguments[1:])
+        if status < 0:  # the command was ended by a signal: so is this
+            os.kill(os.getpid(), -status)
+        return status
+    if SOCKET in os.environ:
+        status = ask(os.environ[SOCKET], arguments)
+        if status is not None:
+            return status
+    return run(arguments)
+
+
+def run(arguments: list[str]) -> int:
+    """Run a program in this process, as Python itself would."""
+    program, sys.argv = arguments[0], arguments
+    try:
+        if program.endswith(".py"):
+            sys.path[0] = str(Path(program).resolve().parent)
+            runpy.run_path(program, run_name="__main__")
+        else:
+            sys.path[0] = os.getcwd()
+            runpy.run_module(program, run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def ask(address: str, arguments: list[str]) -> int | None:
+    """Have the server run a program; its exit status, or None where it must be run here."""
+    job = json.dumps({"arguments": arguments, "folder": os.getcwd(), "environment": dict(os.environ)}).encode()
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.connect(address)
+        except OSError:
+            return None
+        socket.send_fds(connection, [len(job).to_bytes(8, "big")], [0, 1, 2])
+        connection.sendall(job)
+        answer = connection.makefile("rb").read()  # until the process has ended; it ends if this one does
+    if answer == b"own process":
+        return None
+    return int(answer) if answer else 1  # no answer: it was killed
+
+
+def serve(command: list[str]) -> int:
+    """Run a command and fork for those who ``ask`` meanwhile; returns the command's exit status."""
+    folder, server = Path(tempfile.mkdtemp(prefix="dancemvp-")), os.getpid()
+    kernel = folder / "kernels" / "python3" / "kernel.json"
+    kernel.parent.mkdir(parents=True)
+    argv = [sys.executable, str(Path(__file__).resolve()), "ipykernel_launcher", "-f", "{connection_file}"]
+    kernel.write_text(json.dumps({"argv": argv, "display_name": "Python 3 (ipykernel)", "language": "python"}))
+    jupyter = os.pathsep.join(filter(None, [str(folder), os.environ.get("JUPYTER_PATH")]))
+    listener, children = socket.socket(socket.AF_UNIX), set[int]()
+    environment = os.environ | {SOCKET: str(folder / "warm"), "JUPYTER_PATH": jupyter}
+    # Kernels show figures inline: matplotlib reads this once, and loads the backend when the first figure is made.
+    os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
+    try:
+        listener.bind(str(folder / "warm"))
+        listener.listen()
+        process = subprocess.Popen(command, env=environment)
+        for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(name, lambda number, _: process.send_signal(number))
+        pending = list(IMPORTED)  # while the command itself starts
+        while process.poll() is None:
+            if pending:
+                importlib.import_module(pending.pop(0))
+            listener.settimeout(0.001 if pending else 0.1)
+            children -= {child for child in children if os.waitpid(child, os.WNOHANG) != (0, 0)}
+            try:
+                connection, _ = listener.accept()
+            except TimeoutError:
+                continue
+            with connection:
+                job, streams = receive(connection)
+                if any(job["environment"].get(name) != os.environ.get(name) for name in FIXED):
+                    connection.sendall(b"own process")
+                elif child := fork():
+                    children.add(child)
+                else:
+                    listener.close()
+                    return become(job, streams, connection)
+                for stream in streams:
+                    os.close(stream)
+        return process.returncode
+    finally:
+        if os.getpid() == server:
+            for child in children:
+                os.kill(child, signal.SIGTERM)
+            listener.close()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def receive(connection: socket.socket) -> tuple[dict, list[int]]:
+    """A job as ``ask`` sends it, and its standard streams."""
+    connection.settimeout(10)
+    size, streams, _, _ = socket.recv_fds(connection, 8, 3)
+    text = b""
+    while len(text) < int.from_bytes(size, "big"):
+        text += connection.recv(1 << 16)
+    connection.settimeout(None)
+    return json.loads(text), streams
+
+
+def fork() -> int:
+    """Fork with everything imported; the child's number, 0 in the child."""
+    for name in IMPORTED:
+        importlib.import_module(name)
+    if sys.modules["torch"].cuda.is_initialized():
+        raise RuntimeError("the server has a GPU context, which a forked process cannot use: an import has started it")
+    return os.fork()
+
+
+def become(job: dict, streams: list[int], connection: socket.socket) -> int:
+    """In the forked process: take over streams, folder and environment, run the program, and answer."""
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, signal.default_int_handler if name == signal.SIGINT else signal.SIG_DFL)
+    os.setpgid(0, 0)
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    os.chdir(job["folder"])
+    os.environ.clear()
+    os.environ.update(job["environment"])
+
+    answered = threading.Event()
+
+    def end_with_the_asker():
+        if not connection.recv(1) and not answered.is_set():  # who has the answer may go while this process still ends
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=end_with_the_asker, daemon=True).start()
+    status = run(job["arguments"])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    answered.set()
+    connection.sendall(str(status).encode())
+    connection.shutdown(socket.SHUT_RDWR)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
