@@ -45,7 +45,7 @@ class Emulated(TorchDispatchMode):
 
 
 def trained(row: str, seed: int, half: bool, pieces: PieceSet, params) -> dict:
-    """Loss, seconds and the three tasks on validation of a row trained in one precision."""
+    """Loss and the three tasks on validation of a row trained in one precision."""
     method = methods.METHODS[row]
     params = params.model_copy(update={"pretraining": method.pretraining})
     emulate = half and not has_bfloat16(pieces.motion.device)
@@ -57,7 +57,7 @@ def trained(row: str, seed: int, half: bool, pieces: PieceSet, params) -> dict:
     value = select.on_validation(encoder, method.protocol, pieces, params.profile)
     measured = {f"task{task}_{metric}": value[task] for task, (metric, _) in select.MEASURES.items()}
     facts = {"seed": seed, "precision": "bfloat16" if half else "float32", "emulated": emulate}
-    return facts | {"loss": history["loss"].iloc[-1], "seconds": history["seconds"].sum()} | measured
+    return facts | {"loss": history["loss"].iloc[-1]} | measured
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -203,9 +203,9 @@ def velocity(motion: Tensor) -> Tensor:
     return F.pad(motion.diff(dim=2), (0, 0, 1, 0)) * (motion.shape[2] / 3.0)
 
 
-# Devices on which an encoder trains in bfloat16 where the device has it (``pretrain.bfloat16_is_right``): there it costs no
-# accuracy on validation (benchmarks/precision.py). ResNets do not on processors, where their gradients in bfloat16 changed
-# from call to call at a batch of 9.
+# Devices on which an encoder trains in bfloat16, where the device has it and ``device.bfloat16_is_right`` says so. It costs
+# ST-GCN nothing that two seeds show on validation (benchmarks/precision.py). It may cost a ResNet some accuracy, whose
+# gradients in bfloat16 change from call to call on some processors besides; the others are too small to gain by it.
 BFLOAT16 = {STGCN: ("cpu", "cuda"), LSTM: (), Transformer: (), ResNet: (), AccelerationCNN: ()}
 JOINS_VIEWS = (ResNet,)  # ST-GCN is slower on both views at once: 0.92
 
