@@ -10,11 +10,12 @@ import psutil
 import pytest
 
 WARM = Path(__file__).resolve().parents[1] / "workflow" / "warm.py"
+RUN = '"$PYTHON" "$WARM"'  # in a script: starts a program, through the server where that is possible
 
 
 def served(folder: Path, script: str, **environment) -> subprocess.CompletedProcess:
-    """Run a shell script under the server; $RUN in it starts a program, through the server where that is possible."""
-    env = os.environ | {"RUN": f"{sys.executable} {WARM}", "PYTHONHASHSEED": "0"} | environment
+    """Run a shell script under the server."""
+    env = os.environ | {"PYTHON": sys.executable, "WARM": str(WARM), "PYTHONHASHSEED": "0"} | environment
     return subprocess.run(
         [sys.executable, str(WARM), "--serve", "sh", "-c", script], cwd=folder, env=env, capture_output=True, text=True,
         timeout=300,
@@ -30,10 +31,10 @@ def test_forked_processes_are_like_fresh_ones(tmp_path):
     )
     (tmp_path / "fails.py").write_text("raise ValueError('on purpose')")
     script = f"""
-        NAME=one $RUN job.py 3 {tmp_path}; echo status $?
-        NAME=two PYTHONHASHSEED=1 $RUN job.py 0 {tmp_path}; echo status $?
-        $RUN fails.py; echo status $?
-        $RUN json.tool --help > out.txt; echo status $?
+        NAME=one {RUN} job.py 3 {tmp_path}; echo status $?
+        NAME=two PYTHONHASHSEED=1 {RUN} job.py 0 {tmp_path}; echo status $?
+        {RUN} fails.py; echo status $?
+        {RUN} json.tool --help > out.txt; echo status $?
         exit 7"""
     done = served(tmp_path, script)
     lines = done.stdout.splitlines()
@@ -59,7 +60,7 @@ def test_a_forked_process_ends_with_the_asker_and_the_server(tmp_path, who):
         "os.rename('pid.tmp', 'pid')\ntime.sleep(300)"
     )
     wait = "while [ ! -e pid ]; do sleep 0.1; done"
-    script = f"$RUN long.py & {wait}; kill $!; wait; sleep 1" if who == "asker" else f"$RUN long.py & {wait}"
+    script = f"{RUN} long.py & {wait}; kill $!; wait; sleep 1" if who == "asker" else f"{RUN} long.py & {wait}"
     served(tmp_path, script)
     deadline = time.monotonic() + 20
     while psutil.pid_exists(int((tmp_path / "pid").read_text())) and time.monotonic() < deadline:
@@ -71,5 +72,5 @@ def test_a_process_that_has_answered_may_still_end_in_peace(tmp_path):
     (tmp_path / "ends_slowly.py").write_text(
         "import atexit, pathlib, time\natexit.register(lambda: (time.sleep(1), pathlib.Path('ended').touch()))"
     )
-    done = served(tmp_path, "$RUN ends_slowly.py; n=0; while [ ! -e ended ] && [ $n -lt 50 ]; do sleep 0.1; n=$((n+1)); done")
+    done = served(tmp_path, f"{RUN} ends_slowly.py; n=0; while [ ! -e ended ] && [ $n -lt 50 ]; do sleep 0.1; n=$((n+1)); done")
     assert (tmp_path / "ended").exists(), done.stderr
