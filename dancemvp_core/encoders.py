@@ -204,10 +204,10 @@ def velocity(motion: Tensor) -> Tensor:
 
 
 # Devices on which an encoder trains in bfloat16, where the device has it and ``device.bfloat16_is_right`` says so. It costs
-# ST-GCN nothing that two seeds show on validation (benchmarks/precision.py). It may cost a ResNet some accuracy, whose
-# gradients in bfloat16 change from call to call on some processors besides; the others are too small to gain by it.
+# ST-GCN nothing that two seeds show on validation (benchmarks/precision.py). A ResNet may lose accuracy by it, and on some
+# processors its gradients in bfloat16 change from call to call. The Transformer and the others are too small to gain by it.
 BFLOAT16 = {STGCN: ("cpu", "cuda"), LSTM: (), Transformer: (), ResNet: (), AccelerationCNN: ()}
-JOINS_VIEWS = (ResNet,)  # ST-GCN is slower on both views at once: 0.92
+JOINS_VIEWS = (ResNet,)  # ST-GCN takes longer on both views at once than on one after the other
 
 REPRESENTATIONS = {"position": lambda motion: motion, "velocity": velocity}
 

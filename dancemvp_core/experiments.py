@@ -23,6 +23,7 @@ from torch import nn
 from dancemvp_core import (
     artifacts,
     augment,
+    device,
     downstream,
     encoders,
     floors,
@@ -31,6 +32,7 @@ from dancemvp_core import (
     metrics,
     objectives,
     pretrain,
+    resnet,
     splits,
 )
 from dancemvp_core.artifacts import METRICS_COLUMNS, Paths
@@ -111,7 +113,7 @@ def settings_stamp(
     pretraining: str, seed: int, pieces: PieceSet, skeleton: Skeleton, width: Width, how: pretrain.Training
 ) -> str:
     """All that a pre-training's outcome depends on, as one line of text; pieces and code by their content."""
-    code = (augment, encoders, losses, objectives, pretrain)
+    code = (augment, device, encoders, losses, objectives, pretrain, resnet)
     code_hash = hashlib.sha256(b"".join(Path(module.__file__).read_bytes() for module in code)).hexdigest()
     method = methods.pretrainings()[pretraining]
     recipe = {k: v for k, v in methods.recipe(method).items() if k != "rate_factor"}  # which ``how`` has in it

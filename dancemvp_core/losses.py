@@ -21,9 +21,11 @@ def in_full_precision(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
     @functools.wraps(loss)
     def full(*arguments, **options) -> Tensor:
-        arguments = [a.float() if isinstance(a, Tensor) and a.dtype in (torch.bfloat16, torch.float16) else a for a in arguments]
-        with torch.autocast(arguments[0].device.type, enabled=False):
-            return loss(*arguments, **options)
+        half = (torch.bfloat16, torch.float16)
+        values = [a.float() if isinstance(a, Tensor) and a.dtype in half else a for a in (*arguments, *options.values())]
+        device = next(value.device for value in values if isinstance(value, Tensor))
+        with torch.autocast(device.type, enabled=False):
+            return loss(*values[: len(arguments)], **dict(zip(options, values[len(arguments) :], strict=True)))
 
     return full
 

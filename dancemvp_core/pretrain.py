@@ -113,7 +113,8 @@ def train(
     weights = [p for p in objective.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True)
     # A generator's state fits its own kind of device only.
-    stamp = json.dumps([asdict(training), asdict(augmentation), seed, device.type, pieces.digest if checkpoint else ""])
+    machine = [device.type, has_bfloat16(device)]
+    stamp = json.dumps([asdict(training), asdict(augmentation), seed, machine, pieces.digest if checkpoint else ""])
     history = resume(checkpoint, objective, optimizer, generator, stamp) if checkpoint else []
     rows = torch.as_tensor(rows, device=device)
 
@@ -132,7 +133,7 @@ def train(
     saved = time.monotonic()
 
     for epoch in progress(range(len(history), training.epochs)):
-        started, total = time.perf_counter(), torch.zeros((), device=device)
+        started, sums = time.perf_counter(), torch.zeros(2, device=device)  # of losses and of gradients' norms
         objective.train()
         order = shuffle(rows, pieces.windows[rows], training.same_music, generator)
         for step in range(steps):
@@ -149,9 +150,10 @@ def train(
                 raise FloatingPointError(not_finite(objective, views, codes[chosen], f"epoch {epoch + 1}, step {step + 1}"))
             optimizer.step()
             objective.after_step(share)
-            total += loss.detach()
-        mean_loss = float(total) / steps
-        if not np.isfinite(mean_loss):
+            sums += torch.stack([loss.detach(), norm])
+        total, norms = sums.tolist()
+        mean_loss = total / steps
+        if not np.isfinite([mean_loss, norms]).all():
             raise FloatingPointError(not_finite(objective, views, codes[chosen], f"epoch {epoch + 1}"))
         row = {"epoch": epoch + 1, "loss": mean_loss, "learning_rate": training.rate((epoch + 1) / training.epochs)}
         row |= {"precision": precision, "seconds": time.perf_counter() - started}

@@ -116,6 +116,16 @@ def test_losses_are_float32_under_autocast(loss):
         assert calls[loss](centres.bfloat16()).dtype == torch.float32
 
 
+def test_losses_take_their_tensors_by_name_too():
+    z = torch.randn(6, 4)
+    with autocast(True):
+        assert torch.equal(losses.info_nce(z_a=z.bfloat16(), z_b=z), losses.info_nce(z.bfloat16().float(), z))
+
+
+def test_every_encoder_says_where_it_may_use_bfloat16():
+    assert {type(encoders.build(name, dim=8)) for name in encoders.ENCODERS} == set(encoders.BFLOAT16)
+
+
 @pytest.mark.skipif(not HAS_BFLOAT16, reason="this processor does not compute in bfloat16, so nothing here does")
 @pytest.mark.parametrize("profile", profiles.PROFILES)
 @pytest.mark.parametrize("batch", [2, 9, 16, 32])
