@@ -13,7 +13,7 @@ LEAST_AGREEMENT = 0.9  # cosine between a step's gradient in bfloat16 and in flo
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies in bfloat16: GPUs of this decade, and processors with AVX-512 BF16 or AMX."""
+    """Whether the device multiplies in bfloat16: NVIDIA GPUs since Ampere, and processors with AVX-512 BF16 or AMX."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16", False)
