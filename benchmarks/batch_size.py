@@ -17,7 +17,7 @@ from dataclasses import replace
 import bench
 import pandas as pd
 
-from dancemvp_core import artifacts, experiments, methods, pretrain, profiles, select
+from dancemvp_core import artifacts, experiments, files, methods, pretrain, profiles, select
 from dancemvp_core.pieces import PieceSet
 from dancemvp_core.skeleton import IMPERIALDANCE21
 
@@ -75,9 +75,9 @@ def main(arguments: list[str] | None = None) -> int:
     print(facts, flush=True)
     table = study(PieceSet.load(paths.pieces, device), params, options.epochs or params.epochs)
     path = profiles.project_root() / "results" / "bench" / "batch_size" / f"{options.profile}-{bench.slug(facts)}.csv"
-    artifacts.write_csv(path, table.assign(synthetic=True))
-    sidecar = {"file": path.name, "sha256": artifacts.sha256(path), "machine": facts, "profile": options.profile}
-    artifacts.write_json(path.with_name(f"{path.name}.prov.json"), sidecar | artifacts.environment())
+    files.write_csv(path, table.assign(synthetic=True))
+    sidecar = {"file": path.name, "sha256": files.sha256(path), "machine": facts, "profile": options.profile}
+    files.write_json(path.with_name(f"{path.name}.prov.json"), sidecar | artifacts.environment())
     return 0
 
 

@@ -28,7 +28,7 @@ import torch
 from cases import CASES, Setting
 from compare import QUICK_RUNS, RUNS, Pair, compare
 
-from dancemvp_core import artifacts, pretrain, profiles
+from dancemvp_core import artifacts, files, pretrain, profiles
 
 
 def measured(case: str, pair: Pair, runs: int) -> dict:
@@ -138,10 +138,10 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"\n{markdown(rows)}")
     if not options.quick and not options.only:
         path = profiles.project_root() / "results" / "bench" / f"{slug(facts)}.csv"
-        artifacts.write_csv(path, pd.DataFrame(rows)[COLUMNS])
-        sidecar = {"file": path.name, "sha256": artifacts.sha256(path), "machine": facts}
+        files.write_csv(path, pd.DataFrame(rows)[COLUMNS])
+        sidecar = {"file": path.name, "sha256": files.sha256(path), "machine": facts}
         sidecar |= {"operations_per_s": rates.operations, "copied_bytes_per_s": rates.copied}
-        artifacts.write_json(path.with_name(f"{path.name}.prov.json"), sidecar | artifacts.environment())
+        files.write_json(path.with_name(f"{path.name}.prov.json"), sidecar | artifacts.environment())
         print(f"\nKept in {os.path.relpath(path)}")
     return 0
 

@@ -20,7 +20,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
-from dancemvp_core import artifacts, encoders, experiments, methods, pretrain, profiles, select
+from dancemvp_core import artifacts, encoders, experiments, files, methods, pretrain, profiles, select
 from dancemvp_core.device import has_bfloat16
 from dancemvp_core.pieces import PieceSet
 from dancemvp_core.skeleton import IMPERIALDANCE21
@@ -82,9 +82,9 @@ def main(arguments: list[str] | None = None) -> int:
                 print(", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in rows[-1].items()), flush=True)
     facts = bench.machine(device)
     path = profiles.project_root() / "results" / "bench" / "precision" / f"{options.profile}-{bench.slug(facts)}.csv"
-    artifacts.write_csv(path, pd.DataFrame(rows).assign(synthetic=True))
-    sidecar = {"file": path.name, "sha256": artifacts.sha256(path), "machine": facts, "profile": options.profile}
-    artifacts.write_json(path.with_name(f"{path.name}.prov.json"), sidecar | artifacts.environment())
+    files.write_csv(path, pd.DataFrame(rows).assign(synthetic=True))
+    sidecar = {"file": path.name, "sha256": files.sha256(path), "machine": facts, "profile": options.profile}
+    files.write_json(path.with_name(f"{path.name}.prov.json"), sidecar | artifacts.environment())
     return 0
 
 

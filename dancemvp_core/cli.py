@@ -82,11 +82,11 @@ def _parser() -> argparse.ArgumentParser:
 def _synth(arguments) -> int:
     from tqdm import tqdm
 
-    from dancemvp_core import artifacts
+    from dancemvp_core import files
     from dancemvp_core.sources import synthdance
 
     a = arguments
-    with artifacts.naming_full_disk(a.out), tqdm(desc="synth", unit="file", disable=not sys.stderr.isatty()) as bar:
+    with files.naming_full_disk(a.out), tqdm(desc="synth", unit="file", disable=not sys.stderr.isatty()) as bar:
 
         def progress(done: int, total: int, file: str) -> None:
             bar.total, bar.n = total, done

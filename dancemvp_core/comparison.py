@@ -20,10 +20,10 @@ import numpy as np
 import pandas as pd
 
 from dancemvp_core import (
-    artifacts,
     downstream,
     encoders,
     experiments,
+    files,
     floors,
     losses,
     methods,
@@ -135,7 +135,7 @@ class Bench:
         source, known = made_by(name), methods.METHODS | methods.SINGLE_MODALITY
         file = self.paths.build / "outcomes" / f"{source}-{protocol}-{shots}shots-g{genres}-seed{seed}.parquet"
         file.parent.mkdir(parents=True, exist_ok=True)
-        encoder = artifacts.fingerprint(self.paths.encoder(source, seed)) if name in known else ""
+        encoder = files.fingerprint(self.paths.encoder(source, seed)) if name in known else ""
         stamp = self._stamp(source, encoder, protocol, seed, shots, genres)
         with open(file.with_suffix(".lock"), "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -149,7 +149,7 @@ class Bench:
             made = experiments.evaluate(name, features, self.pieces, protocol, seed, shots, self.settings, genres)
             seconds = time.perf_counter() - started
             made.pieces.attrs = {"stamp": stamp, "seconds": seconds, "metrics": made.metrics.to_dict("list")}
-            artifacts.write_parquet(file, made.pieces)
+            files.write_parquet(file, made.pieces)
         return made
 
     def evaluate(self, lines: Iterable[Row], shots: int, progress: Callable = lambda jobs: jobs) -> list[Outcome]:

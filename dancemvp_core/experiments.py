@@ -21,11 +21,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 from dancemvp_core import (
-    artifacts,
     augment,
     device,
     downstream,
     encoders,
+    files,
     floors,
     losses,
     methods,
@@ -161,7 +161,7 @@ def save_encoder(path: Path, encoder: nn.Module, features: tuple[np.ndarray, tor
     rows, hidden = features
     tensors = {f"encoder.{k}": v.detach().cpu().contiguous() for k, v in encoder.state_dict().items()}
     tensors |= {"features.rows": torch.as_tensor(rows), "features.hidden": hidden.contiguous()}
-    artifacts.write_tensors(path, tensors, meta)
+    files.write_tensors(path, tensors, meta)
 
 
 def load_encoder(path: Path, pretraining: str, width: Width, skeleton: Skeleton) -> nn.Module:

@@ -1,15 +1,12 @@
-"""The figures: one function a figure, data in, a matplotlib Figure out; and the style that they share.
+"""The figures: one function a figure, data in, a matplotlib Figure out, in the package's style (``style``).
 
 Widths are a column's (3.3 in) or a page's (6.9 in). Every figure of synthetic data says so on itself.
 """
 
 from __future__ import annotations
 
-import functools
 import itertools
-from collections.abc import Callable
 
-import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -19,71 +16,25 @@ from matplotlib.figure import Figure
 from dancemvp_core import rhythm
 from dancemvp_core.sequences import LEVELS
 from dancemvp_core.skeleton import Skeleton, front_view
-
-COLUMN_IN, PAGE_IN = 3.3, 6.9
-
-# Okabe and Ito's palette, told apart with any colour vision. A genre or level has one colour in every figure.
-ORANGE, SKY, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"
-BLUE, VERMILION, PURPLE, BLACK, GREY = "#0072B2", "#D55E00", "#CC79A7", "#000000", "#8A8A8A"
-LEVEL_COLOURS = {"beginner": ORANGE, "intermediate": GREEN, "expert": BLUE}
-LEVEL_MARKERS = {"beginner": "o", "intermediate": "^", "expert": "*"}
-GENRE_COLOURS = {"ballet": PURPLE, "k-pop": VERMILION, "jazz": BLUE, "hip-hop": GREEN, "urban": ORANGE}
-
-STYLE = {
-    "font.size": 8,
-    "axes.titlesize": 8,
-    "axes.labelsize": 8,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "legend.fontsize": 7,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "lines.linewidth": 1.0,
-    "legend.frameon": False,
-    "figure.constrained_layout.use": True,
-    "savefig.bbox": None,  # the figure's own size, so that fonts are as large in print as stated
-}
-
-
-def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Draw in the package's style, whatever the session's own; for every function of this module that makes a figure."""
-
-    @functools.wraps(draw)
-    def in_style(*args, **kwargs) -> Figure:
-        with matplotlib.rc_context(STYLE):
-            figure = draw(*args, **kwargs)
-        plt.close(figure)  # a notebook would show it a second time
-        return figure
-
-    return in_style
-
-
-def genre_colour(genre: str | None) -> str:
-    """A genre's colour; genres beyond the paper's five get one of the palette by their name, unknown ones grey."""
-    if not genre:
-        return GREY
-    spare = (SKY, BLACK, YELLOW)
-    return GENRE_COLOURS.get(genre, spare[sum(map(ord, genre)) % len(spare)])
-
-
-def level_colour(level: str | None) -> str:
-    """A level's colour; grey where it is unknown."""
-    return LEVEL_COLOURS.get(level, GREY)
-
-
-def badge(figure: Figure, synthetic: bool) -> None:
-    """Write "synthetic data" in the figure's upper right corner, outside its axes, where the data are."""
-    if synthetic:
-        figure.text(0.995, 0.995, "synthetic data", ha="right", va="top", fontsize=7, color=GREY, style="italic")
-
-
-def caption(text: str, synthetic: bool, dataset: str) -> str:
-    """A caption that names the data set, and says that it is synthetic where it is."""
-    return f"{text} Data: {dataset}{', which is synthetic' if synthetic else ''}."
-
+from dancemvp_core.style import (
+    BLACK,
+    BLUE,
+    COLUMN_IN,
+    GENRE_COLOURS,
+    GREEN,
+    GREY,
+    LEVEL_COLOURS,
+    LEVEL_MARKERS,
+    ORANGE,
+    PAGE_IN,
+    PURPLE,
+    SKY,
+    VERMILION,
+    YELLOW,
+    badge,
+    level_colour,
+    styled,
+)
 
 # --- 00_data: difficulty card, stretched or cropped --------------------------------------------------------------
 

@@ -21,7 +21,7 @@ import numpy as np
 import soundfile
 from scipy.ndimage import gaussian_filter1d
 
-from dancemvp_core import artifacts
+from dancemvp_core import files
 from dancemvp_core.sequences import DataError
 
 SAMPLE_RATE = 22050
@@ -276,7 +276,7 @@ def _cached(path: Path, offset_s: float, heard_s: float, cache: Path | None) -> 
     cache.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=cache, suffix=".tmp")
     try:
-        with artifacts.naming_full_disk(entry), os.fdopen(handle, "wb") as file:
+        with files.naming_full_disk(entry), os.fdopen(handle, "wb") as file:
             np.savez(file, **found)
         os.replace(temporary, entry)
     except BaseException:

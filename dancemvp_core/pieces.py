@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
-from dancemvp_core import artifacts, music, primitives, rhythm
+from dancemvp_core import files, music, primitives, rhythm
 from dancemvp_core.sequences import DanceDataset, DanceSequence, Piece
 from dancemvp_core.skeleton import bone_lengths, canonical_body
 
@@ -73,9 +73,9 @@ class PieceSet:
 
     def save(self, folder: Path) -> None:
         """Write the set to a folder; each file is replaced whole."""
-        artifacts.write_tensors(folder / "pieces.safetensors", {"motion": self.motion, "music": self.music})
-        artifacts.write_parquet(folder / "pieces.parquet", self.table)
-        artifacts.write_parquet(folder / "sequences.parquet", self.sequences)
+        files.write_tensors(folder / "pieces.safetensors", {"motion": self.motion, "music": self.music})
+        files.write_parquet(folder / "pieces.parquet", self.table)
+        files.write_parquet(folder / "sequences.parquet", self.sequences)
 
     @classmethod
     def load(cls, folder: Path, device="cpu") -> PieceSet:

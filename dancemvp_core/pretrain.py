@@ -15,7 +15,7 @@ from safetensors import safe_open
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor, nn
 
-from dancemvp_core import artifacts
+from dancemvp_core import files
 from dancemvp_core.augment import Augmentation
 from dancemvp_core.device import bfloat16_is_right, first_not_finite, full_precision, has_bfloat16, repeatable
 from dancemvp_core.encoders import BFLOAT16, DanceEncoder
@@ -210,7 +210,7 @@ def save_checkpoint(path: Path, objective, optimizer, generator, stamp: str, his
         tensors |= {f"optimizer.{i}.{k}": v for k, v in state.items()}
     tensors["generator"] = generator.get_state()
     tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-    artifacts.write_tensors(path, tensors, {"stamp": stamp, "history": json.dumps(history)})
+    files.write_tensors(path, tensors, {"stamp": stamp, "history": json.dumps(history)})
 
 
 def resume(path: Path, objective, optimizer, generator, stamp: str) -> list[dict]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dancemvp_core import artifacts, methods, profiles, sources, tables
+from dancemvp_core import artifacts, files, methods, profiles, sources, tables
 from dancemvp_core.artifacts import Paths
 from dancemvp_core.explorer.scene import Scene
 from dancemvp_core.explorer.widget import SCRIPT, STYLE
@@ -58,7 +58,7 @@ def write(paths: Paths, scene: Scene | None, synthetic: bool, why_not: str = "")
         page = _page(where, synthetic, explorer, [s for s in sections if s], missing, paths)
         if len(page.encode()) <= LARGEST_BYTES:
             file = paths.build / "report.html"
-            artifacts.write_text(file, page)
+            files.write_text(file, page)
             return file, missing
     raise DataError(f"{paths.results}: the report has {len(page.encode()) / 1e6:.0f} MB, expected at most 25 MB")
 

@@ -21,7 +21,7 @@ import torch
 import yaml
 from torch import nn
 
-from dancemvp_core import artifacts, experiments, methods, pretrain, profiles
+from dancemvp_core import artifacts, experiments, files, methods, pretrain, profiles
 from dancemvp_core.pieces import PieceSet
 from dancemvp_core.skeleton import IMPERIALDANCE21
 
@@ -46,7 +46,7 @@ def trial(pretraining: str, protocol: str, factor: float, profile: str, folder: 
     encoder, _ = experiments.pretrained(kept, pretraining, 0, pieces, IMPERIALDANCE21, experiments.Width.of(params), how)
     result = {"pretraining": pretraining, "protocol": protocol, "rate_factor": factor}
     result |= {f"task{task}": value for task, value in on_validation(encoder, protocol, pieces, profile).items()}
-    artifacts.write_json(path, result)
+    files.write_json(path, result)
     return result
 
 
@@ -106,11 +106,11 @@ def main(arguments: list[str] | None = None) -> None:
     path = Path(__file__).parent / "selected.yaml"
     chosen = choose(pd.DataFrame(trials), methods.selected())
     header = "# Chosen on the validation choreographies by `make select`; `make reproduce` only reads it.\n"
-    artifacts.write_text(path, header + yaml.safe_dump(chosen, sort_keys=False, default_flow_style=None))
-    artifacts.write_csv(folder / "trials.csv", pd.DataFrame(trials))
+    files.write_text(path, header + yaml.safe_dump(chosen, sort_keys=False, default_flow_style=None))
+    files.write_csv(folder / "trials.csv", pd.DataFrame(trials))
     for pretraining in distinct:  # the run need not make the chosen ones again
         factor = chosen.get(pretraining, {}).get("rate_factor", 1.0)
-        with artifacts.replacing(artifacts.Paths.of(params).encoder(pretraining, 0)) as path:
+        with files.replacing(artifacts.Paths.of(params).encoder(pretraining, 0)) as path:
             shutil.copyfile(folder / f"{pretraining}-{factor}.safetensors", path)
 
 

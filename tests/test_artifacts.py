@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dancemvp_core import artifacts, profiles
+from dancemvp_core import artifacts, files, profiles
 
 matplotlib.use("agg")
 
@@ -38,10 +38,10 @@ def test_a_table_and_its_sidecar(run):
     assert path.read_text() == "task1\n0.5\n"
     prov = json.loads(path.with_name("table4_prompting.csv.prov.json").read_text())
     assert prov["notebook"] == "06_prompting" and prov["dataset"] == "tiny" and prov["reason"] == "why"
-    assert prov["sha256"] == artifacts.sha256(path) and prov["rows"] == 1
+    assert prov["sha256"] == files.sha256(path) and prov["rows"] == 1
     assert prov["seeds"] == [0] and prov["parameters"]["shots"] == profiles.PROFILES["smoke"].shots
     assert set(prov["git"]) == {"commit", "dirty"} and len(prov["lock"]) == 64
-    assert prov["inputs"] == {"mine": artifacts.fingerprint(run.params.data_root)}
+    assert prov["inputs"] == {"mine": files.fingerprint(run.params.data_root)}
     assert prov["wall_s"] >= 0 and 10 < prov["peak_memory_mb"] < 50_000
     assert str(run.paths.root.parent) not in json.dumps(prov), "no path of this machine in what may be published"
 
@@ -93,11 +93,11 @@ def test_the_record_lists_what_was_written(run):
 
 def test_a_failing_writer_leaves_the_old_file(tmp_path):
     path = tmp_path / "x.json"
-    artifacts.write_json(path, {"a": np.float32(1.5), "p": tmp_path})
+    files.write_json(path, {"a": np.float32(1.5), "p": tmp_path})
     before = path.read_bytes()
     with pytest.raises(ValueError, match="Out of range"):
-        artifacts.write_json(path, {"a": float("nan")})
-    with pytest.raises(RuntimeError), artifacts.replacing(path) as temporary:
+        files.write_json(path, {"a": float("nan")})
+    with pytest.raises(RuntimeError), files.replacing(path) as temporary:
         temporary.write_text("half")
         raise RuntimeError
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
@@ -109,7 +109,7 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path):
     code = f"""
         import pathlib, time
         from dancemvp_core import artifacts
-        with artifacts.replacing(pathlib.Path({str(path)!r})) as temporary:
+        with files.replacing(pathlib.Path({str(path)!r})) as temporary:
             temporary.write_text("half")
             print("writing", flush=True)
             time.sleep(60)
@@ -125,20 +125,20 @@ def test_fingerprint_sees_content_names_and_sizes(tmp_path):
     big, small = tmp_path / "big.npy", tmp_path / "small.csv"
     big.write_bytes(b"x" * (3 << 20))
     small.write_text("a")
-    seen = {artifacts.fingerprint(tmp_path)}
+    seen = {files.fingerprint(tmp_path)}
     small.write_text("b")
-    seen.add(artifacts.fingerprint(tmp_path))
+    seen.add(files.fingerprint(tmp_path))
     big.write_bytes(b"y" + b"x" * ((3 << 20) - 1))
-    seen.add(artifacts.fingerprint(tmp_path))
+    seen.add(files.fingerprint(tmp_path))
     small.rename(tmp_path / "other.csv")
-    seen.add(artifacts.fingerprint(tmp_path))
+    seen.add(files.fingerprint(tmp_path))
     assert len(seen) == 4
-    before = artifacts.fingerprint(tmp_path)
+    before = files.fingerprint(tmp_path)
     os.utime(big)
     (tmp_path / ".hidden").write_text("x")
-    assert artifacts.fingerprint(tmp_path) == before
+    assert files.fingerprint(tmp_path) == before
     with pytest.raises(FileNotFoundError):
-        artifacts.fingerprint(tmp_path / "none")
+        files.fingerprint(tmp_path / "none")
 
 
 def test_code_version_without_git_and_in_somebody_elses_checkout(tmp_path, monkeypatch):

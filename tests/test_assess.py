@@ -79,9 +79,9 @@ def tiny_assessor(synthetic=True) -> Assessor:
 
 
 def save(path, made):
-    from dancemvp_core import artifacts
+    from dancemvp_core import files
 
-    artifacts.write_tensors(path, *assessor.as_file(made))
+    files.write_tensors(path, *assessor.as_file(made))
     return path
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from written_data import moving, write_aistpp, write_imperialdance, write_manifest, write_music
 
-from dancemvp_core import artifacts, cli, datacard, music, sources
+from dancemvp_core import cli, datacard, files, music, sources
 from dancemvp_core.sources import imperialdance
 
 NAMES = ["dance_level_b_b_ch0.npy", "dance_level_e_b_ch0.npy"]
@@ -230,4 +230,4 @@ def test_any_letter_in_a_folder_and_a_terminal_of_ascii(tmp_path):
     assert len(sequences) == 5 * 3
     assert len(music.load_audio(sequences[0].music)[0]) > 0
     assert len(pd.read_parquet(io.BytesIO((out / "truth.parquet").read_bytes()))) == 5 * 3
-    assert artifacts.fingerprint(out) != artifacts.fingerprint(tmp_path)
+    assert files.fingerprint(out) != files.fingerprint(tmp_path)

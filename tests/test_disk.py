@@ -11,7 +11,7 @@ import pytest
 import tiny
 import torch
 
-from dancemvp_core import artifacts, cli, methods, profiles
+from dancemvp_core import artifacts, cli, files, methods, profiles
 from dancemvp_core.skeleton import IMPERIALDANCE21
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -60,15 +60,15 @@ def test_every_writer_names_the_file_that_a_full_disk_refused(small_disk):
     figure.figimage(np.random.default_rng(0).random((2000, 2000, 3)))
 
     def npy(path: Path) -> None:
-        with artifacts.replacing(path) as temporary:
+        with files.replacing(path) as temporary:
             np.save(temporary, many)
 
     writers = {
-        "a.txt": lambda path: artifacts.write_text(path, "x" * 5_000_000),
-        "a.csv": lambda path: artifacts.write_csv(path, pd.DataFrame({"x": many})),
-        "a.parquet": lambda path: artifacts.write_parquet(path, pd.DataFrame({"x": many})),
-        "a.safetensors": lambda path: artifacts.write_tensors(path, {"x": torch.tensor(many)}),
-        "a.png": lambda path: artifacts.write_figure(path, figure, dpi=200),
+        "a.txt": lambda path: files.write_text(path, "x" * 5_000_000),
+        "a.csv": lambda path: files.write_csv(path, pd.DataFrame({"x": many})),
+        "a.parquet": lambda path: files.write_parquet(path, pd.DataFrame({"x": many})),
+        "a.safetensors": lambda path: files.write_tensors(path, {"x": torch.tensor(many)}),
+        "a.png": lambda path: files.write_figure(path, figure, dpi=200),
         "a.npy": npy,
     }
     for name, write in writers.items():
@@ -88,9 +88,9 @@ def test_a_full_disk_in_one_line_on_the_command_line(small_disk, capsys):
 
 
 def test_other_faults_keep_their_own_words(tmp_path):
-    with pytest.raises(ValueError, match="mine"), artifacts.replacing(tmp_path / "a") as temporary:
+    with pytest.raises(ValueError, match="mine"), files.replacing(tmp_path / "a") as temporary:
         temporary.write_text("half")
         raise ValueError("mine")
-    with pytest.raises(PermissionError) as caught, artifacts.naming_full_disk(tmp_path / "a"):
+    with pytest.raises(PermissionError) as caught, files.naming_full_disk(tmp_path / "a"):
         raise PermissionError(errno.EACCES, "not yours", "theirs")
     assert caught.value.filename == "theirs" and not list(tmp_path.iterdir())

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from written_data import moving, write_facts, write_music
 
-from dancemvp_core import artifacts, experiments, primitives, profiles, report, rhythm, sources, splits
+from dancemvp_core import experiments, files, primitives, profiles, report, rhythm, sources, splits
 from dancemvp_core.artifacts import Paths
 from dancemvp_core.experiments import Width
 from dancemvp_core.explorer import Explorer, Scene, binary, clips
@@ -207,7 +207,7 @@ def test_maps_are_kept_and_made_again_when_the_encoder_changes(scene):
     assert scene.maps(ENCODER).equals(first) and kept.stat().st_mtime_ns == written
     table = pd.read_parquet(kept)
     table.attrs["stamp"] = "another encoder's"
-    artifacts.write_parquet(kept, table.assign(x=0.0))
+    files.write_parquet(kept, table.assign(x=0.0))
     again = scene.maps(ENCODER)
     assert np.allclose(again["x"], first["x"])
 
@@ -228,14 +228,14 @@ def test_predictions_of_other_pieces_are_not_shown(scene):
     outcome.loc[rows[0], "predicted_level"] = "nobody's"
     file = scene.paths.build / "outcomes" / f"{ENCODER.removesuffix('-seed0')}-prompt-2shots-g1-seed0.parquet"
     try:
-        artifacts.write_parquet(file, outcome)
+        files.write_parquet(file, outcome)
         header, data = scene.atlas(ENCODER)
         arrays = binary.unpack(header["arrays"], data)
         described = {a["id"]: a for a in header["attributes"]}
         assert described["error_class"]["names"] == ["right", "level wrong"]
         errors = arrays["piece.error_bar"]
         assert np.isfinite(errors).sum() == len(rows) and errors[np.isfinite(errors)] == pytest.approx(5)
-        artifacts.write_parquet(file, outcome.assign(sequence=outcome["sequence"] + 1))
+        files.write_parquet(file, outcome.assign(sequence=outcome["sequence"] + 1))
         assert scene.predictions(ENCODER)[0] is None
     finally:
         file.unlink()
@@ -255,7 +255,7 @@ def test_the_widget_answers_and_refuses_in_one_line(scene):
 
 
 def test_the_page_holds_everything_and_asks_for_nothing(scene, capsys):
-    artifacts.write_csv(
+    files.write_csv(
         scene.paths.results / "difficulty_card.csv", pd.DataFrame({"row": [NAME], "accuracy": [33.333], "n": [3.0]})
     )
     file, missing = report.write(scene.paths, scene, synthetic=True)

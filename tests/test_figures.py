@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from dancemvp_core import difficulty, figures, progression
+from dancemvp_core import difficulty, figures, progression, style
 from dancemvp_core.skeleton import COCO17, IMPERIALDANCE21, Skeleton
 
 CHAIN = Skeleton("chain", ("a", "b", "c"), (-1, 0, 1))
@@ -71,7 +71,7 @@ def test_width_fonts_and_no_figure_left_open(name):
     with matplotlib.rc_context({"font.size": 30, "axes.titlesize": 30}):  # a session's own style does not show
         figure = DRAWN[name](True)
     figure.draw_without_rendering()
-    assert figure.get_size_inches()[0] in (figures.COLUMN_IN, figures.PAGE_IN)
+    assert figure.get_size_inches()[0] in (style.COLUMN_IN, style.PAGE_IN)
     sizes = [text.get_fontsize() for text in figure.findobj(Text) if text.get_text()]
     assert min(sizes) >= 7 and max(sizes) <= 9
     assert plt.get_fignums() == before
@@ -99,11 +99,10 @@ def test_fig_6_draws_what_is_there():
 
 
 def test_colours_are_fixed_and_unknown_labels_have_one():
-    assert len(set(figures.GENRE_COLOURS.values())) == 5 and len(set(figures.LEVEL_COLOURS.values())) == 3
-    assert figures.genre_colour("break") == figures.genre_colour("break") and figures.genre_colour(None) == figures.GREY
-    assert figures.level_colour(None) == figures.GREY
+    assert len(set(style.GENRE_COLOURS.values())) == 5 and len(set(style.LEVEL_COLOURS.values())) == 3
+    assert style.level_colour(None) == style.GREY
 
 
 def test_caption_names_the_data():
-    assert figures.caption("A map.", True, "synthdance") == "A map. Data: synthdance, which is synthetic."
-    assert figures.caption("A map.", False, "imperialdance") == "A map. Data: imperialdance."
+    assert style.caption("A map.", True, "synthdance") == "A map. Data: synthdance, which is synthetic."
+    assert style.caption("A map.", False, "imperialdance") == "A map. Data: imperialdance."

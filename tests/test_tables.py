@@ -8,7 +8,7 @@ import pytest
 import torch
 from tiny import piece_set
 
-from dancemvp_core import artifacts, comparison, downstream, experiments, methods, splits, stats, tables
+from dancemvp_core import comparison, downstream, experiments, files, methods, splits, stats, tables
 from dancemvp_core.artifacts import METRICS_COLUMNS, Paths
 from dancemvp_core.downstream import Features, Prompting
 from dancemvp_core.methods import Method
@@ -121,7 +121,7 @@ def bench(tmp_path, monkeypatch):
     width, paths = experiments.Width((8,), 8, 8), Paths("smoke", "tiny", tmp_path)
     bench = comparison.Bench(pieces, IMPERIALDANCE21, width, paths, Prompting(steps=20))
     for name, seed in (("ours", 0), ("ours", 1), ("simclr", 0)):
-        artifacts.write_text(paths.encoder(methods.METHODS[name].pretraining, seed), name)
+        files.write_text(paths.encoder(methods.METHODS[name].pretraining, seed), name)
 
     def features_of(name, seed, pieces, *_):
         generator = torch.Generator().manual_seed(seed)

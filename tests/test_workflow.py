@@ -19,7 +19,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from dancemvp_core import artifacts, methods, profiles
+from dancemvp_core import artifacts, files, methods, profiles
 
 PROJECT = Path(__file__).resolve().parents[1]
 WORKFLOW = PROJECT / "workflow"
@@ -104,7 +104,7 @@ def test_killed_at_any_point_the_next_run_goes_on(project):
     process = start(project, "--only", "00_data,01_primitives")
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
-    artifacts.write_csv(project / "undisturbed.csv", pd.DataFrame({"x": drawn(1000)}))
+    files.write_csv(project / "undisturbed.csv", pd.DataFrame({"x": drawn(1000)}))
     assert (paths.results / "a.csv").read_bytes() == (project / "undisturbed.csv").read_bytes()
     assert paths.record("00_data").exists() and (paths.pieces / "pieces.safetensors").exists()
     assert paths.record("01_primitives").read_bytes() == first, "a finished notebook was run again"
@@ -230,7 +230,7 @@ def test_a_root_that_is_no_utf8_is_refused_in_one_line(tmp_path, capsys):
 
 def test_plan_and_a_failing_notebook(project):
     nbformat.write(notebook("00_data", "profiles.validate('00_data', lr=1)"), project / "notebooks" / "00_data.ipynb")
-    artifacts.write_json(project / "config.json", {"profile": "demo", "root": project, "notebooks": project / "notebooks"})
+    files.write_json(project / "config.json", {"profile": "demo", "root": project, "notebooks": project / "notebooks"})
     plan = subprocess.run(
         [*reproduce.snakemake(project / "config.json", 2), "-n"],
         capture_output=True, text=True, env=reproduce.environment(), cwd=project,
@@ -266,7 +266,7 @@ def test_after_a_full_disk_the_tables_are_those_of_an_undisturbed_run(small_disk
     process = start(project, "--only", "00_data,01_primitives")
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0, output
-    artifacts.write_parquet(project / "undisturbed.parquet", pd.DataFrame({"x": drawn(3_000_000)}))
+    files.write_parquet(project / "undisturbed.parquet", pd.DataFrame({"x": drawn(3_000_000)}))
     assert (paths.results / "big.parquet").read_bytes() == (project / "undisturbed.parquet").read_bytes()
 
 
@@ -316,8 +316,8 @@ def test_only_one_run_at_a_time(project, capsys, monkeypatch):
 def test_deleted_results_are_made_again(project):
     paths = artifacts.Paths("smoke", "tiny", project)
     for job, file in (("00_data", "results/a.csv"), ("01_primitives", "results/b.csv")):
-        artifacts.write_json(paths.record(job), {"files": [file]})
-        artifacts.write_text(project / file, "")
+        files.write_json(paths.record(job), {"files": [file]})
+        files.write_text(project / file, "")
     (project / "results" / "b.csv").unlink()
     reproduce.forget_incomplete(paths)
     assert paths.record("00_data").exists() and not paths.record("01_primitives").exists()

@@ -13,7 +13,7 @@ from pathlib import Path
 import nbformat
 from playwright.sync_api import Page, sync_playwright
 
-from dancemvp_core import artifacts, profiles, report
+from dancemvp_core import artifacts, files, profiles, report
 
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT / "tests" / "browser"))
@@ -27,7 +27,7 @@ HOOK = "document.querySelector('.dancemvp-explorer').parentElement.explorer"
 def picture(page: Page, name: str) -> None:
     """Keep what the page shows; ValueError above 400 kB."""
     file = PROJECT / "figures" / "explorer" / f"{name}.png"
-    with artifacts.replacing(file) as temporary:
+    with files.replacing(file) as temporary:
         page.screenshot(path=temporary)
     if file.stat().st_size > LARGEST_BYTES:
         raise ValueError(f"{file}: {file.stat().st_size} bytes, expected at most {LARGEST_BYTES}")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import nbformat
 
-from dancemvp_core import artifacts, profiles
+from dancemvp_core import artifacts, files, profiles
 
 PROJECT = Path(__file__).resolve().parents[1]
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -61,7 +61,7 @@ def main() -> int:
             print(f"{source.name}: no finished smoke run; run make reproduce PROFILE=smoke", file=sys.stderr)
             return 1
         text = nbformat.writes(settled(nbformat.read(executed, as_version=4), PROJECT)) + "\n"
-        artifacts.write_text(source, text)
+        files.write_text(source, text)
         print(f"kept {source.relative_to(PROJECT)}")
     return 0
 

@@ -29,7 +29,7 @@ import disk
 import lifeline
 from warm import FIXED
 
-from dancemvp_core import artifacts, profiles
+from dancemvp_core import artifacts, files, profiles
 from dancemvp_core.progress import print_anything
 from dancemvp_core.sequences import DataError
 
@@ -91,7 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         raise  # nobody reads any more
     except OSError as fault:
-        if artifacts.disk_is_full(fault):
+        if files.disk_is_full(fault):
             print(f"reproduce: {full_disk(paths, needs)}", file=sys.stderr)
         else:
             print(f"reproduce: {fault.filename or root}: {fault.strerror or fault}", file=sys.stderr)
@@ -312,7 +312,7 @@ def run(paths: artifacts.Paths, settings: dict, jobs: int, mark: str, above: lis
     first = [str(paths.record(name).relative_to(paths.root)) for name in FIRST if name in asked]
     first = ["--prioritize", *first] if first else []
     log, config = paths.build / "snakemake.log", paths.build / "config.json"
-    artifacts.write_json(config, settings)
+    files.write_json(config, settings)
     warm = [sys.executable, str(PROJECT / "workflow" / "warm.py"), "--serve"]
     process = subprocess.Popen(
         [*warm, *snakemake(config, jobs), *first], cwd=paths.root, env=environment() | {lifeline.MARK: mark},
@@ -420,9 +420,9 @@ def report(paths: artifacts.Paths, wall_s: float, done: int) -> None:
     text += "".join(f"{name},{c['wall_s']:.1f},{c['peak_memory_mb']:.0f}\n" for name, c in table.items())
     path = paths.results / "cost.csv"
     if not path.exists() or path.read_text(encoding="utf-8") != text:
-        artifacts.write_text(path, text)
-        sidecar = {"file": path.name, "sha256": artifacts.sha256(path), "cores": os.cpu_count()}
-        artifacts.write_json(path.with_name("cost.csv.prov.json"), sidecar | artifacts.environment())
+        files.write_text(path, text)
+        sidecar = {"file": path.name, "sha256": files.sha256(path), "cores": os.cpu_count()}
+        files.write_json(path.with_name("cost.csv.prov.json"), sidecar | artifacts.environment())
     width = max([len("notebook"), *map(len, table)])
     print(f"\n{'notebook':<{width}}  {'wall time':>9}  {'peak memory':>11}")
     for name, cost in table.items():
@@ -438,7 +438,7 @@ def report(paths: artifacts.Paths, wall_s: float, done: int) -> None:
 
 def report_failure(paths: artifacts.Paths, progress: Progress, log: Path, status: int, needs: dict[str, int]) -> int:
     """Say in one line each what failed and where to look; returns the exit status."""
-    full = any(artifacts.disk_is_full(text_of(file)) for file in [log, *(paths.root / j.log for j in progress.failed if j.log)])
+    full = any(files.disk_is_full(text_of(file)) for file in [log, *(paths.root / j.log for j in progress.failed if j.log)])
     for job in {job.name or job.rule: job for job in progress.failed}.values():
         fault = last_error(paths.root / job.log) if job.log else ""
         print(f"\n{job.name or job.rule} failed: {fault or 'see its log'}", file=sys.stderr)

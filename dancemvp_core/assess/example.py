@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from dancemvp_core import artifacts
 from dancemvp_core.sequences import DanceDataset
 
 
@@ -25,7 +24,7 @@ def write(folder: Path, dataset: DanceDataset, choreography: str, level: str, co
     for row in rows:
         sequence = dataset.sequences[int(row)]
         path = folder / f"{choreography}_{level}_trial{sequence.trial + 1:03d}.npy"
-        with artifacts.replacing(path) as temporary:
+        with files.replacing(path) as temporary:
             np.save(temporary, np.asarray(sequence.motion))
         files.append(path)
     fps = sequence.motion.shape[1] / (sequence.music_window_s or sequence.duration_s)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from pathlib import Path
 
-from dancemvp_core import artifacts
+from dancemvp_core import files
 from dancemvp_core.assess.assessment import MEASURES, UNLIKE, WHY_UNLIKE, dances
 from dancemvp_core.assess.timeline import WITHIN_S
 
@@ -18,10 +18,10 @@ NAMES = {"genre": "Genre", "choreography": "Choreography", "level": "Level"}
 def write(out: Path, report: dict, figures: dict) -> list[Path]:
     """Write ``report.html``, ``report.json`` and the figures (name -> matplotlib Figure) to a folder, each replaced whole."""
     text = page(report)  # made first: whatever fails in it leaves the folder as it was
-    artifacts.write_json(out / "report.json", report)
-    artifacts.write_text(out / "report.html", text)
+    files.write_json(out / "report.json", report)
+    files.write_text(out / "report.html", text)
     for name, figure in figures.items():
-        artifacts.write_figure(out / f"{name}.png", figure, dpi=160)
+        files.write_figure(out / f"{name}.png", figure, dpi=160)
     return [out / "report.html", out / "report.json", *(out / f"{name}.png" for name in figures)]
 
 

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from dancemvp_core import rhythm
 from dancemvp_core.assess.assessment import MEASURES, UNLIKE, trend
-from dancemvp_core.figures import BLACK, BLUE, GREEN, GREY, PAGE_IN, PURPLE, SKY, VERMILION, badge, styled
 from dancemvp_core.sequences import DanceSequence
+from dancemvp_core.style import BLACK, BLUE, GREEN, GREY, PAGE_IN, PURPLE, SKY, VERMILION, badge, styled
 
 VERDICT_COLOURS = {"hit": GREEN, "early": BLUE, "late": VERMILION, "missed": GREY}
 LISTED = 4

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import colormaps, colors
 
-from dancemvp_core import artifacts, embeddings, experiments, figures, methods, music, pretrain, primitives
+from dancemvp_core import embeddings, experiments, files, methods, music, pretrain, primitives, style
 from dancemvp_core.artifacts import Paths
 from dancemvp_core.experiments import Width
 from dancemvp_core.explorer import binary, clips
@@ -19,9 +19,9 @@ from dancemvp_core.sequences import LEVELS, DanceDataset, DataError, Piece
 NEIGHBOURS = 5
 MISSING = 65535  # the code of an unknown class
 RAMP = [colors.to_hex(c) for c in colormaps["viridis"](np.linspace(0.12, 0.95, 5))]  # a colour for each fifth of a range
-SPARE = (figures.BLUE, figures.ORANGE, figures.GREEN, figures.PURPLE, figures.SKY, figures.VERMILION)
+SPARE = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE, style.SKY, style.VERMILION)
 OUTCOMES = ("right", "level wrong", "move wrong", "choreography wrong")
-OUTCOME_COLOURS = (figures.GREEN, figures.ORANGE, figures.PURPLE, figures.VERMILION)
+OUTCOME_COLOURS = (style.GREEN, style.ORANGE, style.PURPLE, style.VERMILION)
 MAPS = {
     "test": ("All test choreographies", "test"),
     "5b": ("One unseen choreography (Fig. 5b)", "test"),
@@ -81,7 +81,7 @@ class Scene:
             parts.append(own.assign(map=name, z=list(z)))
         table = pd.concat(parts, ignore_index=True)
         table.attrs["stamp"] = stamp
-        artifacts.write_parquet(kept, table)
+        files.write_parquet(kept, table)
         return table
 
     def _rows(self) -> dict[str, pd.DataFrame]:
@@ -111,7 +111,7 @@ class Scene:
         return pretrain.encode(net.to(self.pieces.motion.device), self.pieces, rows)[1].numpy()
 
     def _stamp(self, encoder: str, chosen: dict[str, pd.DataFrame]) -> str:
-        content = hashlib.sha256(artifacts.fingerprint(self.paths.encoder(*_parts(encoder))).encode())
+        content = hashlib.sha256(files.fingerprint(self.paths.encoder(*_parts(encoder))).encode())
         for name, own in chosen.items():
             content.update(name.encode() + own.to_numpy(float).tobytes())
         return content.hexdigest()[:16]
@@ -308,7 +308,7 @@ def _described(key: str, values: pd.Series) -> tuple[dict, np.ndarray]:
     codes = pd.Categorical(values, categories=names).codes.astype(np.int32)
     shown = [str(int(n)) if isinstance(n, (int, float, np.number)) else str(n) for n in names]
     palette = {
-        "genre": {n: figures.GENRE_COLOURS.get(n) for n in names}, "level": figures.LEVEL_COLOURS,
+        "genre": {n: style.GENRE_COLOURS.get(n) for n in names}, "level": style.LEVEL_COLOURS,
         "error_class": dict(zip(OUTCOMES, OUTCOME_COLOURS, strict=True)),
     }.get(label, {})  # fmt: skip
     described = {
