@@ -4,7 +4,7 @@
 #   make reproduce   run every notebook: tables in results/, figures in figures/, by profile and data set
 #                    PROFILE=smoke|demo|paper  DATA=folder  AISTPP=folder  SEEDS=number  JOBS=number
 #   make test        lint, unit tests, and the committed notebooks against what they compute
-#   make select      choose every method's settings on validation: dancemvp_core/selected.yaml
+#   make select      choose every method's settings on validation: dancemvp_core/pretraining/selected.yaml
 #   make bench       what the package does beside plain references: results/bench/ (ONLY=case,case  QUICK=1 for a check)
 #   make lab         open the explorer in JupyterLab, on the run of PROFILE and DATA
 #   make report      one static page of a run: claims, tables, figures, explorer; PROFILE and DATA as above
@@ -47,12 +47,12 @@ test: setup-test
 test-browser: export OMP_NUM_THREADS = 1
 test-browser: setup-test
 	@sh tests/browser/chromium.sh || exit 0; \
-	$(run) workflow/reproduce.py --profile smoke --only 03_embeddings && $(run) -m pytest tests/browser
+	$(run) workflow/reproduce.py --profile smoke --only 04_fig5_embeddings && $(run) -m pytest tests/browser
 
 select: export OMP_NUM_THREADS = 1
 select: setup
-	$(run) workflow/reproduce.py --profile "$$PROFILE" --only 01_primitives
-	$(run) -m dancemvp_core.select --profile "$$PROFILE"
+	$(run) workflow/reproduce.py --profile "$$PROFILE" --only 02_fig3_fig4_primitives
+	$(run) -m dancemvp_core.controls.selection --profile "$$PROFILE"
 
 bench: setup-test
 	@exec $(run) -W ignore benchmarks/bench.py --only "$$ONLY" $(if $(QUICK),--quick)
@@ -64,7 +64,7 @@ lab: setup
 	@exec $(run) -m jupyterlab --notebook-dir=. --LabApp.default_url=/lab/tree/build/lab/explore.ipynb
 
 report: setup
-	@$(run) -m dancemvp_core.report --profile "$$PROFILE" --data "$$DATA"
+	@$(run) -m dancemvp_core.explorer.report --profile "$$PROFILE" --data "$$DATA"
 
 readme: setup
 	@$(run) workflow/fill_readme.py

@@ -17,9 +17,13 @@ from dataclasses import replace
 import bench
 import pandas as pd
 
-from dancemvp_core import artifacts, experiments, files, methods, pretrain, profiles, select
-from dancemvp_core.pieces import PieceSet
-from dancemvp_core.skeleton import IMPERIALDANCE21
+from dancemvp_core import files
+from dancemvp_core.controls import selection
+from dancemvp_core.dance.pieces import PieceSet
+from dancemvp_core.dance.skeleton import IMPERIALDANCE21
+from dancemvp_core.pretraining import methods, training
+from dancemvp_core.runs import profiles, provenance
+from dancemvp_core.tasks import evaluation
 
 PAPER = (16, 3e-4)
 LARGER = (32, 64, 256)
@@ -32,18 +36,18 @@ def settings(batch_size: int, learning_rate: float) -> list[tuple[int, float]]:
     return [PAPER, *((n, learning_rate * (n / batch_size) ** 0.5) for n in (PAPER[0], *LARGER))]
 
 
-def trial(pieces: PieceSet, params, how: pretrain.Training) -> dict:
+def trial(pieces: PieceSet, params, how: training.Training) -> dict:
     """Seconds of pre-training, loss, and the three tasks on validation under ours' protocol."""
-    width = experiments.Width.of(params)
-    encoder, history = experiments.pretrain_run(OURS.pretraining, 0, pieces, IMPERIALDANCE21, width, how)
-    value = select.on_validation(encoder, OURS.protocol, pieces, params.profile)
-    measured = {f"task{task}_{metric}": value[task] for task, (metric, _) in select.MEASURES.items()}
+    width = evaluation.Width.of(params)
+    encoder, history = evaluation.pretrain_run(OURS.pretraining, 0, pieces, IMPERIALDANCE21, width, how)
+    value = selection.on_validation(encoder, OURS.protocol, pieces, params.profile)
+    measured = {f"task{task}_{metric}": value[task] for task, (metric, _) in selection.MEASURES.items()}
     return {"seconds": history["seconds"].sum(), "loss": history["loss"].iloc[-1]} | measured
 
 
 def study(pieces: PieceSet, params, epochs: int) -> pd.DataFrame:
     """One row a setting and budget ("epochs" or "seconds")."""
-    chosen = experiments.training(params)
+    chosen = evaluation.training(params)
     rows, seconds = [], {}
     for budget in ("epochs", "seconds"):
         for size, rate in settings(chosen.batch_size, chosen.learning_rate):
@@ -66,8 +70,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--profile", default="demo", choices=profiles.PROFILES)
     parser.add_argument("--epochs", type=int, help="of the equal-epochs budget (default: the profile's)")
     options = parser.parse_args(arguments)
-    params = profiles.validate("02_pretrain", profile=options.profile)
-    paths, device = artifacts.Paths.of(params), pretrain.pick_device()
+    params = profiles.validate("03_pretraining", profile=options.profile)
+    paths, device = provenance.Paths.of(params), training.pick_device()
     if not (paths.pieces / "pieces.safetensors").exists():
         print(f"batch_size: no pieces in {paths.pieces}: first make reproduce PROFILE={options.profile}", file=sys.stderr)
         return 2
@@ -77,7 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
     path = profiles.project_root() / "results" / "bench" / "batch_size" / f"{options.profile}-{bench.slug(facts)}.csv"
     files.write_csv(path, table.assign(synthetic=True))
     sidecar = {"file": path.name, "sha256": files.sha256(path), "machine": facts, "profile": options.profile}
-    files.write_json(path.with_name(f"{path.name}.prov.json"), sidecar | artifacts.environment())
+    files.write_json(path.with_name(f"{path.name}.prov.json"), sidecar | provenance.environment())
     return 0
 
 

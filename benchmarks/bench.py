@@ -28,7 +28,9 @@ import torch
 from cases import CASES, Setting
 from compare import QUICK_RUNS, RUNS, Pair, compare
 
-from dancemvp_core import artifacts, files, pretrain, profiles
+from dancemvp_core import files
+from dancemvp_core.pretraining import training
+from dancemvp_core.runs import profiles, provenance
 
 
 def measured(case: str, pair: Pair, runs: int) -> dict:
@@ -122,7 +124,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"bench: --only {name}: no such case, expected some of {', '.join(CASES)}", file=sys.stderr)
             return 2
 
-    device = pretrain.pick_device()
+    device = training.pick_device()
     facts = machine(device)
     rates = roofline.measure(device, options.quick)
     print(f"{facts}\n{roofline.describe(rates)}", flush=True)
@@ -141,7 +143,7 @@ def main(arguments: list[str] | None = None) -> int:
         files.write_csv(path, pd.DataFrame(rows)[COLUMNS])
         sidecar = {"file": path.name, "sha256": files.sha256(path), "machine": facts}
         sidecar |= {"operations_per_s": rates.operations, "copied_bytes_per_s": rates.copied}
-        files.write_json(path.with_name(f"{path.name}.prov.json"), sidecar | artifacts.environment())
+        files.write_json(path.with_name(f"{path.name}.prov.json"), sidecar | provenance.environment())
         print(f"\nKept in {os.path.relpath(path)}")
     return 0
 

@@ -33,27 +33,20 @@ from compare import Pair, peak_tensors_mb
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from dancemvp_core import (
-    downstream,
-    embeddings,
-    encoders,
-    experiments,
-    losses,
-    methods,
-    music,
-    pretrain,
-    profiles,
-    sources,
-    stats,
-    texts,
-)
-from dancemvp_core.pieces import PieceSet
-from dancemvp_core.skeleton import IMPERIALDANCE21
-from dancemvp_core.sources import synthdance
+from dancemvp_core import datasets
+from dancemvp_core.dance import music
+from dancemvp_core.dance.pieces import PieceSet
+from dancemvp_core.dance.skeleton import IMPERIALDANCE21
+from dancemvp_core.datasets import synthdance
+from dancemvp_core.models import encoders, losses, texts
+from dancemvp_core.paper import embeddings, stats
+from dancemvp_core.pretraining import methods, training
+from dancemvp_core.runs import profiles
+from dancemvp_core.tasks import evaluation, protocols
 
 OURS = methods.METHODS["ours"].pretraining
 PROJECT = profiles.project_root()
-NOTEBOOK = PROJECT / "notebooks" / "06_prompting.ipynb"  # which imports the most
+NOTEBOOK = PROJECT / "notebooks" / "07_table4_fig7_prompting.ipynb"  # which imports the most
 INSTALL_LIGHTLY = "lightly is not here: `.venv/bin/uv pip install lightly`, or the extra `bench`, brings it"
 
 
@@ -78,9 +71,9 @@ class Setting:
         return quick if self.quick else full
 
     @property
-    def width(self) -> experiments.Width:
+    def width(self) -> evaluation.Width:
         """The paper's networks, or smoke's."""
-        return experiments.Width.of(profiles.load(self.size("paper", "smoke")))
+        return evaluation.Width.of(profiles.load(self.size("paper", "smoke")))
 
     @property
     def frames(self) -> int:
@@ -232,17 +225,17 @@ def inference(setting: Setting) -> Iterator[Pair | str]:
     if fast is not None:
         yield pair("features, compiled", features(fast))
 
-    settings = downstream.Prompting()
+    settings = protocols.Prompting()
     known = pieces.table
-    classes, _ = downstream.class_table(known)
+    classes, _ = protocols.class_table(known)
     sentences = {
         "vocabulary": [texts.vocabulary_text(*row) for row in classes.itertuples(index=False)],
         "score": [texts.score_text(v) for v in texts.LEVELS_OF_SCORE],
         "rhythm": [texts.rate_text(v) for v in texts.LEVELS_OF_SCORE],
     }
-    frozen = downstream.Features(pretrain.encode(encoder, pieces)[0].to(setting.device), encoder.last)
-    prompter = downstream.Prompter(
-        frozen, sentences, len(classes), downstream.TASKS, True, False, settings, np.arange(len(pieces))
+    frozen = protocols.Features(training.encode(encoder, pieces)[0].to(setting.device), encoder.last)
+    prompter = protocols.Prompter(
+        frozen, sentences, len(classes), protocols.TASKS, True, False, settings, np.arange(len(pieces))
     ).eval()
 
     def answers(network):
@@ -280,9 +273,9 @@ def pretrain_step(setting: Setting) -> Iterator[Pair | str]:
     pieces = setting.pieces(5, -(-batch_size * steps // 45))
     keep = np.arange(batch_size * steps)
     pieces = PieceSet(pieces.motion[: len(keep)], pieces.music, pieces.table.iloc[keep], pieces.sequences)
-    training = pretrain.Training(1, batch_size, schedule="constant")
+    training = training.Training(1, batch_size, schedule="constant")
     augmentation, mirror = methods.augmentation(OURS), IMPERIALDANCE21.mirror
-    objective = experiments.new_objective(OURS, 0, setting.width, pieces, IMPERIALDANCE21)
+    objective = evaluation.new_objective(OURS, 0, setting.width, pieces, IMPERIALDANCE21)
     views = {name: torch.cat([x, x]) for name, x in pieces.batch(np.arange(batch_size)).items()}
     floor = roofline.training_step(objective.encoder, views, setting.precision).floor_s(setting.rates, setting.precision)
     # On two cores, workers would take from the network what they give; beside a GPU the cores are free.
@@ -290,7 +283,7 @@ def pretrain_step(setting: Setting) -> Iterator[Pair | str]:
     batches = reference.loader(pieces, augmentation, mirror, batch_size, workers)
 
     def ours():
-        pretrain.train(objective, pieces, training, augmentation, 0, mirror)
+        training.train(objective, pieces, training, augmentation, 0, mirror)
 
     def plain(network, precision):
         return reference.epoch(network, batches, training, precision, setting.device)
@@ -360,10 +353,10 @@ def info_nce(setting: Setting) -> Iterator[Pair | str]:
 
 def prompt_scoring(setting: Setting) -> Iterator[Pair | str]:
     """Scores of B pieces against C candidates: linear in B x C, and no tensor of every pair's two vectors."""
-    settings = downstream.Prompting()
+    settings = protocols.Prompting()
     z_width, t_width = setting.width.features, settings.text_width
     torch.manual_seed(0)
-    join = downstream.Join(z_width, t_width, settings.width).to(setting.device)
+    join = protocols.Join(z_width, t_width, settings.width).to(setting.device)
     head = nn.Linear(settings.width, 1).to(setting.device)
     pairwise = reference.PairwiseScores(join, head)
     pieces, candidates = setting.size((256, 45), (16, 9))
@@ -388,8 +381,8 @@ def prompt_scoring(setting: Setting) -> Iterator[Pair | str]:
                note=f"D_z = {z_width}, D_t = {t_width}, W = {settings.width}")  # fmt: skip
     sentences = {"vocabulary": [texts.vocabulary_text("ballet", "b0", "expert", i) for i in range(candidates)]}
     support, own = torch.randn(64, z_width, device=setting.device), nn.Linear(z_width, z_width).to(setting.device)
-    fitted = downstream.Prompter(
-        downstream.Features(support, own), sentences, candidates, ("vocabulary",), True, False, settings, np.arange(64)
+    fitted = protocols.Prompter(
+        protocols.Features(support, own), sentences, candidates, ("vocabulary",), True, False, settings, np.arange(64)
     ).eval()
     yield Pair(f"prediction, B = {pieces}, C = {candidates}", functools.partial(fitted.predict, few[0]), "10 times the pieces",
                functools.partial(fitted.predict, inputs(10)[0]), "at most 10x", memory=peak_tensors_mb)  # fmt: skip
@@ -397,17 +390,17 @@ def prompt_scoring(setting: Setting) -> Iterator[Pair | str]:
 
 def fits(setting: Setting) -> Iterator[Pair | str]:
     """Fit and prediction of the prompter against those of linear heads, on the same frozen features, as in Table 4."""
-    settings = experiments.prompting(profiles.validate("06_prompting", profile="demo"))
+    settings = evaluation.prompting(profiles.validate("07_table4_fig7_prompting", profile="demo"))
     shots, asked, steps = setting.size((20, 50, settings.steps), (2, 2, 5))
     pieces = random_pieces(5, shots + asked, 2)
     torch.manual_seed(0)
     dim, features = 2 * setting.width.dim, setting.width.features
-    frozen = downstream.Features(torch.randn(len(pieces), dim), nn.Linear(dim, features))
+    frozen = protocols.Features(torch.randn(len(pieces), dim), nn.Linear(dim, features))
     support, query = (np.flatnonzero(mask) for mask in (pieces.table["trial"] < shots, pieces.table["trial"] >= shots))
     settings = replace(settings, steps=steps)
 
     def fit(protocol):
-        return lambda: downstream.run(protocol, frozen, pieces.table, support, query, 0, settings)
+        return lambda: protocols.run(protocol, frozen, pieces.table, support, query, 0, settings)
 
     note = f"{len(support)} support and {len(query)} query pieces, {steps} steps; ratio: prompt over finetune"
     yield Pair("finetune", fit("finetune"), "prompt", fit("prompt"), note=note)
@@ -427,7 +420,7 @@ def data(setting: Setting) -> Iterator[Pair | str]:
     yield Pair("SynthDance written", write, per=3 * len(dances), note=f"a file of {trials} trials")
     tree = setting.folder / "tree0"
     files = list(tree.glob("*.npy"))
-    yield Pair("a data set opened", lambda: sources.load(tree), "its motion read",
+    yield Pair("a data set opened", lambda: datasets.load(tree), "its motion read",
                lambda: [np.load(file) for file in files], note=f"{len(files)} files of {trials} trials")  # fmt: skip
 
 
@@ -507,12 +500,12 @@ def imports(setting: Setting) -> Iterator[Pair | str]:
 def growth(setting: Setting) -> Iterator[Pair | str]:
     """Time and memory when there is more: 10 times the pieces an epoch, 100 times the rows of a manifest."""
     smoke = profiles.load("smoke")
-    training = pretrain.Training(1, smoke.batch_size, schedule="constant")
+    training = training.Training(1, smoke.batch_size, schedule="constant")
 
     def epoch(trials: int):
         pieces = random_pieces(5, trials, smoke.piece_frames).to(setting.device)
-        objective = experiments.new_objective(OURS, 0, experiments.Width.of(smoke), pieces, IMPERIALDANCE21)
-        return len(pieces), lambda: pretrain.train(objective, pieces, training, methods.augmentation(OURS), 0)
+        objective = evaluation.new_objective(OURS, 0, evaluation.Width.of(smoke), pieces, IMPERIALDANCE21)
+        return len(pieces), lambda: training.train(objective, pieces, training, methods.augmentation(OURS), 0)
 
     small, few = epoch(setting.size(10, 2))
     large, many = epoch(setting.size(100, 20))
@@ -520,7 +513,7 @@ def growth(setting: Setting) -> Iterator[Pair | str]:
                memory=peak_tensors_mb, note="smoke's networks; memory beside the data")  # fmt: skip
 
     rows = setting.size(100, 10)
-    opened = [functools.partial(sources.load, manifest(setting.folder, n)) for n in (rows, 100 * rows)]
+    opened = [functools.partial(datasets.load, manifest(setting.folder, n)) for n in (rows, 100 * rows)]
     yield Pair(f"a manifest of {rows} rows opened", opened[0], f"{100 * rows} rows", opened[1],
                "the same memory", memory=resident_mb, note="memory of a fresh process, imports aside")  # fmt: skip
 
@@ -541,7 +534,7 @@ def resident_mb(opened: functools.partial) -> float:
     """MB by which the resident memory of a fresh process grows while it opens a data set (its largest value)."""
     program = (
         "import sys; from dancemvp_core import artifacts, sources; before = artifacts.peak_memory_mb();"
-        "dataset = sources.load(sys.argv[1]); print(artifacts.peak_memory_mb() - before)"
+        "dataset = datasets.load(sys.argv[1]); print(artifacts.peak_memory_mb() - before)"
     )
     command = [sys.executable, "-c", program, str(opened.args[0])]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout) * 2**20 / 1e6

@@ -25,8 +25,11 @@ sys.path.insert(0, str(PROJECT / "tests" / "browser"))
 
 import labserver  # noqa: E402
 
-from dancemvp_core import artifacts, report  # noqa: E402
-from dancemvp_core.explorer import binary  # noqa: E402
+from dancemvp_core.explorer import (
+    binary,  # noqa: E402
+    report,  # noqa: E402
+)
+from dancemvp_core.runs import provenance
 
 PREPARE = """
 import sys
@@ -134,7 +137,7 @@ def measure(profile: str, points: int) -> dict:
         browser.close()
     left = [url for url in asked if urlparse(url).scheme in ("http", "https") and urlparse(url).hostname != "127.0.0.1"]
     return {
-        "profile": profile, "points": points, "machine": f"{platform.machine()}, {artifacts.device()}", "painter": painter,
+        "profile": profile, "points": points, "machine": f"{platform.machine()}, {provenance.device()}", "painter": painter,
         "first_paint_s": round(painted, 2), "panning": rate(panning), "panning_frames": len(panning), "playing": rate(playing),
         "audio_drift_s": round(drift, 3), "requests": len(asked), "requests_that_left": left,
     }  # fmt: skip

@@ -20,10 +20,15 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
-from dancemvp_core import artifacts, encoders, experiments, files, methods, pretrain, profiles, select
+from dancemvp_core import files
+from dancemvp_core.controls import selection
+from dancemvp_core.dance.pieces import PieceSet
+from dancemvp_core.dance.skeleton import IMPERIALDANCE21
 from dancemvp_core.device import has_bfloat16
-from dancemvp_core.pieces import PieceSet
-from dancemvp_core.skeleton import IMPERIALDANCE21
+from dancemvp_core.models import encoders
+from dancemvp_core.pretraining import methods, training
+from dancemvp_core.runs import profiles, provenance
+from dancemvp_core.tasks import evaluation
 
 ROWS = {"stgcn": "ours", "tx": "tx-lstm-infonce", "res18": "res18-lstm-infonce"}
 PRODUCTS = {
@@ -49,13 +54,13 @@ def trained(row: str, seed: int, half: bool, pieces: PieceSet, params) -> dict:
     method = methods.METHODS[row]
     params = params.model_copy(update={"pretraining": method.pretraining})
     emulate = half and not has_bfloat16(pieces.motion.device)
-    pretrain.precision_for = lambda *_: "bfloat16" if half else "float32"
+    training.precision_for = lambda *_: "bfloat16" if half else "float32"
     with Emulated() if emulate else contextlib.nullcontext():
-        encoder, history = experiments.pretrain_run(
-            method.pretraining, seed, pieces, IMPERIALDANCE21, experiments.Width.of(params), experiments.training(params)
+        encoder, history = evaluation.pretrain_run(
+            method.pretraining, seed, pieces, IMPERIALDANCE21, evaluation.Width.of(params), evaluation.training(params)
         )
-    value = select.on_validation(encoder, method.protocol, pieces, params.profile)
-    measured = {f"task{task}_{metric}": value[task] for task, (metric, _) in select.MEASURES.items()}
+    value = selection.on_validation(encoder, method.protocol, pieces, params.profile)
+    measured = {f"task{task}_{metric}": value[task] for task, (metric, _) in selection.MEASURES.items()}
     facts = {"seed": seed, "precision": "bfloat16" if half else "float32", "emulated": emulate}
     return facts | {"loss": history["loss"].iloc[-1]} | measured
 
@@ -67,8 +72,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--only", default=",".join(ROWS), help="encoders, as stgcn,tx")
     options = parser.parse_args(arguments)
-    params = profiles.validate("02_pretrain", profile=options.profile)
-    paths, device = artifacts.Paths.of(params), pretrain.pick_device()
+    params = profiles.validate("03_pretraining", profile=options.profile)
+    paths, device = provenance.Paths.of(params), training.pick_device()
     if not (paths.pieces / "pieces.safetensors").exists():
         print(f"precision: no pieces in {paths.pieces}: first make reproduce PROFILE={options.profile}", file=sys.stderr)
         return 2
@@ -84,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
     path = profiles.project_root() / "results" / "bench" / "precision" / f"{options.profile}-{bench.slug(facts)}.csv"
     files.write_csv(path, pd.DataFrame(rows).assign(synthetic=True))
     sidecar = {"file": path.name, "sha256": files.sha256(path), "machine": facts, "profile": options.profile}
-    files.write_json(path.with_name(f"{path.name}.prov.json"), sidecar | artifacts.environment())
+    files.write_json(path.with_name(f"{path.name}.prov.json"), sidecar | provenance.environment())
     return 0
 
 

@@ -13,11 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from dancemvp_core.augment import Augmentation
-from dancemvp_core.encoders import STGCN, STGCNBlock
-from dancemvp_core.objectives import Objective
-from dancemvp_core.pieces import PieceSet
-from dancemvp_core.pretrain import Training
+from dancemvp_core.dance.pieces import PieceSet
+from dancemvp_core.models.encoders import STGCN, STGCNBlock
+from dancemvp_core.pretraining.augment import Augmentation
+from dancemvp_core.pretraining.objectives import Objective
+from dancemvp_core.pretraining.training import Training
 
 
 class TextbookBlock(nn.Module):

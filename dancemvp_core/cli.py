@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from dancemvp_core.progress import print_anything
+from dancemvp_core.runs.progress import print_anything
 
 # Every heavy import stands in the function that needs it, so that --help answers at once.
 
@@ -83,7 +83,7 @@ def _synth(arguments) -> int:
     from tqdm import tqdm
 
     from dancemvp_core import files
-    from dancemvp_core.sources import synthdance
+    from dancemvp_core.datasets import synthdance
 
     a = arguments
     with files.naming_full_disk(a.out), tqdm(desc="synth", unit="file", disable=not sys.stderr.isatty()) as bar:
@@ -100,7 +100,7 @@ def _synth(arguments) -> int:
 def _check(arguments) -> int:
     from tqdm import tqdm
 
-    from dancemvp_core import datacard
+    from dancemvp_core.datasets import datacard
 
     def progress(rows):
         return tqdm(rows, desc="check", disable=not sys.stderr.isatty())
@@ -114,7 +114,7 @@ def _check(arguments) -> int:
 
 
 def _fetch(arguments) -> int:
-    from dancemvp_core.sources import imperialdance
+    from dancemvp_core.datasets import imperialdance
 
     fetched = imperialdance.fetch(arguments.out, progress=lambda text: print(text, flush=True))
     print(f"\n{fetched} motion files in {arguments.out}\n")
@@ -145,7 +145,7 @@ def main(argv: list[str] | None = None) -> int:
     print_anything()
     arguments = _parser().parse_args(argv)
     # Only now: pandas comes with the records.
-    from dancemvp_core.sequences import DataError
+    from dancemvp_core.dance.sequences import DataError
 
     try:
         return arguments.run(arguments)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 from collections.abc import Callable, Iterator
 
 import torch
@@ -94,3 +95,30 @@ def first_not_finite(net: nn.Module, inputs: dict[str, Tensor], loss: Callable[[
     value.backward()
     gradients = [(name, p.grad) for name, p in net.named_parameters() if p.grad is not None]
     return next((f"the gradient of {name}" for name, grad in reversed(gradients) if not grad.isfinite().all()), "")
+
+
+def pick_device() -> torch.device:
+    """The GPU where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@contextlib.contextmanager
+def seeded(seed: int, device: torch.device):
+    """Within it PyTorch's random numbers on the CPU and on ``device`` start from the seed; afterwards they go on as before."""
+    with torch.random.fork_rng(devices=[] if device.type == "cpu" else [device]):
+        torch.manual_seed(seed)
+        yield
+
+
+def in_full_precision(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A loss that leaves autocast and reads tensors of half precision as float32."""
+
+    @functools.wraps(loss)
+    def full(*arguments, **options) -> Tensor:
+        half = (torch.bfloat16, torch.float16)
+        values = [a.float() if isinstance(a, Tensor) and a.dtype in half else a for a in (*arguments, *options.values())]
+        device = next(value.device for value in values if isinstance(value, Tensor))
+        with torch.autocast(device.type, enabled=False):
+            return loss(*values[: len(arguments)], **dict(zip(options, values[len(arguments) :], strict=True)))
+
+    return full

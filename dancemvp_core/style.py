@@ -38,13 +38,16 @@ STYLE = {
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Draw in the package's style, whatever the session's own; for every function of this module that makes a figure."""
+    """Draw in the package's style, whatever the session's own; of nothing (first argument None) nothing is drawn: None."""
 
     @functools.wraps(draw)
-    def in_style(*args, **kwargs) -> Figure:
+    def in_style(first, *args, **kwargs) -> Figure | None:
+        if first is None:
+            return None
         with matplotlib.rc_context(STYLE):
-            figure = draw(*args, **kwargs)
-        plt.close(figure)  # a notebook would show it a second time
+            figure = draw(first, *args, **kwargs)
+        if figure is not None:
+            plt.close(figure)  # a notebook would show it a second time
         return figure
 
     return in_style

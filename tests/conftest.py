@@ -42,7 +42,7 @@ def small_disk(tmp_path):
 @pytest.fixture(scope="session")
 def synth_tree(tmp_path_factory) -> Path:
     """SynthDance as the pipeline writes it: all 20 choreographies, 3 trials of each file. Read only."""
-    from dancemvp_core.sources import synthdance
+    from dancemvp_core.datasets import synthdance
 
     root = tmp_path_factory.mktemp("synthdance") / "tree"
     synthdance.write(root, trials=3, seed=0)

@@ -8,30 +8,35 @@ import nbformat
 import numpy as np
 import pytest
 
+from dancemvp_core.paper import comparison
+
 GPU = fake_gpu.install()  # before the package is imported
 
 import matplotlib  # noqa: E402
 import torch  # noqa: E402
 from tiny import piece_set  # noqa: E402
 
-from dancemvp_core import artifacts, comparison, downstream, experiments, methods, objectives, pretrain, profiles, sources  # noqa: E402
-from dancemvp_core.augment import Augmentation  # noqa: E402
-from dancemvp_core.pieces import PieceSet  # noqa: E402
-from dancemvp_core.skeleton import IMPERIALDANCE21  # noqa: E402
-from dancemvp_core.sources import synthdance  # noqa: E402
+from dancemvp_core import datasets  # noqa: E402
+from dancemvp_core.dance.pieces import PieceSet  # noqa: E402
+from dancemvp_core.dance.skeleton import IMPERIALDANCE21  # noqa: E402
+from dancemvp_core.datasets import synthdance  # noqa: E402
+from dancemvp_core.pretraining import methods, objectives, training
+from dancemvp_core.pretraining.augment import Augmentation  # noqa: E402
+from dancemvp_core.runs import profiles, provenance
+from dancemvp_core.tasks import evaluation, outcomes, protocols
 
 PROJECT = Path(__file__).resolve().parents[1]
 SMALL = {
     "trials": 10, "piece_frames": 16, "channels": (8, 16), "dim": 8, "features": 8, "epochs": 1, "batch_size": 4,
     "shots": 2, "shots_curve": (2,), "genres": (2,), "downstream_steps": 3, "tsne_points": 60,
 }  # fmt: skip
-# One row for every objective and kind of encoder, and the strongest baseline, for which 10_unseen_dancers asks.
+# One row for every objective and kind of encoder, and the strongest baseline, for which 11_extra_unseen_dancers asks.
 ROWS = ("ours", "happyfeet", "dance_with_melody", "svt", "moco", "stgcn-lstm-supcon", *methods.selected()["more_seeds"])
 NOTEBOOKS = (  # in the order in which they need one another
-    "01_primitives 02_pretrain 00_data 03_embeddings 04_baselines 05_ablation 06_prompting 07_progression 09_augmentation"
-    " 10_unseen_dancers explore 11_assessor 08_claims"
+    "02_fig3_fig4_primitives 03_pretraining 01_table1_data 04_fig5_embeddings 05_table2_baselines 06_table3_ablation 07_table4_fig7_prompting 08_fig6_progression 10_extra_augmentation"
+    " 11_extra_unseen_dancers explore 12_assessor 13_claims"
 ).split()
-ON_THE_CPU = {"01_primitives", "assess"}  # assess has no tensors of its own: it asks the assessor, which is for a CPU
+ON_THE_CPU = {"02_fig3_fig4_primitives", "assess"}  # assess has no tensors of its own: it asks the assessor, which is for a CPU
 
 
 @pytest.fixture(autouse=True)
@@ -113,12 +118,12 @@ def test_random_numbers_of_both_devices_go_on_after_a_seed():
     torch.manual_seed(1)
     expected = drawn()
     torch.manual_seed(1)
-    with downstream.seeded(0, GPU):
+    with protocols.seeded(0, GPU):
         first = drawn()
-    with downstream.seeded(0, GPU):
+    with protocols.seeded(0, GPU):
         assert drawn() == first != expected
     torch.manual_seed(1)
-    with downstream.seeded(0, GPU):
+    with protocols.seeded(0, GPU):
         drawn()
     assert drawn() == expected
 
@@ -126,17 +131,17 @@ def test_random_numbers_of_both_devices_go_on_after_a_seed():
 def test_pre_training_waits_for_the_device_once_an_epoch(log):
     pieces = piece_set(trials=1).to(GPU)
     everything = Augmentation(**dict.fromkeys(Augmentation.__dataclass_fields__, 0.3))
-    history = pretrain.train(objective("ours"), pieces, pretrain.Training(2, 4), everything, 0)
+    history = training.train(objective("ours"), pieces, training.Training(2, 4), everything, 0)
     assert sum(log.waits.values()) == len(history) == 2, log.waits
     assert not log.heavy_on_cpu
 
 
 def test_a_run_goes_on_from_its_checkpoint_on_the_same_device_only(tmp_path):
-    pieces, how, kept = piece_set(trials=1).to(GPU), pretrain.Training(2, 8), tmp_path / "run.safetensors"
+    pieces, how, kept = piece_set(trials=1).to(GPU), training.Training(2, 8), tmp_path / "run.safetensors"
 
     def train(where, **more):
         learner = objective("ours").to(where)
-        history = pretrain.train(learner, pieces.to(where), how, Augmentation(), 0, **more)
+        history = training.train(learner, pieces.to(where), how, Augmentation(), 0, **more)
         return {k: v.cpu() for k, v in learner.state_dict().items()}, history
 
     def stop_after_one(epochs):
@@ -156,9 +161,9 @@ def test_a_run_goes_on_from_its_checkpoint_on_the_same_device_only(tmp_path):
 def test_an_encoder_and_its_features_stay_where_they_are():
     pieces = piece_set(trials=2)
     encoder = objective("ours").encoder
-    features = experiments.encoded_features(encoder, pieces.to(GPU), pieces.rows("test"))
+    features = evaluation.encoded_features(encoder, pieces.to(GPU), pieces.rows("test"))
     assert {p.device for p in encoder.parameters()} == {features.hidden.device} == {features.last.weight.device} == {GPU}
-    expected = experiments.encoded_features(encoder.cpu(), pieces, pieces.rows("test"))
+    expected = evaluation.encoded_features(encoder.cpu(), pieces, pieces.rows("test"))
     torch.testing.assert_close(features.hidden.cpu(), expected.hidden)
     torch.testing.assert_close(features.z.cpu(), expected.z)
     assert features.last.weight.device == GPU, "the features' own layer followed the encoder"
@@ -174,8 +179,8 @@ def project(tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(profiles.PROFILES, "smoke", profiles.PROFILES["smoke"].model_copy(update=SMALL))
         patch.setattr(pretrain, "pick_device", lambda: GPU)
-        whole = comparison.rows  # of the tables ours and the floors: the others' features take the same way
-        patch.setattr(comparison, "rows", lambda *which: [row for row in whole(*which) if row.name in ("ours", *comparison.FLOORS)])
+        whole = outcomes.rows  # of the tables ours and the floors: the others' features take the same way
+        patch.setattr(comparison, "rows", lambda *which: [row for row in whole(*which) if row.name in ("ours", *outcomes.FLOORS)])
         matplotlib.use("Agg")
         seen, unseen = (make(root, "smoke") for make in (profiles.synthdance_root, profiles.unseen_dancers_root))
         synthdance.write(seen, SMALL["trials"], choreographies=["b0", "k3", "b4", "k4"])
@@ -205,19 +210,19 @@ def test_notebook(project, stage, log):
     assert bool(log.kernels) == (stage not in ON_THE_CPU)
     # The assessor is judged as it is used, on the CPU.
     assert not [where for _, where in log.heavy_on_cpu if "assessor.py" not in where], "an encoder or a fit is left on the CPU"
-    if stage == "02_pretrain":
+    if stage == "03_pretraining":
         others(project)
 
 
 def others(project) -> None:
     """Pre-trainings of the other rows, as the notebook does it for ours; each on the GPU alone."""
-    params = profiles.validate("02_pretrain", root=str(project))
-    paths, width = artifacts.Paths.of(params), experiments.Width.of(params)
-    pieces, skeleton = PieceSet.load(paths.pieces, GPU), sources.load(params.data_root).skeleton
+    params = profiles.validate("03_pretraining", root=str(project))
+    paths, width = provenance.Paths.of(params), evaluation.Width.of(params)
+    pieces, skeleton = PieceSet.load(paths.pieces, GPU), datasets.load(params.data_root).skeleton
     assert {methods.METHODS[name].objective for name in ROWS} == set(objectives.OBJECTIVES)
     rows = [*(methods.METHODS[name] for name in ROWS), *methods.SINGLE_MODALITY.values(), methods.VARIANTS["position"]]
     for name in {method.pretraining for method in rows}:
-        how = experiments.training(params.model_copy(update={"pretraining": name}))
-        encoder, history = experiments.pretrained(paths.encoder(name, 0), name, 0, pieces, skeleton, width, how)
+        how = evaluation.training(params.model_copy(update={"pretraining": name}))
+        encoder, history = evaluation.pretrained(paths.encoder(name, 0), name, 0, pieces, skeleton, width, how)
         assert np.isfinite(history["loss"]).all() and {p.device for p in encoder.parameters()} == {GPU}
     assert not fake_gpu.LOG.heavy_on_cpu

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dancemvp_core import artifacts, files, profiles
+from dancemvp_core import files
+from dancemvp_core.runs import profiles, provenance
 
 matplotlib.use("agg")
 
@@ -23,13 +24,13 @@ def run(tmp_path):
     data = tmp_path / "mine"
     data.mkdir()
     (data / "dataset.json").write_text('{"name": "tiny", "synthetic": true}')
-    params = profiles.validate("06_prompting", data=str(data), root=str(tmp_path / "out"))
-    return artifacts.track(params, inputs=[data])
+    params = profiles.validate("07_table4_fig7_prompting", data=str(data), root=str(tmp_path / "out"))
+    return provenance.start(params, inputs=[data])
 
 
 def metrics(value: float, method: str = "ours") -> pd.DataFrame:
     row = [method, "prompt", 0, 5, 20, 1, "accuracy", value]
-    return pd.DataFrame([row], columns=artifacts.METRICS_COLUMNS)
+    return pd.DataFrame([row], columns=provenance.METRICS_COLUMNS)
 
 
 def test_a_table_and_its_sidecar(run):
@@ -37,7 +38,7 @@ def test_a_table_and_its_sidecar(run):
     assert path == run.paths.root / "results" / "smoke" / "tiny" / "table4_prompting.csv"
     assert path.read_text() == "task1\n0.5\n"
     prov = json.loads(path.with_name("table4_prompting.csv.prov.json").read_text())
-    assert prov["notebook"] == "06_prompting" and prov["dataset"] == "tiny" and prov["reason"] == "why"
+    assert prov["notebook"] == "07_table4_fig7_prompting" and prov["dataset"] == "tiny" and prov["reason"] == "why"
     assert prov["sha256"] == files.sha256(path) and prov["rows"] == 1
     assert prov["seeds"] == [0] and prov["parameters"]["shots"] == profiles.PROFILES["smoke"].shots
     assert set(prov["git"]) == {"commit", "dirty"} and len(prov["lock"]) == 64
@@ -73,7 +74,7 @@ def test_tensors_come_back(run):
 
 
 def test_metrics_of_several_notebooks_do_not_depend_on_their_order(run, tmp_path):
-    other = artifacts.track(profiles.validate("04_baselines", data=run.params.data, root=run.params.root))
+    other = provenance.start(profiles.validate("05_table2_baselines", data=run.params.data, root=run.params.root))
     run.save_metrics(metrics(1.0))
     other.save_metrics(pd.concat([metrics(3.0), metrics(2.0, "svt")]))
     path = run.save_metrics(pd.concat([metrics(3.0), metrics(4.0, "moco")]))
@@ -86,7 +87,7 @@ def test_metrics_of_several_notebooks_do_not_depend_on_their_order(run, tmp_path
 def test_the_record_lists_what_was_written(run):
     run.save_table("a.csv", pd.DataFrame({"x": [1]}))
     run.finish()
-    record = json.loads(run.paths.record("06_prompting").read_text())
+    record = json.loads(run.paths.record("07_table4_fig7_prompting").read_text())
     assert record["files"] == ["results/smoke/tiny/a.csv", "results/smoke/tiny/a.csv.prov.json"]
     assert all((run.paths.root / file).exists() for file in record["files"])
 
@@ -143,13 +144,13 @@ def test_fingerprint_sees_content_names_and_sizes(tmp_path):
 
 def test_code_version_without_git_and_in_somebody_elses_checkout(tmp_path, monkeypatch):
     nothing = {"commit": None, "dirty": None}
-    assert artifacts.code_version(tmp_path) == nothing
+    assert provenance.code_version(tmp_path) == nothing
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     (tmp_path / "inner").mkdir()
-    assert artifacts.code_version(tmp_path / "inner") == nothing
+    assert provenance.code_version(tmp_path / "inner") == nothing
     monkeypatch.setenv("PATH", "")
     (tmp_path / "third").mkdir()
-    assert artifacts.code_version(tmp_path / "third") == nothing
+    assert provenance.code_version(tmp_path / "third") == nothing
 
 
 def test_code_version_of_a_checkout(tmp_path):
@@ -163,12 +164,12 @@ def test_code_version_of_a_checkout(tmp_path):
     git("commit", "-qm", "first")
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "table.csv").write_text("1")
-    version = artifacts.code_version(tmp_path)
+    version = provenance.code_version(tmp_path)
     assert len(version["commit"]) == 40 and version["dirty"] is False
     (tmp_path / "code.py").write_text("2")
-    artifacts.code_version.cache_clear()
-    assert artifacts.code_version(tmp_path)["dirty"] is True
+    provenance.code_version.cache_clear()
+    assert provenance.code_version(tmp_path)["dirty"] is True
 
 
 def test_dataset_name_is_the_folders_without_dataset_json(tmp_path):
-    assert artifacts.dataset_name(tmp_path) == tmp_path.name
+    assert provenance.dataset_name(tmp_path) == tmp_path.name

@@ -18,13 +18,15 @@ from scipy.spatial.transform import Rotation
 from torch import nn
 from written_data import moving, write_imperialdance, write_music
 
-from dancemvp_core import cli, downstream, music, pieces, rhythm, sources
+from dancemvp_core import cli, datasets
 from dancemvp_core.assess import assessment, assessor, example, fitting, page, pictures, recording, timeline
 from dancemvp_core.assess.assessor import Assessor, Vocabulary
-from dancemvp_core.downstream import Features, Prompting
-from dancemvp_core.sequences import DataError
-from dancemvp_core.skeleton import COCO17, IMPERIALDANCE21, canonical_body, coco17_to_imperialdance21
-from dancemvp_core.sources import aistpp, bvh, motioncsv
+from dancemvp_core.dance import music, pieces, rhythm
+from dancemvp_core.dance.sequences import DataError
+from dancemvp_core.dance.skeleton import COCO17, IMPERIALDANCE21, canonical_body, coco17_to_imperialdance21
+from dancemvp_core.datasets import aistpp, bvh, motioncsv
+from dancemvp_core.tasks import protocols
+from dancemvp_core.tasks.protocols import Features, Prompting
 
 BEAT_S = 0.5
 SECONDS = 12.0
@@ -236,7 +238,7 @@ def test_the_exported_head_is_the_prompters(tmp_path):
     query = np.flatnonzero(ps.table["trial"] >= 5)
     settings = Prompting(steps=15)
     tensors, classes, floor = fitting.prompter_tensors(features, ps.table, support, settings)
-    expected = downstream.run("prompt", features, ps.table, support, query, fitting.SEED, settings, fitting.TASKS)
+    expected = protocols.run("prompt", features, ps.table, support, query, fitting.SEED, settings, fitting.TASKS)
     facts = {"temperature": 1.0, "sharpness": [1.0], "score_floor": floor, "score_widening": 1.0}
     made = Assessor(nn.Identity(), IMPERIALDANCE21, tensors, classes, pd.DataFrame(), facts)
     hidden = features.hidden[torch.as_tensor(query)]
@@ -251,7 +253,7 @@ def test_music_is_standardised_as_in_training(tmp_path):
     root = write_imperialdance(tmp_path / "tree", ("b0", "b1", "b4"), trials=1)
     for n, beat in ((0, 0.5), (1, 0.55), (4, 0.6)):
         write_music(root / "music" / f"b_ch{n}.wav", 15.0, rate=22050, beat_s=beat)
-    dataset = sources.load(root)
+    dataset = datasets.load(root)
     splits = dataset.index["choreography"].map({"b0": "pretrain", "b1": "pretrain", "b4": "test"})
     cut = pieces.build(dataset, splits, np.ones(len(dataset), bool), 24)
     mean, spread = fitting.music_scale(dataset, cut, "stretch", None)

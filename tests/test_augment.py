@@ -5,8 +5,8 @@ from dataclasses import fields
 import pytest
 import torch
 
-from dancemvp_core.augment import SKELETONCLR_STRONG, Augmentation
-from dancemvp_core.skeleton import IMPERIALDANCE21
+from dancemvp_core.dance.skeleton import IMPERIALDANCE21
+from dancemvp_core.pretraining.augment import SKELETONCLR_STRONG, Augmentation
 
 STILL = Augmentation(turn=0.0)
 

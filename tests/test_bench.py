@@ -16,7 +16,9 @@ import compare
 import reference
 import roofline
 
-from dancemvp_core import downstream, encoders, experiments, profiles
+from dancemvp_core.models import encoders
+from dancemvp_core.runs import profiles
+from dancemvp_core.tasks import evaluation, protocols
 
 RATES = roofline.Rates({"float32": 1e9, "bfloat16": 2e9}, 1e9)
 
@@ -52,7 +54,7 @@ def test_textbook_is_the_same_function():
 
 def test_pairwise_scores_are_the_same_function():
     torch.manual_seed(0)
-    join, head = downstream.Join(6, 4, 8), torch.nn.Linear(8, 1)
+    join, head = protocols.Join(6, 4, 8), torch.nn.Linear(8, 1)
     z, t = torch.randn(5, 6), torch.randn(3, 4)
     ours = head(join(z, t, True)).squeeze(-1)
     assert torch.allclose(reference.PairwiseScores(join, head)(z, t), ours, atol=1e-6)
@@ -103,11 +105,11 @@ def test_batch_sizes_are_compared_at_equal_epochs_and_at_equal_seconds(monkeypat
         return {"seconds": seconds, "loss": 1.0, "task1_accuracy": 50.0, "task2_l2": -1.0, "task3_mse": 200.0}
 
     monkeypatch.setattr(batch_size, "trial", trial)
-    params = profiles.validate("02_pretrain", profile="demo")
+    params = profiles.validate("03_pretraining", profile="demo")
     table = batch_size.study(None, params, epochs=4)
     assert table.groupby("equal", sort=False).size().to_dict() == {"epochs": 5, "seconds": 5}
     assert table[["batch_size", "learning_rate"]].iloc[0].tolist() == [16, 3e-4], "the paper's first"
-    own = experiments.training(params)
+    own = evaluation.training(params)
     assert table["learning_rate"][table["batch_size"] == own.batch_size].unique() == pytest.approx(own.learning_rate)
     assert (table["epochs"][table["equal"] == "epochs"] == 4).all()
     assert (table["seconds"][table["equal"] == "seconds"] == 8.0).all()

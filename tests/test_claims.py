@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dancemvp_core import claims, confusion, methods, paper, progression, timing
-from dancemvp_core.artifacts import METRICS_COLUMNS, Paths
-from dancemvp_core.claims import CONTRADICTED, INCONCLUSIVE, NOT_TESTABLE, VERIFIED, Missing, Results
+from dancemvp_core.controls import confusion
+from dancemvp_core.paper import claims, printed, progression, timing
+from dancemvp_core.paper.claims import CONTRADICTED, INCONCLUSIVE, NOT_TESTABLE, VERIFIED, Missing, Results
+from dancemvp_core.pretraining import methods
+from dancemvp_core.runs.provenance import METRICS_COLUMNS, Paths
 
 CLAIMS = claims.load()
 HOLDS, FAILS = "holds on SynthDance (toy)", "does not hold on SynthDance (toy)"
@@ -27,7 +29,7 @@ def test_every_claim_is_complete():
         assert '"' not in claim["claim"], "claims are told in our words"
     used = {claim["rule"] for claim in CLAIMS}
     assert used == set(claims.RULES), "a rule that no claim uses, or the other way round"
-    assert {claim["arithmetic"] for claim in CLAIMS if "arithmetic" in claim} == set(paper.ARITHMETIC)
+    assert {claim["arithmetic"] for claim in CLAIMS if "arithmetic" in claim} == set(printed.ARITHMETIC)
 
 
 def test_without_results_nothing_is_claimed():
@@ -79,13 +81,13 @@ def test_faulty_claims_are_named(monkeypatch):
     ],
 )
 def test_sums(name, agrees, told):
-    own = paper.ARITHMETIC[name]()
+    own = printed.ARITHMETIC[name]()
     assert own.agrees is agrees and told in own.text
 
 
 def test_table4_repeats_rows_of_table2():
-    assert paper.TABLE4["prompt", 5] == methods.METHODS["ours"].paper
-    assert paper.TABLE4["finetune", 5] == methods.METHODS["contrastivedance"].paper
+    assert printed.TABLE4["prompt", 5] == methods.METHODS["ours"].paper
+    assert printed.TABLE4["finetune", 5] == methods.METHODS["contrastivedance"].paper
 
 
 # --- each rule, each verdict -------------------------------------------------------------------------------------
@@ -203,7 +205,7 @@ def test_margin():
     assert of(80.0, 50.0) == HOLDS and of(60.0, 50.0) == FAILS
     assert of(72.0, 50.0, noise=0.1) == INCONCLUSIVE and of(80.0, 50.0, seeds=1) == INCONCLUSIVE
     assert verdict("margin", settings, results()) == NOT_TESTABLE
-    assert paper.relative_lead(2.52, 4.20, 3) == pytest.approx(40.0)
+    assert printed.relative_lead(2.52, 4.20, 3) == pytest.approx(40.0)
 
 
 def test_prompting_against_fine_tuning():
@@ -300,7 +302,7 @@ def test_level_of_unseen_dancers():
         rows = [row | {"dancers": d, "protocol": p} for d, p in others]
         rows[0] |= {"level_within_ci_low": 0.0, "level_within_ci_high": 100.0}
         rows[1] |= {"level_within_ci_low": 0.0, "level_within_ci_high": 100.0}
-        return verdict("level_of_unseen_dancers", {}, results(table5_unseen_dancers__csv=pd.DataFrame(rows)))
+        return verdict("level_of_unseen_dancers", {}, results(extra_unseen_dancers__csv=pd.DataFrame(rows)))
 
     assert of(60.0, 5.0) == HOLDS and of(20.0, 5.0) == FAILS and of(35.0, 5.0) == INCONCLUSIVE
     assert of(60.0, np.nan) == INCONCLUSIVE
@@ -343,7 +345,7 @@ def pair_table(confuse) -> pd.DataFrame:
 
 def test_similar_are_confused():
     def of(confuse):
-        return verdict("similar_are_confused", {}, results(fig9_confusion__csv=pair_table(confuse).assign(method="ours")))
+        return verdict("similar_are_confused", {}, results(extra_confusion__csv=pair_table(confuse).assign(method="ours")))
 
     assert of(lambda s: 10 * s) == HOLDS and of(lambda s: -10 * s) == FAILS and of(lambda s: 0.0) == INCONCLUSIVE
     rho, p = confusion.mantel(pair_table(lambda s: 10 * s))

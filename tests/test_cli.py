@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from written_data import moving, write_aistpp, write_imperialdance, write_manifest, write_music
 
-from dancemvp_core import cli, datacard, files, music, sources
-from dancemvp_core.sources import imperialdance
+from dancemvp_core import cli, datasets, files
+from dancemvp_core.dance import music
+from dancemvp_core.datasets import datacard, imperialdance
 
 NAMES = ["dance_level_b_b_ch0.npy", "dance_level_e_b_ch0.npy"]
 
@@ -143,7 +144,7 @@ def test_the_card_of_the_other_sources(tmp_path):
 def test_synth_writes_what_check_accepts(tmp_path, capsys):
     out = tmp_path / "synth"
     assert cli.main(["data", "synth", str(out), "--trials", "1", "--dancers", "unseen", "--seed", "3"]) == 0
-    dataset = sources.load(out)
+    dataset = datasets.load(out)
     assert dataset.synthetic and len(dataset) == 15 and dataset.facts["seed"] == 3
     assert all(s.score is not None and s.music_intensity_s and s.music for s in dataset)
     assert cli.main(["data", "check", str(out)]) == 0
@@ -178,7 +179,7 @@ def drive(monkeypatch):
 def test_fetch_brings_the_motion_and_lists_the_music(tmp_path, drive, capsys):
     out = tmp_path / "real"
     assert cli.main(["data", "fetch", "imperialdance", str(out)]) == 0
-    assert sorted(p.name for p in out.iterdir()) == NAMES and len(sources.load(out)) == 2
+    assert sorted(p.name for p in out.iterdir()) == NAMES and len(datasets.load(out)) == 2
     text = capsys.readouterr().out
     assert str(out / "music") in text
     for words in (
@@ -226,7 +227,7 @@ def test_any_letter_in_a_folder_and_a_terminal_of_ascii(tmp_path):
         capture_output=True, env=os.environ | {"LC_ALL": "C", "PYTHONIOENCODING": "ascii"},
     )  # fmt: skip
     assert done.returncode == 0 and done.stdout.isascii() and b"written to" in done.stdout, done.stderr
-    sequences = list(sources.load(out))
+    sequences = list(datasets.load(out))
     assert len(sequences) == 5 * 3
     assert len(music.load_audio(sequences[0].music)[0]) > 0
     assert len(pd.read_parquet(io.BytesIO((out / "truth.parquet").read_bytes()))) == 5 * 3

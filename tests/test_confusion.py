@@ -6,7 +6,8 @@ import pytest
 import torch
 from tiny import piece_set
 
-from dancemvp_core import confusion, figures
+from dancemvp_core.controls import confusion
+from dancemvp_core.paper import figures
 
 
 def answers(predicted_choreography="k4") -> pd.DataFrame:

@@ -11,9 +11,12 @@ import torch
 from tiny import piece_set
 from torch import nn
 
-from dancemvp_core import device, encoders, losses, methods, pretrain, profiles
-from dancemvp_core.augment import Augmentation
-from dancemvp_core.skeleton import IMPERIALDANCE21
+from dancemvp_core import device
+from dancemvp_core.dance.skeleton import IMPERIALDANCE21
+from dancemvp_core.models import encoders, losses
+from dancemvp_core.pretraining import methods, training
+from dancemvp_core.pretraining.augment import Augmentation
+from dancemvp_core.runs import profiles
 
 CPU = torch.device("cpu")
 HAS_BFLOAT16 = device.has_bfloat16(CPU)
@@ -64,7 +67,7 @@ def test_bfloat16_is_used_only_where_it_is_shown_to_be_right(fault, right):
 def test_a_device_without_bfloat16_trains_in_float32(monkeypatch):
     monkeypatch.setattr(pretrain, "has_bfloat16", lambda _: False)
     learner = objective("stgcn-lstm-infonce")
-    history = pretrain.train(learner, piece_set(trials=2), pretrain.Training(1, 8), Augmentation(), 0)
+    history = training.train(learner, piece_set(trials=2), training.Training(1, 8), Augmentation(), 0)
     assert history["precision"].tolist() == ["float32"]
 
 
@@ -79,8 +82,8 @@ def test_only_the_encoders_that_may_use_bfloat16_do(monkeypatch):
             lambda layer, *_, name=name: seen.setdefault((name, layer.training), set()).add(torch.is_autocast_enabled("cpu"))
         )
     pieces = piece_set(trials=1)
-    history = pretrain.train(learner, pieces, pretrain.Training(1, 6), Augmentation(), 0)
-    pretrain.encode(learner.encoder, pieces, [0, 1])
+    history = training.train(learner, pieces, training.Training(1, 6), Augmentation(), 0)
+    training.encode(learner.encoder, pieces, [0, 1])
     assert history["precision"].tolist() == ["bfloat16"]
     for (name, training), states in seen.items():
         assert states == {training and name.startswith("encoder.encoders.motion")}, (name, training)
@@ -217,7 +220,7 @@ def fingerprints(times):
         hashes = set()
         for _ in range(times):
             learner = objective(name)
-            pretrain.train(learner, pieces, pretrain.Training(1, 6, 1e-3), Augmentation(noise=0.05, crop=0.5, joints=0.3), 1)
+            training.train(learner, pieces, training.Training(1, 6, 1e-3), Augmentation(noise=0.05, crop=0.5, joints=0.3), 1)
             content = b"".join(value.numpy().tobytes() for value in learner.state_dict().values())
             hashes.add(hashlib.sha256(content).hexdigest())
         assert len(hashes) == 1, name
@@ -259,9 +262,9 @@ def trained_features(path):
     pieces, out = piece_set(trials=2), {}
     for name in ("stgcn-lstm-infonce", "res18-lstm-supcon", "tx-lstm-svt"):
         learner = objective(name)
-        history = pretrain.train(learner, pieces, pretrain.Training(1, 9, 1e-4), Augmentation(), 0)
+        history = training.train(learner, pieces, training.Training(1, 9, 1e-4), Augmentation(), 0)
         assert np.isfinite(history["loss"]).all(), name
-        out[name] = pretrain.encode(learner.encoder, pieces)[1].numpy()
+        out[name] = training.encode(learner.encoder, pieces)[1].numpy()
     np.savez(path, **out)
 
 

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 import tiny
 
-from dancemvp_core import difficulty, progress
-from dancemvp_core.experiments import Width
-from dancemvp_core.skeleton import IMPERIALDANCE21
+from dancemvp_core.controls import difficulty
+from dancemvp_core.dance.skeleton import IMPERIALDANCE21
+from dancemvp_core.runs import progress
+from dancemvp_core.tasks.evaluation import Width
 
 WIDTH = Width((4, 8), 8, 8)
 

@@ -11,8 +11,10 @@ import pytest
 import tiny
 import torch
 
-from dancemvp_core import artifacts, cli, files, methods, profiles
-from dancemvp_core.skeleton import IMPERIALDANCE21
+from dancemvp_core import cli, files
+from dancemvp_core.dance.skeleton import IMPERIALDANCE21
+from dancemvp_core.pretraining import methods
+from dancemvp_core.runs import profiles, provenance
 
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT / "workflow"))
@@ -42,8 +44,8 @@ def test_data_and_pieces_take_what_is_reckoned(synth_tree):
 
 
 def test_a_finished_run_took_what_is_reckoned():
-    paths = artifacts.Paths("smoke", profiles.SYNTHDANCE, PROJECT)
-    if not paths.record("08_claims").exists():
+    paths = provenance.Paths("smoke", profiles.SYNTHDANCE, PROJECT)
+    if not paths.record("13_claims").exists():
         pytest.skip("no finished smoke run here")
     parts = disk.needed(profiles.load("smoke"))
     folders = (paths.build, paths.results, paths.figures, profiles.synthdance_root(PROJECT, "smoke"),

@@ -6,8 +6,10 @@ import pytest
 import torch
 from tiny import piece_set
 
-from dancemvp_core import downstream, leak_audit, metrics, texts
-from dancemvp_core.downstream import Features, Predictions, Prompting
+from dancemvp_core.controls import leak_audit
+from dancemvp_core.models import texts
+from dancemvp_core.tasks import metrics, protocols
+from dancemvp_core.tasks.protocols import Features, Predictions, Prompting
 
 QUICK = Prompting(steps=80, width=64, text_width=32)
 
@@ -18,7 +20,7 @@ def task():
     pieces = piece_set(trials=16)
     table = pieces.table[pieces.table["split"] == "test"].reset_index(drop=True)
     rng = np.random.default_rng(0)
-    _, codes = downstream.class_table(table)
+    _, codes = protocols.class_table(table)
     hidden = rng.normal(size=(codes.max() + 1, 32))[codes] + 0.3 * rng.normal(size=(len(table), 32))
     hidden[:, 0] = table["score"] / 30 + 0.05 * rng.normal(size=len(table))
     torch.manual_seed(0)
@@ -27,10 +29,10 @@ def task():
     return features, table, np.flatnonzero(~late), np.flatnonzero(late)
 
 
-@pytest.mark.parametrize("protocol", downstream.FAIR)
+@pytest.mark.parametrize("protocol", protocols.FAIR)
 def test_fair_protocols_learn_and_repeat(protocol, task):
     features, table, support, query = task
-    first, again = (downstream.run(protocol, features, table, support, query, 3, QUICK) for _ in range(2))
+    first, again = (protocols.run(protocol, features, table, support, query, 3, QUICK) for _ in range(2))
     assert leak_audit.same(first, again)
     value = metrics.summary(first, table.iloc[query]).set_index(["task", "metric"])["value"]
     assert value[1, "accuracy"] > 60 and value[1, "level_within"] > 80
@@ -45,7 +47,7 @@ def test_a_fit_ends_at_its_steps_or_its_passes(steps, passes, expected, task, mo
     taken = []
     step = torch.optim.AdamW.step
     monkeypatch.setattr(torch.optim.AdamW, "step", lambda self, *a, **k: taken.append(1) or step(self, *a, **k))
-    downstream.run("prompt", features, table, support, query, 0, Prompting(steps, passes, batch_size=24))
+    protocols.run("prompt", features, table, support, query, 0, Prompting(steps, passes, batch_size=24))
     assert len(taken) == expected
 
 
@@ -54,7 +56,7 @@ def test_the_last_layer_starts_as_pre_training_left_it_on_whitened_features(piec
     generator = torch.Generator().manual_seed(0)
     hidden = torch.randn(pieces, 12, generator=generator) * torch.logspace(-1, 1, 12) + 5
     last = torch.nn.Linear(12, 8)
-    layer = downstream.LastLayer(last, hidden, shrinkage=1e-8)
+    layer = protocols.LastLayer(last, hidden, shrinkage=1e-8)
     other = torch.randn(20, 12, generator=generator)
     torch.testing.assert_close(layer(hidden), last(hidden), atol=2e-3, rtol=1e-3)
     white = (hidden - layer.centre) @ layer.whiten
@@ -64,17 +66,17 @@ def test_the_last_layer_starts_as_pre_training_left_it_on_whitened_features(piec
     with torch.no_grad():
         layer.layer.weight.normal_(generator=generator)
         weight, bias = layer.folded()
-        wide = downstream.LastLayer(last, hidden, shrinkage=0.1)
+        wide = protocols.LastLayer(last, hidden, shrinkage=0.1)
         assert torch.linalg.eigvalsh(torch.cov(((hidden - wide.centre) @ wide.whiten).T))[-1] == pytest.approx(1 / 1.1, rel=1e-3)
         torch.testing.assert_close(other @ weight.T + bias, layer(other), rtol=1e-2, atol=1e-1)
 
 
-@pytest.mark.parametrize("protocol", downstream.FAIR)
+@pytest.mark.parametrize("protocol", protocols.FAIR)
 def test_garbled_query_labels_change_no_bit(protocol, task):
     features, table, support, query = task
 
     def predict(f, t, s, q):
-        return downstream.run(protocol, f, t, s, q, 0, Prompting(steps=5))
+        return protocols.run(protocol, f, t, s, q, 0, Prompting(steps=5))
 
     assert leak_audit.exact(predict, features, table, support, query)
 
@@ -91,8 +93,8 @@ def test_the_audit_catches_labels_appended_to_features(task):
     features, table, support, query = task
 
     def leaky(f, t, s, q):
-        labels = pd.get_dummies(t[downstream.CLASS_COLUMNS].astype(str)).to_numpy(np.float32)
-        return downstream.run("finetune", Features(torch.cat([f.hidden, torch.tensor(3 * labels)], 1)), t, s, q)
+        labels = pd.get_dummies(t[protocols.CLASS_COLUMNS].astype(str)).to_numpy(np.float32)
+        return protocols.run("finetune", Features(torch.cat([f.hidden, torch.tensor(3 * labels)], 1)), t, s, q)
 
     caught(leaky, features, table, support, query)
 
@@ -101,7 +103,7 @@ def test_the_audit_catches_a_label_read_at_prediction(task):
     features, table, support, query = task
 
     def leaky(f, t, s, q):
-        honest = downstream.run("finetune", f, t, s, q)
+        honest = protocols.run("finetune", f, t, s, q)
         return Predictions(
             honest.classes, honest.probabilities, t["score"].to_numpy()[q] / 100, honest.score_var, honest.rate
         )
@@ -127,7 +129,7 @@ def test_an_audit_that_cannot_see_the_oracle_fails():
 def test_a_linear_head_over_candidates_would_be_blind_to_the_dance():
     """Why the head is not linear: without the GELU the dance's term is the same for all candidates."""
     torch.manual_seed(0)
-    join, head = downstream.Join(6, 4, 8), torch.nn.Linear(8, 1)
+    join, head = protocols.Join(6, 4, 8), torch.nn.Linear(8, 1)
     z, t = torch.randn(5, 6), torch.randn(3, 4)
     linear = head(join.dance(z)[:, None] + join.text(t)[None]).squeeze(-1).softmax(dim=1)
     assert torch.allclose(linear, linear[:1].expand_as(linear), atol=1e-6)
@@ -137,7 +139,7 @@ def test_a_linear_head_over_candidates_would_be_blind_to_the_dance():
 
 def test_join_of_pairs_is_the_diagonal_of_all_pairs():
     torch.manual_seed(0)
-    join, z, t = downstream.Join(6, 4, 8), torch.randn(5, 6), torch.randn(5, 4)
+    join, z, t = protocols.Join(6, 4, 8), torch.randn(5, 6), torch.randn(5, 4)
     every = join(z, t, every_pair=True)
     assert torch.allclose(join(z, t, every_pair=False), every[torch.arange(5), torch.arange(5)], atol=1e-6)
 
@@ -145,23 +147,23 @@ def test_join_of_pairs_is_the_diagonal_of_all_pairs():
 def test_tasks_without_labels_are_left_out(task):
     features, table, support, query = task
     table = table.assign(score=np.nan)
-    out = downstream.run("prompt", features, table, support, query, 0, Prompting(steps=3))
+    out = protocols.run("prompt", features, table, support, query, 0, Prompting(steps=3))
     assert out.score is None and out.probabilities is not None and out.rate is not None
-    alone = downstream.run("prompt", features, table, support, query, 0, Prompting(steps=3), tasks=("rhythm",))
+    alone = protocols.run("prompt", features, table, support, query, 0, Prompting(steps=3), tasks=("rhythm",))
     assert alone.probabilities is None and alone.rate is not None
 
 
 def test_run_refuses_overlap_and_unknown_names(task):
     features, table, support, query = task
     with pytest.raises(ValueError, match="share pieces"):
-        downstream.run("chance", features, table, support, support)
+        protocols.run("chance", features, table, support, support)
     with pytest.raises(ValueError, match="no protocol 'prompting'; there are prompt,"):
-        downstream.run("prompting", features, table, support, query)
+        protocols.run("prompting", features, table, support, query)
 
 
 def test_chance_is_the_support_frequencies(task):
     features, table, support, query = task
-    out = downstream.run("chance", features, table, support, query)
+    out = protocols.run("chance", features, table, support, query)
     assert np.allclose(out.probabilities, 1 / len(out.classes))
     assert out.score[0] == pytest.approx(table["score"].iloc[support].mean() / 100)
 
@@ -171,7 +173,7 @@ def test_constant_features_leave_linear_heads_at_chance(task):
     _, table, support, query = task
     rounding = np.random.default_rng(0).normal(size=(len(table), 4)) * 1e-7
     rounding[:, 0] = 1e-7 * (table["level"] == "expert")
-    out = downstream.run("finetune", Features(torch.tensor(0.5 + rounding)), table, support, query)
+    out = protocols.run("finetune", Features(torch.tensor(0.5 + rounding)), table, support, query)
     assert metrics.per_piece(out, table.iloc[query])["accuracy"].mean() < 0.2
 
 
@@ -184,7 +186,7 @@ def test_measures_against_hand_computed_values():
     )  # fmt: skip
     classes = pd.DataFrame(
         [("ballet", "b4", "beginner", 0), ("ballet", "b4", "expert", 0), ("ballet", "b4", "expert", 1)],
-        columns=downstream.CLASS_COLUMNS,
+        columns=protocols.CLASS_COLUMNS,
     )
     probabilities = np.array([[0.2, 0.7, 0.1], [0.3, 0.2, 0.5], [0.1, 0.6, 0.3]])
     predictions = Predictions(

@@ -7,9 +7,11 @@ import torch
 from sklearn.metrics import silhouette_samples
 from tiny import piece_set
 
-from dancemvp_core import embeddings, methods, pretrain, sources
-from dancemvp_core.skeleton import COCO17, IMPERIALDANCE21, bone_lengths
-from dancemvp_core.sources import synthdance
+from dancemvp_core import datasets
+from dancemvp_core.dance.skeleton import COCO17, IMPERIALDANCE21, bone_lengths
+from dancemvp_core.datasets import synthdance
+from dancemvp_core.paper import embeddings
+from dancemvp_core.pretraining import methods, training
 
 
 def clusters(apart: float, seed=0, performances=20):
@@ -108,7 +110,7 @@ def test_rows_are_spread_evenly_and_choreographies_one_a_genre():
 
 def test_another_data_set_comes_onto_our_body(tmp_path):
     synthdance.write_aistpp(tmp_path / "aist", dancers=2, routines=1)
-    dataset = sources.load(tmp_path / "aist")
+    dataset = datasets.load(tmp_path / "aist")
     ours = embeddings.foreign_pieces(dataset, IMPERIALDANCE21, 16, 3, 100)
     assert ours.motion.shape == (18, 3, 16, 21) and ours.table["genre"].nunique() == 3
     lengths = bone_lengths(ours.motion[0].numpy(), IMPERIALDANCE21)
@@ -118,4 +120,4 @@ def test_another_data_set_comes_onto_our_body(tmp_path):
     encoder = methods.build_encoder(methods.METHODS["ours"], IMPERIALDANCE21, (8,), 16, 12)
     features = embeddings.motion_features(encoder, ours, np.arange(18))
     assert features.shape == (18, 16) and torch.isfinite(features).all()
-    assert pretrain.encode(encoder, ours)[1].shape == (18, 12)  # music absent is a row of zeros
+    assert training.encode(encoder, ours)[1].shape == (18, 12)  # music absent is a row of zeros

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from dancemvp_core import encoders
-from dancemvp_core.skeleton import COCO17, IMPERIALDANCE21, Skeleton
+from dancemvp_core.dance import skeleton
+from dancemvp_core.dance.skeleton import COCO17, IMPERIALDANCE21, Skeleton
+from dancemvp_core.models import encoders
 
 
 def test_partitions_follow_the_tree():
     chain = Skeleton("chain", ("a", "b", "c"), (-1, 0, 1))
-    graph = encoders.spatial_partitions(chain)
+    graph = skeleton.spatial_partitions(chain)
     expected = np.zeros((3, 3, 3))
     for joint, neighbours in {0: [0, 1], 1: [0, 1, 2], 2: [1, 2]}.items():
         for other in neighbours:
@@ -21,14 +22,14 @@ def test_partitions_follow_the_tree():
 
 @pytest.mark.parametrize("skeleton", [IMPERIALDANCE21, COCO17], ids=lambda s: s.name)
 def test_every_joint_averages_over_its_neighbourhood(skeleton):
-    graph = encoders.spatial_partitions(skeleton)
+    graph = skeleton.spatial_partitions(skeleton)
     assert np.allclose(graph.sum(axis=(0, 1)), 1)
     assert (graph[1:] > 0).sum() == 2 * len(skeleton.bones)
 
 
 def test_graph_convolution_is_the_sum_over_partitions():
     torch.manual_seed(0)
-    graph = torch.from_numpy(encoders.spatial_partitions(COCO17)).double()
+    graph = torch.from_numpy(skeleton.spatial_partitions(COCO17)).double()
     layer = encoders.GraphConvolution(2, 3, graph).double()
     torch.nn.init.uniform_(layer.edge_weight)
     x = torch.randn(2, 2, 4, 17, dtype=torch.float64)

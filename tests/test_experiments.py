@@ -8,14 +8,16 @@ import pytest
 import torch
 from tiny import piece_set
 
-from dancemvp_core import comparison, downstream, experiments, methods, paper, pretrain, prompting, tables
-from dancemvp_core.artifacts import METRICS_COLUMNS, Paths
-from dancemvp_core.skeleton import IMPERIALDANCE21
+from dancemvp_core.dance.skeleton import IMPERIALDANCE21
+from dancemvp_core.paper import printed, prompting, tables
+from dancemvp_core.pretraining import methods, training
+from dancemvp_core.runs.provenance import METRICS_COLUMNS, Paths
+from dancemvp_core.tasks import evaluation, outcomes, protocols
 
 OURS = methods.METHODS["ours"].pretraining
-WIDTH = experiments.Width((8,), 16, 12)
-HOW = pretrain.Training(epochs=2, batch_size=8, learning_rate=1e-3)
-SETTINGS = downstream.Prompting(steps=15, width=16, text_width=16)
+WIDTH = evaluation.Width((8,), 16, 12)
+HOW = training.Training(epochs=2, batch_size=8, learning_rate=1e-3)
+SETTINGS = protocols.Prompting(steps=15, width=16, text_width=16)
 
 
 @pytest.fixture(scope="module")
@@ -24,51 +26,51 @@ def pieces():
 
 
 def made(path, pieces, seed=0, how=HOW, checkpoint=None):
-    return experiments.pretrained(path, OURS, seed, pieces, IMPERIALDANCE21, WIDTH, how, checkpoint)
+    return evaluation.pretrained(path, OURS, seed, pieces, IMPERIALDANCE21, WIDTH, how, checkpoint)
 
 
 def test_an_encoder_is_trained_once_and_comes_back_from_its_file(pieces, tmp_path, monkeypatch):
     path, checkpoint = tmp_path / "encoder.safetensors", tmp_path / "checkpoint.safetensors"
     encoder, history = made(path, pieces, checkpoint=checkpoint)
     assert list(tmp_path.iterdir()) == [path], "the checkpoint of a finished run is removed"
-    facts = experiments.encoder_facts(path)
-    assert json.loads(facts["underfit"]) == pretrain.still_improving(history)
+    facts = evaluation.encoder_facts(path)
+    assert json.loads(facts["underfit"]) == training.still_improving(history)
 
-    features = experiments.load_features(path, pieces)
+    features = evaluation.load_features(path, pieces)
     rows = pieces.rows("test")
-    hidden, z = pretrain.encode(encoder, pieces, rows)
+    hidden, z = training.encode(encoder, pieces, rows)
     assert torch.equal(features.hidden[rows], hidden) and torch.allclose(features.z[rows], z, atol=2e-2)
     assert not features.hidden[pieces.rows("pretrain")].any()
 
     monkeypatch.setattr(experiments, "pretrain_run", lambda *_: pytest.fail("trained again"))
     again, kept = made(path, pieces)
-    assert torch.equal(pretrain.encode(again, pieces, rows)[0], hidden) and not again.training
+    assert torch.equal(training.encode(again, pieces, rows)[0], hidden) and not again.training
     pd.testing.assert_frame_equal(kept, history)
 
 
 def test_other_settings_or_pieces_train_again(pieces, tmp_path):
     path = tmp_path / "encoder.safetensors"
     made(path, pieces)
-    stamps = [experiments.encoder_facts(path)["stamp"]]
+    stamps = [evaluation.encoder_facts(path)["stamp"]]
     moved = piece_set(trials=6)
     moved.motion[0, 0, 0, 0] += 1e-4
     renamed = piece_set(trials=6)
     renamed.table.loc[0, "level"] = "intermediate"
-    shorter = {"how": pretrain.Training(epochs=1, batch_size=8)}
+    shorter = {"how": training.Training(epochs=1, batch_size=8)}
     for arguments in ({"seed": 1}, shorter, {"pieces": moved}, {"pieces": renamed}):
         made(path, **{"pieces": pieces} | arguments)
-        stamps.append(experiments.encoder_facts(path)["stamp"])
+        stamps.append(evaluation.encoder_facts(path)["stamp"])
     assert len(set(stamps)) == len(stamps)
 
 
 def test_pieces_without_levels_and_few_of_them_pre_train_all_the_same(tmp_path):
     bare = piece_set(("b0",), trials=1)
     bare.table["level"] = None
-    assert pretrain.class_codes(bare.table)[1] == 3
+    assert training.class_codes(bare.table)[1] == 3
     _, history = made(tmp_path / "encoder.safetensors", bare)
     assert np.isfinite(history["loss"]).all() and set(history.filter(like="knn")) == {"knn_primitive"}
     single = bare.table.assign(sequence=0)
-    assert pretrain.nearest_neighbour_accuracy(np.eye(6), single) == {}
+    assert training.nearest_neighbour_accuracy(np.eye(6), single) == {}
 
 
 @pytest.mark.parametrize(
@@ -85,17 +87,17 @@ def test_pieces_without_levels_and_few_of_them_pre_train_all_the_same(tmp_path):
 )
 def test_underfit_is_a_validation_curve_that_still_goes_up(curve, expected):
     history = pd.DataFrame({"loss": 1.0, "knn_genre": curve, "knn_level": curve})
-    assert pretrain.still_improving(history) is expected
+    assert training.still_improving(history) is expected
     without_labels = pd.DataFrame({"loss": [4.0, *(4 * (1 - c) for c in curve)]})
-    assert pretrain.still_improving(without_labels.iloc[:1]) is True
-    assert pretrain.still_improving(pd.DataFrame({"loss": [4.0, 3.0, 2.0, 1.0]})) is True
-    assert pretrain.still_improving(pd.DataFrame({"loss": [4.0, 2.0, 1.0, 1.0]})) is False
+    assert training.still_improving(without_labels.iloc[:1]) is True
+    assert training.still_improving(pd.DataFrame({"loss": [4.0, 3.0, 2.0, 1.0]})) is True
+    assert training.still_improving(pd.DataFrame({"loss": [4.0, 2.0, 1.0, 1.0]})) is False
 
 
 @pytest.mark.parametrize("protocol", ["prompt", "prompt-query", "prompt-id", "finetune", "chance"])
 def test_a_row_s_measures_are_tidy_and_its_pieces_are_the_query(pieces, protocol):
-    features = experiments.floor_features("body_only", 0, pieces, IMPERIALDANCE21, WIDTH)
-    outcome = experiments.evaluate("body_only", features, pieces, protocol, 0, 2, SETTINGS)
+    features = evaluation.floor_features("body_only", 0, pieces, IMPERIALDANCE21, WIDTH)
+    outcome = evaluation.evaluate("body_only", features, pieces, protocol, 0, 2, SETTINGS)
     tidy = outcome.metrics
     assert list(tidy.columns) == METRICS_COLUMNS
     assert set(tidy["task"]) == {1, 2, 3} and not tidy["value"].isna().any()
@@ -111,32 +113,32 @@ def test_a_row_s_measures_are_tidy_and_its_pieces_are_the_query(pieces, protocol
 
 def test_fewer_choreographies_are_the_mean_over_the_cyclic_subsets():
     pieces = piece_set(("b0", "b4", "k4", "b14", "k24"), trials=4)
-    features = experiments.floor_features("body_only", 0, pieces, IMPERIALDANCE21, WIDTH)
-    one = experiments.evaluate("x", features, pieces, "finetune", 0, 2, SETTINGS, genres=1)
+    features = evaluation.floor_features("body_only", 0, pieces, IMPERIALDANCE21, WIDTH)
+    one = evaluation.evaluate("x", features, pieces, "finetune", 0, 2, SETTINGS, genres=1)
     assert (one.metrics["genres"] == 1).all() and one.pieces["true_choreography"].nunique() == 4
     alone = []
     for choreography in ("b4", "k4", "b14", "k24"):
         table = pieces.table.copy()
         table.loc[(table["split"] == "test") & (table["choreography"] != choreography), "split"] = "validation"
         part = type(pieces)(pieces.motion, pieces.music, table, table)
-        alone.append(experiments.evaluate("x", features, part, "finetune", 0, 2, SETTINGS).metrics["value"])
+        alone.append(evaluation.evaluate("x", features, part, "finetune", 0, 2, SETTINGS).metrics["value"])
     assert np.allclose(one.metrics["value"], np.mean(alone, axis=0))
-    two = experiments.evaluate("x", features, pieces, "chance", 0, 2, SETTINGS, genres=2)
+    two = evaluation.evaluate("x", features, pieces, "chance", 0, 2, SETTINGS, genres=2)
     accuracy = two.metrics.loc[two.metrics["metric"] == "accuracy", "value"].item()
     assert accuracy == pytest.approx(100 / 12)  # 2 choreographies, 2 levels, 3 primitives
     assert len(two.pieces) == 4 * 2 * 2 * 2 * 3  # each choreography stands in two subsets
 
 
 def test_direct_predicts_the_rate_alone(pieces):
-    nothing = downstream.Features(torch.zeros(len(pieces), 1))
-    outcome = experiments.evaluate("direct", nothing, pieces, "direct", 0, 2, SETTINGS)
+    nothing = protocols.Features(torch.zeros(len(pieces), 1))
+    outcome = evaluation.evaluate("direct", nothing, pieces, "direct", 0, 2, SETTINGS)
     assert set(outcome.metrics["task"]) == {3} and "predicted_score" not in outcome.pieces
     assert outcome.metrics.loc[outcome.metrics["metric"] == "mse", "value"].item() == pytest.approx(0, abs=1e-9)
 
 
 def test_unknown_floor_is_refused(pieces):
     with pytest.raises(ValueError, match="no floor 'luck'"):
-        experiments.floor_features("luck", 0, pieces, IMPERIALDANCE21, WIDTH)
+        evaluation.floor_features("luck", 0, pieces, IMPERIALDANCE21, WIDTH)
 
 
 # --- Table 4 and Fig. 7 ------------------------------------------------------------------------------------------
@@ -154,18 +156,18 @@ def test_the_plan_fits_nothing_twice_and_floors_at_the_table_s_point_only():
     assert {(j.shots, j.genres) for j in jobs if j.name not in ("ours", "chance")} == {(20, 5)}
     assert {(j.shots, j.genres) for j in jobs if j.name == "ours" and j.protocol == "prompt"} == set(where)
     assert {j.seed for j in jobs if j.name == "music_only" and j.protocol == "prompt-id"} == {0}
-    assert {j.name for j in jobs} == {"ours", *comparison.FLOORS}
+    assert {j.name for j in jobs} == {"ours", *outcomes.FLOORS}
     assert "prompt-oracle" not in {j.protocol for j in jobs}
 
 
 
 def test_table_4_and_the_curves_hold_what_was_measured_beside_what_the_paper_prints(pieces, tmp_path):
-    bench = comparison.Bench(pieces, IMPERIALDANCE21, WIDTH, Paths("smoke", "tiny", tmp_path), SETTINGS)
+    bench = outcomes.Bench(pieces, IMPERIALDANCE21, WIDTH, Paths("smoke", "tiny", tmp_path), SETTINGS)
     for name in ("ours", "music_only", "motion_only"):
         pretraining = (methods.METHODS | methods.SINGLE_MODALITY)[name].pretraining
         for seed in range(2):
             file = bench.paths.encoder(pretraining, seed)
-            experiments.pretrained(file, pretraining, seed, pieces, IMPERIALDANCE21, WIDTH, HOW)
+            evaluation.pretrained(file, pretraining, seed, pieces, IMPERIALDANCE21, WIDTH, HOW)
     where = prompting.points(2, (1, 2), (1, 2), 2)
     jobs = [job for job in prompting.plan(where, 2) if job.name in ("ours", "chance", "direct", "body_only")]
     metrics = pd.concat([bench.outcome(*job).metrics for job in jobs], ignore_index=True)
@@ -176,7 +178,7 @@ def test_table_4_and_the_curves_hold_what_was_measured_beside_what_the_paper_pri
         ["ours", "prompt", 2], ["ours", "finetune", 2], ["ours", "prompt", 1], ["ours", "finetune", 1]
     ]  # fmt: skip
     paper_one = table[(table["method"] == "ours") & (table["genres"] == 1)].set_index("protocol")["paper_task1"]
-    assert paper_one.to_dict() == {p: paper.TABLE4[p, 1][0] for p in ("prompt", "finetune")}
+    assert paper_one.to_dict() == {p: printed.TABLE4[p, 1][0] for p in ("prompt", "finetune")}
     assert table.loc[table["method"] != "ours", "paper_task1"].isna().all() and table["synthetic"].all()
     assert not table.duplicated(["method", "protocol", "genres"]).any()
     direct = table.set_index("method").loc["direct"]

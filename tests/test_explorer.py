@@ -15,14 +15,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from written_data import moving, write_facts, write_music
 
-from dancemvp_core import experiments, files, primitives, profiles, report, rhythm, sources, splits
-from dancemvp_core.artifacts import Paths
-from dancemvp_core.experiments import Width
-from dancemvp_core.explorer import Explorer, Scene, binary, clips
-from dancemvp_core.pieces import build
-from dancemvp_core.sequences import DataError, Piece
-from dancemvp_core.skeleton import IMPERIALDANCE21, front_view
-from dancemvp_core.sources import imperialdance
+from dancemvp_core import datasets, files
+from dancemvp_core.dance import primitives, rhythm
+from dancemvp_core.dance.pieces import build
+from dancemvp_core.dance.sequences import DataError, Piece
+from dancemvp_core.dance.skeleton import IMPERIALDANCE21, front_view
+from dancemvp_core.datasets import imperialdance
+from dancemvp_core.explorer import Explorer, Scene, binary, clips, report
+from dancemvp_core.runs import profiles
+from dancemvp_core.runs.provenance import Paths
+from dancemvp_core.tasks import evaluation, splits
+from dancemvp_core.tasks.evaluation import Width
 
 ENCODER = report.ENCODER
 NAME = "</script><script>alert(1)</script>"  # a genre may be called anything
@@ -39,17 +42,17 @@ def scene(tmp_path_factory) -> Scene:
             np.save(data / imperialdance.motion_file_name(level, choreography), moving(trials=4, seed=10 * i + k))
         write_music(data / "music" / f"b_ch{choreography[1]}.wav", seconds=20 if i else 10)
     write_facts(data, name="tiny", synthetic=True)
-    dataset = sources.load(data)
+    dataset = datasets.load(data)
     paths, profile = Paths("smoke", "tiny", root), profiles.load("smoke")
     split = splits.assign(dataset.index)
     pieces = build(dataset, split, np.ones(len(dataset), bool), 16, cache=paths.music_cache)
     pieces.table["genre"] = NAME
     width = Width(profile.channels, profile.dim, profile.features)
     pretraining = ENCODER.removesuffix("-seed0")
-    encoder = experiments.new_objective(pretraining, 0, width, pieces, dataset.skeleton).encoder
-    rows = experiments.evaluated_rows(pieces, pretraining)
+    encoder = evaluation.new_objective(pretraining, 0, width, pieces, dataset.skeleton).encoder
+    rows = evaluation.evaluated_rows(pieces, pretraining)
     hidden = torch.as_tensor(np.random.default_rng(0).normal(size=(len(rows), encoder.last.in_features)), dtype=torch.float32)
-    experiments.save_encoder(paths.encoder(pretraining, 0), encoder, (rows, hidden), {})
+    evaluation.save_encoder(paths.encoder(pretraining, 0), encoder, (rows, hidden), {})
     return Scene(dataset, pieces, paths, width, shots=2, tsne_points=450)
 
 

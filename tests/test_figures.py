@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from dancemvp_core import difficulty, figures, progression, style
-from dancemvp_core.skeleton import COCO17, IMPERIALDANCE21, Skeleton
+from dancemvp_core import style
+from dancemvp_core.controls import difficulty
+from dancemvp_core.dance.skeleton import COCO17, IMPERIALDANCE21, Skeleton
+from dancemvp_core.paper import figures, progression
 
 CHAIN = Skeleton("chain", ("a", "b", "c"), (-1, 0, 1))
 

@@ -7,7 +7,7 @@ import torch
 from pytorch_metric_learning import losses as reference
 from scipy.stats import norm
 
-from dancemvp_core import losses
+from dancemvp_core.models import losses
 
 
 def random(*shape, seed=0):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from dancemvp_core import music
-from dancemvp_core.music import FEATURES, SAMPLE_RATE
-from dancemvp_core.sequences import DataError
+from dancemvp_core.dance import music
+from dancemvp_core.dance.music import FEATURES, SAMPLE_RATE
+from dancemvp_core.dance.sequences import DataError
 
 
 def clicks(times_s, duration_s, rate=SAMPLE_RATE):

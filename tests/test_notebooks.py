@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from dancemvp_core import profiles
+from dancemvp_core.runs import profiles
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
 STAGES = [path for path in NOTEBOOKS if path.stem in profiles.STAGES]

@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from written_data import AIST_NAME, moving, write_aistpp, write_facts, write_imperialdance, write_manifest, write_music
 
-from dancemvp_core import datacard, floors, orientation, pieces, rhythm, sources
+from dancemvp_core import datasets
 from dancemvp_core.assess import recording
-from dancemvp_core.augment import Augmentation
-from dancemvp_core.sequences import DanceSequence
-from dancemvp_core.skeleton import COCO17, IMPERIALDANCE21, Skeleton, canonical_body, front_view
-from dancemvp_core.sources import synthdance
+from dancemvp_core.dance import orientation, pieces, rhythm
+from dancemvp_core.dance.sequences import DanceSequence
+from dancemvp_core.dance.skeleton import COCO17, IMPERIALDANCE21, Skeleton, canonical_body, front_view
+from dancemvp_core.datasets import datacard, synthdance
+from dancemvp_core.pretraining.augment import Augmentation
+from dancemvp_core.tasks import floors
 
 # From y-up to each axis: a turn about a level axis, in degrees, by scipy's own rotations.
 WRITTEN = {"y": ("x", 0), "z": ("x", 90), "-y": ("x", 180), "-z": ("x", 270), "x": ("z", 270), "-x": ("z", 90)}
@@ -67,7 +69,7 @@ def write(source, root, axis, unit, danced, second_body):
                 rows.append(f"{file},TVC,100,imperialdance21,song.wav,{choreography},{level}")
         write_manifest(root, rows, "motion,layout,fps,skeleton,music,choreography,level")
         write_music(root / "song.wav", 10.0)
-    return sources.load(root)
+    return datasets.load(root)
 
 
 def cut(dataset, cache):
@@ -233,7 +235,7 @@ def test_dataset_json_overrides_what_is_found(tmp_path, source):
         write_manifest(tmp_path, ["m.npy,CTV,100,coco17"])
         np.save(tmp_path / "m.npy", y_up)
     write_facts(tmp_path, up="-z")
-    dataset = sources.load(tmp_path)
+    dataset = datasets.load(tmp_path)
     np.testing.assert_array_equal(dataset.sequences[0].motion, y_up[[0, 2, 1]] * np.array([1, -1, 1])[:, None, None])
     card = datacard.card(dataset)
     assert card.overview["Upright axis"] == "-z, stated in dataset.json; turned to y"
@@ -246,10 +248,10 @@ def test_a_manifest_of_unnamed_joints_says_how_to_state_the_axis(tmp_path):
     write_manifest(tmp_path, ["s.npy,CTV,50,body.json"])
     (tmp_path / "body.json").write_text(json.dumps(body))
     np.save(tmp_path / "s.npy", moving(100, 3))
-    (note,) = [n for n in sources.load(tmp_path).notes if "upright" in n]
+    (note,) = [n for n in datasets.load(tmp_path).notes if "upright" in n]
     assert note.endswith('state "up" in dataset.json where that is wrong')
     write_facts(tmp_path, up="y")
-    dataset = sources.load(tmp_path)
+    dataset = datasets.load(tmp_path)
     np.testing.assert_array_equal(dataset.sequences[0].motion, np.load(tmp_path / "s.npy"))
     assert dataset.upright == "y, stated in dataset.json" and not any("upright" in note for note in dataset.notes)
 
@@ -258,7 +260,7 @@ def test_slices_and_gaps_are_turned_too(tmp_path):
     motion = written(moving(trials=3), "z")
     motion[1, :, 100:120, 4] = np.nan
     write_imperialdance(tmp_path, ("b0",), ("expert",), motion=motion)
-    dataset = sources.load(tmp_path)
+    dataset = datasets.load(tmp_path)
     assert dataset.upright.startswith("z")
     for sequence, expected in zip(dataset.sequences[:2], moving(trials=3), strict=False):
         assert np.isfinite(sequence.motion).all() and sequence.motion.dtype == np.float32

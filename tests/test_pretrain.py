@@ -6,13 +6,13 @@ import pytest
 import torch
 from tiny import piece_set
 
-from dancemvp_core import methods, pretrain
-from dancemvp_core.augment import Augmentation
-from dancemvp_core.objectives import SVT, MoCo
-from dancemvp_core.skeleton import IMPERIALDANCE21
+from dancemvp_core.dance.skeleton import IMPERIALDANCE21
+from dancemvp_core.pretraining import methods, training
+from dancemvp_core.pretraining.augment import Augmentation
+from dancemvp_core.pretraining.objectives import SVT, MoCo
 
 AUGMENTATION = Augmentation(turn=30.0, noise=0.05, music_noise=0.2)
-TRAINING = pretrain.Training(epochs=3, batch_size=8)
+TRAINING = training.Training(epochs=3, batch_size=8)
 
 
 def objective(method, seed=0):
@@ -36,7 +36,7 @@ def test_every_objective_learns_and_repeats_with_its_seed(name):
     pieces, runs = piece_set(trials=4), []
     for _ in range(2):
         learner = objective(methods.METHODS[name])
-        history = pretrain.train(learner, pieces, TRAINING, AUGMENTATION, seed=1)
+        history = training.train(learner, pieces, TRAINING, AUGMENTATION, seed=1)
         runs.append((weights(learner), history["loss"].tolist()))
     assert same(runs[0][0], runs[1][0]) and runs[0][1] == runs[1][1]
     assert all(map(math.isfinite, runs[0][1]))
@@ -45,13 +45,13 @@ def test_every_objective_learns_and_repeats_with_its_seed(name):
 
 def test_ours_learns_to_tell_pieces_apart():
     pieces, learner = piece_set(), objective(methods.METHODS["ours"])
-    history = pretrain.train(
-        learner, pieces, pretrain.Training(epochs=8, batch_size=16, learning_rate=3e-3), AUGMENTATION, 0
+    history = training.train(
+        learner, pieces, training.Training(epochs=8, batch_size=16, learning_rate=3e-3), AUGMENTATION, 0
     )
     assert history["loss"].iloc[-1] < 0.7 * history["loss"].iloc[0]
-    hidden, z = pretrain.encode(learner.encoder, pieces, pieces.rows("test"))
+    hidden, z = training.encode(learner.encoder, pieces, pieces.rows("test"))
     table = pieces.table.iloc[pieces.rows("test")].reset_index(drop=True)
-    accuracy = pretrain.nearest_neighbour_accuracy(z.numpy(), table)
+    accuracy = training.nearest_neighbour_accuracy(z.numpy(), table)
     assert hidden.shape == (96, 32) and z.shape == (96, 12)
     assert accuracy["knn_choreography"] > 0.9 and accuracy["knn_primitive"] > 0.9
 
@@ -70,13 +70,13 @@ def test_a_resumed_run_ends_at_the_same_weights(name, tmp_path):
 
     pieces, method = piece_set(trials=4), methods.METHODS[name]
     whole, halves = objective(method), objective(method)
-    expected = pretrain.train(whole, pieces, TRAINING, AUGMENTATION, 5)
+    expected = training.train(whole, pieces, TRAINING, AUGMENTATION, 5)
     checkpoint = tmp_path / "run.safetensors"
     each_epoch = {"checkpoint": checkpoint, "checkpoint_every_s": 0}
     with pytest.raises(Interrupted):
-        pretrain.train(halves, pieces, TRAINING, AUGMENTATION, 5, progress=stop_after_two, **each_epoch)
+        training.train(halves, pieces, TRAINING, AUGMENTATION, 5, progress=stop_after_two, **each_epoch)
     fresh = objective(method, seed=9)  # everything must come from the checkpoint
-    history = pretrain.train(fresh, pieces, TRAINING, AUGMENTATION, 5, **each_epoch)
+    history = training.train(fresh, pieces, TRAINING, AUGMENTATION, 5, **each_epoch)
     assert same(weights(whole), weights(fresh))
     assert history["loss"].tolist() == expected["loss"].tolist()
     assert list(tmp_path.iterdir()) == [checkpoint]
@@ -85,11 +85,11 @@ def test_a_resumed_run_ends_at_the_same_weights(name, tmp_path):
 def test_a_checkpoint_of_other_settings_is_not_resumed(tmp_path):
     pieces, checkpoint = piece_set(trials=2), tmp_path / "run.safetensors"
     for seed in (0, 1):
-        history = pretrain.train(
+        history = training.train(
             objective(methods.METHODS["ours"]), pieces, TRAINING, AUGMENTATION, seed, checkpoint=checkpoint, checkpoint_every_s=0
         )
         assert len(history) == TRAINING.epochs
-    alone = pretrain.train(objective(methods.METHODS["ours"]), pieces, TRAINING, AUGMENTATION, 1)
+    alone = training.train(objective(methods.METHODS["ours"]), pieces, TRAINING, AUGMENTATION, 1)
     assert history["loss"].tolist() == alone["loss"].tolist()
 
 
@@ -140,7 +140,7 @@ def test_svt_views_differ_in_rate_and_its_centre_follows_the_teacher():
 
 def test_a_checkpoint_is_written_at_most_once_in_its_interval(tmp_path):
     checkpoint = tmp_path / "run.safetensors"
-    pretrain.train(
+    training.train(
         objective(methods.METHODS["ours"]), piece_set(trials=2), TRAINING, AUGMENTATION, 0, checkpoint=checkpoint,
         checkpoint_every_s=3600,
     )  # fmt: skip
@@ -149,27 +149,27 @@ def test_a_checkpoint_is_written_at_most_once_in_its_interval(tmp_path):
 
 def test_a_diverging_run_says_what_is_not_finite():
     with pytest.raises(FloatingPointError, match=r"epoch 1, step \d+: the (output|gradient|weight|loss).*\(on cpu, in float32\)"):
-        wild = pretrain.Training(epochs=4, batch_size=8, learning_rate=1e30, schedule="constant")
-        pretrain.train(objective(methods.METHODS["ours"]), piece_set(trials=2), wild, AUGMENTATION, 0)
+        wild = training.Training(epochs=4, batch_size=8, learning_rate=1e30, schedule="constant")
+        training.train(objective(methods.METHODS["ours"]), piece_set(trials=2), wild, AUGMENTATION, 0)
 
 
 def test_a_piece_that_is_not_finite_is_named_and_not_the_learning_rate():
     pieces = piece_set(trials=2)
     pieces.motion[pieces.rows("pretrain")[3], 0, 2, 5] = math.nan
     with pytest.raises(FloatingPointError, match="the input motion of view 1 is not a finite number"):
-        pretrain.train(objective(methods.METHODS["ours"]), pieces, TRAINING, AUGMENTATION, 0)
+        training.train(objective(methods.METHODS["ours"]), pieces, TRAINING, AUGMENTATION, 0)
 
 
 def test_unknown_schedule_is_refused():
     with pytest.raises(ValueError, match="expected constant or cosine"):
-        pretrain.Training(epochs=1, schedule="linear").rate(0.5)
+        training.Training(epochs=1, schedule="linear").rate(0.5)
 
 
 @pytest.mark.parametrize("together", [1, 4, 5])
 def test_shuffling_keeps_every_piece_and_runs_of_the_same_music(together):
     rows, windows = torch.arange(100, 160), torch.arange(60) % 3
     first, again, other = (
-        pretrain.shuffle(rows, windows, together, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)
+        training.shuffle(rows, windows, together, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)
     )
     assert torch.equal(first.sort().values, rows)
     assert torch.equal(first, again) and not torch.equal(first, other)

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import piece_set
 
-from dancemvp_core import music, primitives
-from dancemvp_core.pieces import PieceSet
-from dancemvp_core.sequences import DanceSequence
-from dancemvp_core.skeleton import IMPERIALDANCE21
-from dancemvp_core.sources import synthdance
+from dancemvp_core.dance import music, primitives
+from dancemvp_core.dance.pieces import PieceSet
+from dancemvp_core.dance.sequences import DanceSequence
+from dancemvp_core.dance.skeleton import IMPERIALDANCE21
+from dancemvp_core.datasets import synthdance
 
 thorough = settings(max_examples=150, deadline=None, derandomize=True)
 

@@ -5,8 +5,8 @@ from types import ModuleType
 
 import pytest
 
-from dancemvp_core import profiles
-from dancemvp_core.profiles import PROFILES, STAGES, ParameterError, validate
+from dancemvp_core.runs import profiles
+from dancemvp_core.runs.profiles import PROFILES, STAGES, ParameterError, validate
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -41,40 +41,40 @@ def test_every_stage_takes_every_profile(stage, profile):
 )
 def test_wrong_parameters_are_refused_in_one_line(given, parts):
     with pytest.raises(ParameterError) as caught:
-        validate("02_pretrain", **given)
+        validate("03_pretraining", **given)
     message = str(caught.value)
-    assert message.startswith("notebook 02_pretrain") and "\n" not in message
+    assert message.startswith("notebook 03_pretraining") and "\n" not in message
     for part in parts:
         assert part in message
 
 
 def test_an_int_stands_for_a_float_and_a_list_for_a_tuple():
-    params = validate("02_pretrain", learning_rate=1, channels=[8, 16])
+    params = validate("03_pretraining", learning_rate=1, channels=[8, 16])
     assert params.learning_rate == 1.0 and params.channels == (8, 16)
 
 
 def test_other_values_do_not_stand_under_a_profiles_name():
-    assert validate("02_pretrain", epochs=PROFILES["smoke"].epochs).label == "smoke"
-    assert validate("02_pretrain", epochs=99).label == "smoke-modified"
-    assert validate("06_prompting", seeds=4).label == "smoke"  # tables state the number of seeds
+    assert validate("03_pretraining", epochs=PROFILES["smoke"].epochs).label == "smoke"
+    assert validate("03_pretraining", epochs=99).label == "smoke-modified"
+    assert validate("07_table4_fig7_prompting", seeds=4).label == "smoke"  # tables state the number of seeds
 
 
 def test_a_notebooks_globals_as_papermill_leaves_them():
-    cells = ['profile: str = "smoke"\nseed: int = 0', "# Parameters\nseed = 2\n", 'validate("02_pretrain", globals())']
+    cells = ['profile: str = "smoke"\nseed: int = 0', "# Parameters\nseed = 2\n", 'validate("03_pretraining", globals())']
     live = {"In": ["", *cells], "Out": {}, "_i": "", "exit": print, "json": json, "profile": "smoke", "seed": 2}
-    assert validate("02_pretrain", live).seed == 2
+    assert validate("03_pretraining", live).seed == 2
     # run again later, with the notebook's own variables about
-    assert validate("02_pretrain", live | {"In": ["", *cells, "loss = 1"], "loss": 1}).seed == 2
+    assert validate("03_pretraining", live | {"In": ["", *cells, "loss = 1"], "loss": 1}).seed == 2
     # an unknown name that papermill injected
     injected = [cells[0], "# Parameters\nlr = 1\n", cells[2]]
     with pytest.raises(ParameterError, match="unknown parameter 'lr'"):
-        validate("02_pretrain", live | {"In": ["", *injected], "lr": 1})
+        validate("03_pretraining", live | {"In": ["", *injected], "lr": 1})
 
 
 def test_globals_of_a_script():
-    assert validate("02_pretrain", {"profile": "demo", "json": json, "f": validate, "__name__": "m"}).profile == "demo"
+    assert validate("03_pretraining", {"profile": "demo", "json": json, "f": validate, "__name__": "m"}).profile == "demo"
     with pytest.raises(ParameterError, match="'x'"):
-        validate("02_pretrain", {"x": 1, "m": ModuleType("m")})
+        validate("03_pretraining", {"x": 1, "m": ModuleType("m")})
 
 
 def test_jupyter_shows_the_line_and_no_traceback():
@@ -97,8 +97,8 @@ def test_the_papers_numbers_are_the_paper_profile():
 
 
 def test_places_follow_from_parameters(tmp_path):
-    params = validate("03_embeddings", root=str(tmp_path), data=str(tmp_path / "x"))
+    params = validate("04_fig5_embeddings", root=str(tmp_path), data=str(tmp_path / "x"))
     assert params.data_root == tmp_path / "x"
     assert params.aistpp_root.is_relative_to(tmp_path)
-    assert validate("00_data", root=str(tmp_path)).data_root == profiles.synthdance_root(tmp_path, "smoke")
-    assert validate("02_pretrain", pretraining="a-b-c", seed=3).job == "02_pretrain-a-b-c-seed3"
+    assert validate("01_table1_data", root=str(tmp_path)).data_root == profiles.synthdance_root(tmp_path, "smoke")
+    assert validate("03_pretraining", pretraining="a-b-c", seed=3).job == "03_pretraining-a-b-c-seed3"

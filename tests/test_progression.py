@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dancemvp_core import progression
+from dancemvp_core.paper import progression
 
 GAIN = {"beginner": 5.0, "intermediate": 20.0, "expert": 0.0}  # points over 100 trials
 START = {"beginner": 40.0, "intermediate": 60.0, "expert": 95.0}

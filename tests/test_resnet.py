@@ -8,8 +8,10 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import ResNetConfig, ResNetModel
 
-from dancemvp_core import encoders, methods, profiles, resnet
-from dancemvp_core.skeleton import IMPERIALDANCE21
+from dancemvp_core.dance.skeleton import IMPERIALDANCE21
+from dancemvp_core.models import encoders, resnet
+from dancemvp_core.pretraining import methods
+from dancemvp_core.runs import profiles
 
 FRAMES = sorted({profile.piece_frames for profile in profiles.PROFILES.values()})
 

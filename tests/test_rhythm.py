@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dancemvp_core import rhythm
+from dancemvp_core.dance import rhythm
 
 
 def strokes(times_s, fps=100.0, duration_s=10.0, joints=5):

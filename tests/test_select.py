@@ -4,7 +4,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from dancemvp_core import methods, select
+from dancemvp_core.controls import selection
+from dancemvp_core.pretraining import methods
 
 
 def trials(rows):
@@ -14,7 +15,7 @@ def trials(rows):
 
 def test_mean_rank_knows_which_way_is_better():
     table = trials([("a", "prompt", 1.0, 60.0, -1.0, 200.0), ("b", "prompt", 1.0, 50.0, -0.5, 300.0)])
-    assert select.mean_rank(table).tolist() == [1.0, 2.0]
+    assert selection.mean_rank(table).tolist() == [1.0, 2.0]
 
 
 def test_each_pretraining_gets_its_best_setting_and_the_two_best_rivals_more_seeds():
@@ -29,7 +30,7 @@ def test_each_pretraining_gets_its_best_setting_and_the_two_best_rivals_more_see
         ]
     )  # fmt: skip
     before = {"default": {"same_music": 1}, "prompting": {"dropout": 0.5}, "old-pretraining": {"rate_factor": 3.0}}
-    chosen = select.choose(table, before)
+    chosen = selection.choose(table, before)
     assert chosen["default"] == before["default"] and chosen["prompting"] == before["prompting"]
     assert chosen[simclr] == {"rate_factor": 3.0} and ours not in chosen and "old-pretraining" not in chosen
     assert chosen["more_seeds"] == ["stgcn-lstm-supcon", "simclr"]  # floors and ours are no rivals
@@ -40,7 +41,7 @@ def test_the_committed_selection_names_what_exists():
     chosen = methods.selected()
     assert set(chosen) - {"default", "prompting", "more_seeds"} <= set(methods.pretrainings())
     assert set(chosen["more_seeds"]) <= set(methods.METHODS) - {"ours", "contrastivedance"}
-    assert len(select.CANDIDATES) <= 4
+    assert len(selection.CANDIDATES) <= 4
 
 
 @pytest.mark.parametrize("name", list(methods.VARIANTS))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from dancemvp_core.skeleton import (
+from dancemvp_core.dance.skeleton import (
     COCO17,
     IMPERIALDANCE21,
     Skeleton,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dancemvp_core import methods
+from dancemvp_core.pretraining import methods
 
 PROJECT = Path(__file__).resolve().parents[1]
 PRETRAININGS = ("stgcn-lstm-infonce", "res18-lstm-supcon")
@@ -51,7 +51,7 @@ def test_dry_run_shows_every_pretraining_and_seed_with_its_resources(cluster):
     plan = done.stdout + done.stderr
     assert done.returncode == 0, plan
     jobs = re.split(r"\n(?=rule )", plan)
-    trained = [job for job in jobs if job.startswith("rule 02_pretrain")]
+    trained = [job for job in jobs if job.startswith("rule 03_pretraining")]
     pairs = {tuple(re.search(r"wildcards: pretraining=(\S+), seed=(\d+)", job).groups()) for job in trained}
     assert len(pairs) == len(trained) and {name for name, _ in pairs} == set(methods.pretrainings())
     assert {("stgcn-lstm-infonce", "0"), ("stgcn-lstm-infonce", "1")} <= pairs
@@ -63,7 +63,7 @@ def test_dry_run_shows_every_pretraining_and_seed_with_its_resources(cluster):
 
 
 def test_each_pretraining_and_seed_is_submitted_as_a_job(cluster):
-    records = [f"build/paper/tiny/records/02_pretrain-{name}-seed{seed}.json" for name in PRETRAININGS for seed in (0, 1)]
+    records = [f"build/paper/tiny/records/03_pretraining-{name}-seed{seed}.json" for name in PRETRAININGS for seed in (0, 1)]
     done = snakemake(cluster, "--slurm-no-account", *records)
     submitted = (cluster / "submitted").read_text().splitlines()
     print(*submitted, sep="\n")

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from written_data import AIST_NAME, moving, write_aistpp, write_music
 
-from dancemvp_core import sources
-from dancemvp_core.sequences import DataError
-from dancemvp_core.skeleton import COCO17
-from dancemvp_core.sources import aistpp
+from dancemvp_core import datasets
+from dancemvp_core.dance.sequences import DataError
+from dancemvp_core.dance.skeleton import COCO17
+from dancemvp_core.datasets import aistpp
 
 SAMPLES = Path(__file__).parents[2] / "shared" / "data" / "aistpp"
 real = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the real AIST++ samples are not beside this checkout")
@@ -20,7 +20,7 @@ def keypoints(frames=90, seed=0):
 
 @real
 def test_the_real_samples_are_read_as_they_are():
-    dataset = sources.load(SAMPLES)
+    dataset = datasets.load(SAMPLES)
     assert [s.genre for s in dataset] == ["break", "break", "street jazz", "street jazz"]
     assert [s.motion.shape for s in dataset] == [(3, 576, 17)] * 3 + [(3, 1919, 17)]
     assert list(dataset.index["dancer"]) == ["d04", "d06", "d03", "d02"]
@@ -34,7 +34,7 @@ def test_the_real_samples_are_read_as_they_are():
 
 @real
 def test_a_real_body_stands_upright_in_centimetres():
-    c = {name: sources.load(SAMPLES).sequences[2].motion[:, :, i] for i, name in enumerate(COCO17.joints)}
+    c = {name: datasets.load(SAMPLES).sequences[2].motion[:, :, i] for i, name in enumerate(COCO17.joints)}
     shin = np.linalg.norm(c["left_knee"] - c["left_ankle"], axis=0)
     assert 25 < np.median(shin) < 55
     assert np.median(c["nose"][1]) > np.median(c["left_hip"][1]) > np.median(c["left_ankle"][1])
@@ -59,7 +59,7 @@ def test_the_raw_keypoints_of_the_real_samples_are_bridged_or_dropped(tmp_path):
 @pytest.mark.parametrize("where", [".", "keypoints3d"])
 def test_the_folder_above_and_the_folder_itself_open(tmp_path, where):
     write_aistpp(tmp_path)
-    dataset = sources.load(tmp_path / where)
+    dataset = datasets.load(tmp_path / where)
     assert len(dataset) == 1 and dataset.root == tmp_path and dataset.name == "aistpp"
 
 
@@ -67,7 +67,7 @@ def test_optimised_keypoints_are_preferred(tmp_path):
     path = write_aistpp(tmp_path)
     raw, better = keypoints(seed=1), keypoints(seed=2)
     path.write_bytes(pickle.dumps({"keypoints3d": raw, "keypoints3d_optim": better}))
-    np.testing.assert_array_equal(sources.load(tmp_path).sequences[0].motion, better.transpose(2, 0, 1).astype(np.float32))
+    np.testing.assert_array_equal(datasets.load(tmp_path).sequences[0].motion, better.transpose(2, 0, 1).astype(np.float32))
 
 
 @pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
@@ -98,7 +98,7 @@ def test_sequences_with_long_gaps_are_left_out_and_counted(tmp_path):
     broken[10:41, 5] = np.nan
     write_aistpp(tmp_path, AIST_NAME, motion=bridged)
     write_aistpp(tmp_path, "gPO_sBM_cAll_d10_mPO1_ch02.pkl", motion=broken)
-    dataset = sources.load(tmp_path)
+    dataset = datasets.load(tmp_path)
     assert [s.genre for s in dataset] == ["break"]
     assert np.isfinite(dataset.sequences[0].motion).all()
     (note,) = [n for n in dataset.notes if "left out as unusable" in n]
@@ -110,7 +110,7 @@ def test_sequences_with_long_gaps_are_left_out_and_counted(tmp_path):
 def test_nothing_usable_is_an_error(tmp_path):
     write_aistpp(tmp_path, motion=np.full((90, 17, 3), np.nan))
     with pytest.raises(DataError, match=rf"no usable motion.*{AIST_NAME}"):
-        sources.load(tmp_path)
+        datasets.load(tmp_path)
 
 
 @pytest.mark.parametrize("inside", [True, False])
@@ -119,7 +119,7 @@ def test_music_is_found_by_its_id(tmp_path, inside):
     write_aistpp(root)
     write_aistpp(root, "gPO_sBM_cAll_d10_mPO1_ch02.pkl")
     track = write_music((root / "music" if inside else elsewhere) / "mBR2.wav", 20)
-    dataset = sources.load(root, music=None if inside else elsewhere)
+    dataset = datasets.load(root, music=None if inside else elsewhere)
     assert [s.music for s in dataset] == [track, None]
     assert any("no music for mPO1" in note for note in dataset.notes)
 
@@ -127,14 +127,14 @@ def test_music_is_found_by_its_id(tmp_path, inside):
 def test_music_shorter_than_the_dance_is_not_used(tmp_path):
     write_aistpp(tmp_path, frames=240)
     write_music(tmp_path / "music" / "mBR2.wav", 3)
-    dataset = sources.load(tmp_path)
+    dataset = datasets.load(tmp_path)
     assert dataset.sequences[0].music is None
     assert any("music ends before the dance in mBR2.wav" in note for note in dataset.notes)
 
 
 def test_what_aistpp_lacks_is_noted(tmp_path):
     write_aistpp(tmp_path)
-    notes = "\n".join(sources.load(tmp_path).notes)
+    notes = "\n".join(datasets.load(tmp_path).notes)
     assert "no levels" in notes and "no scores" in notes and "no music for mBR2" in notes
 
 

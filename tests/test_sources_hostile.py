@@ -18,10 +18,10 @@ from written_data import (
     write_music,
 )
 
-from dancemvp_core import datacard, sources
-from dancemvp_core.sequences import DataError
-from dancemvp_core.skeleton import IMPERIALDANCE21
-from dancemvp_core.sources import aistpp, motionfiles
+from dancemvp_core import datasets
+from dancemvp_core.dance.sequences import DataError
+from dancemvp_core.dance.skeleton import IMPERIALDANCE21
+from dancemvp_core.datasets import aistpp, datacard, motionfiles
 
 NAME = "dance_level_e_b_ch0.npy"
 FULL = "motion,layout,fps,skeleton,music,music_offset_s,genre,choreography,level,trial,score,split"
@@ -71,12 +71,12 @@ def test_wrong_name(tmp_path, name, alone):
     if not alone:
         write_imperialdance(tmp_path, ("b1",), ("expert",), trials=1)
     np.save(tmp_path / name, moving(trials=1))
-    refused(lambda: sources.load(tmp_path), name, "expected dance_level_{e|i|b}_{b|k|j|h|u}_ch{n}.npy")
+    refused(lambda: datasets.load(tmp_path), name, "expected dance_level_{e|i|b}_{b|k|j|h|u}_ch{n}.npy")
 
 
 def test_wrong_ending(tmp_path):
     (tmp_path / "dance_level_e_b_ch0.txt").write_text("not motion")
-    refused(lambda: sources.load(tmp_path), "dance_level_e_b_ch0.txt", "expected dance_level_")
+    refused(lambda: datasets.load(tmp_path), "dance_level_e_b_ch0.txt", "expected dance_level_")
 
 
 @pytest.mark.parametrize(
@@ -85,43 +85,43 @@ def test_wrong_ending(tmp_path):
 )
 def test_wrong_shape_or_joint_count(tmp_path, shape):
     tree(tmp_path, np.zeros(shape, np.float32))
-    refused(lambda: sources.load(tmp_path), NAME, str(shape), "expected (trials, 3, 1000, 21)")
+    refused(lambda: datasets.load(tmp_path), NAME, str(shape), "expected (trials, 3, 1000, 21)")
 
 
 @pytest.mark.parametrize("dtype", ["int32", "uint8", "bool", "complex64", "U4", "M8[s]", "f4,f4"])
 def test_wrong_dtype(tmp_path, dtype):
     tree(tmp_path, np.zeros((1, 3, 1000, 21), dtype))
-    refused(lambda: sources.load(tmp_path), NAME, "expected a float array")
+    refused(lambda: datasets.load(tmp_path), NAME, "expected a float array")
 
 
 def test_truncated_file(tmp_path):
     tree(tmp_path)
     path = tmp_path / NAME
     path.write_bytes(path.read_bytes()[:-1000])
-    refused(lambda: sources.load(tmp_path), NAME, "truncated")
+    refused(lambda: datasets.load(tmp_path), NAME, "truncated")
 
 
 @pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"\x93NUMPY\x01\x00\xff\xff{", b"hello", b"\x93NUMPY\x09\x00"])
 def test_a_file_that_is_no_npy(tmp_path, content):
     tree(tmp_path)
     (tmp_path / NAME).write_bytes(content)
-    refused(lambda: sources.load(tmp_path), NAME, "not a .npy file")
+    refused(lambda: datasets.load(tmp_path), NAME, "not a .npy file")
 
 
 def test_an_archive_named_npy(tmp_path):
     tree(tmp_path)
     with zipfile.ZipFile(tmp_path / NAME, "w") as archive:
         archive.writestr("a.npy", b"0")
-    refused(lambda: sources.load(tmp_path), NAME, "not a .npy file")
+    refused(lambda: datasets.load(tmp_path), NAME, "not a .npy file")
 
 
 def test_object_arrays_and_pickles_named_npy_are_not_run(tmp_path):
     marker = tmp_path / "executed"
     tree(tmp_path)
     np.save(tmp_path / NAME, np.array([Marker(marker)], dtype=object), allow_pickle=True)
-    refused(lambda: sources.load(tmp_path), NAME, "Python objects", "expected a float array")
+    refused(lambda: datasets.load(tmp_path), NAME, "Python objects", "expected a float array")
     (tmp_path / NAME).write_bytes(pickle.dumps(Marker(marker)))
-    refused(lambda: sources.load(tmp_path), NAME, "not a .npy file")
+    refused(lambda: datasets.load(tmp_path), NAME, "not a .npy file")
     assert not marker.exists()
 
 
@@ -131,7 +131,7 @@ def test_pickles_with_code_are_not_run(tmp_path, key, protocol):
     marker = tmp_path / "executed"
     path = write_aistpp(tmp_path)
     path.write_bytes(pickle.dumps({key: Marker(marker)}, protocol=protocol))
-    refused(lambda: sources.load(tmp_path), path.name, "system", "refused", "expected numpy arrays")
+    refused(lambda: datasets.load(tmp_path), path.name, "system", "refused", "expected numpy arrays")
     assert not marker.exists()
     pickle.loads(path.read_bytes())  # the trap is a working one
     assert marker.exists()
@@ -168,13 +168,13 @@ def test_other_codecs_are_not_run(tmp_path):
 def test_pickles_with_other_content(tmp_path, content, named):
     path = write_aistpp(tmp_path)
     path.write_bytes(pickle.dumps(content))
-    refused(lambda: sources.load(tmp_path), path.name, named, "(frames, 17, 3)")
+    refused(lambda: datasets.load(tmp_path), path.name, named, "(frames, 17, 3)")
 
 
 @pytest.mark.parametrize("name", ["gXX_sBM_cAll_d04_mBR2_ch08.pkl", "dance.pkl", "gBR_sBM_cAll_d04_mBR2.pkl"])
 def test_wrong_pickle_name(tmp_path, name):
     write_aistpp(tmp_path, name)
-    refused(lambda: sources.load(tmp_path), name, "expected g{genre}_s{situation}")
+    refused(lambda: datasets.load(tmp_path), name, "expected g{genre}_s{situation}")
 
 
 def test_damaged_files_never_raise_anything_else(tmp_path):
@@ -221,7 +221,7 @@ def broken(fault):
 )
 def test_nan_and_infinite_runs_and_constant_frames(tmp_path, fault, named):
     tree(tmp_path, broken(fault))
-    dataset = sources.load(tmp_path)
+    dataset = datasets.load(tmp_path)
     assert dataset.sequences[0].trial == 0
     refused(lambda: dataset.sequences[1], NAME, "trial 1", *named)
     card = datacard.card(tmp_path)
@@ -233,7 +233,7 @@ def test_a_body_that_holds_still_for_less_is_not_refused(tmp_path):
     motion = moving(trials=1)
     motion[0, :, 300:350] = motion[0, :, 300:301]
     tree(tmp_path, motion)
-    assert len(list(sources.load(tmp_path))) == 2
+    assert len(list(datasets.load(tmp_path))) == 2
 
 
 @pytest.mark.parametrize(
@@ -271,21 +271,21 @@ def test_the_shared_check_of_motion(motion, named):
 def test_wrong_scores(tmp_path, row, named):
     tree(tmp_path)
     (tmp_path / "scores.csv").write_text(f"genre,choreography,level,trial,score\nb,0,e,7,50\n{row}\n")
-    refused(lambda: sources.load(tmp_path), "scores.csv", *named)
+    refused(lambda: datasets.load(tmp_path), "scores.csv", *named)
 
 
 @pytest.mark.parametrize("row", ["b,0,10.5", "b,0,-1", "b,0,x", "b,0,2"])
 def test_wrong_music_intensity(tmp_path, row):
     tree(tmp_path)
     (tmp_path / "music_intensity.csv").write_text(f"genre,choreography,time_s\nb,0,2\n{row}\n")
-    refused(lambda: sources.load(tmp_path), "music_intensity.csv", "line 3")
+    refused(lambda: datasets.load(tmp_path), "music_intensity.csv", "line 3")
 
 
 @pytest.mark.parametrize("content", [b"", b"a,b\n", b"\xff\xfe\x00", b"genre,genre,choreography,level,trial,score\n"])
 def test_tables_that_are_none(tmp_path, content):
     tree(tmp_path)
     (tmp_path / "scores.csv").write_bytes(content)
-    refused(lambda: sources.load(tmp_path), "scores.csv", "expected")
+    refused(lambda: datasets.load(tmp_path), "scores.csv", "expected")
 
 
 @pytest.mark.parametrize(
@@ -296,34 +296,34 @@ def test_tables_that_are_none(tmp_path, content):
 def test_wrong_dataset_json(tmp_path, facts):
     tree(tmp_path)
     write_facts(tmp_path, **facts)
-    refused(lambda: sources.load(tmp_path), "dataset.json", "expected")
+    refused(lambda: datasets.load(tmp_path), "dataset.json", "expected")
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", ""])
 def test_broken_dataset_json(tmp_path, text):
     tree(tmp_path)
     (tmp_path / "dataset.json").write_text(text)
-    refused(lambda: sources.load(tmp_path), "dataset.json")
+    refused(lambda: datasets.load(tmp_path), "dataset.json")
 
 
 def test_text_called_wav(tmp_path):
     tree(tmp_path)
     (tmp_path / "music").mkdir()
     (tmp_path / "music" / "b_ch0.wav").write_text("la la la")
-    refused(lambda: sources.load(tmp_path), "b_ch0.wav", "not readable as audio", "expected WAV")
+    refused(lambda: datasets.load(tmp_path), "b_ch0.wav", "not readable as audio", "expected WAV")
 
 
 def test_half_a_second_of_music(tmp_path):
     tree(tmp_path)
     write_music(tmp_path / "music" / "b_ch0.wav", 0.5)
-    refused(lambda: sources.load(tmp_path), "b_ch0.wav", "0.50 s", "expected at least 1 s")
+    refused(lambda: datasets.load(tmp_path), "b_ch0.wav", "0.50 s", "expected at least 1 s")
 
 
 def test_two_files_for_one_piece_of_music(tmp_path):
     tree(tmp_path)
     for name in ("b_ch0.wav", "b_ch0.flac"):
         write_music(tmp_path / "music" / name, 12)
-    refused(lambda: sources.load(tmp_path), "b_ch0.wav", "b_ch0.flac", "expected one file")
+    refused(lambda: datasets.load(tmp_path), "b_ch0.wav", "b_ch0.flac", "expected one file")
 
 
 def test_silent_music_is_found_by_the_card(tmp_path):
@@ -337,7 +337,7 @@ def test_silent_music_is_found_by_the_card(tmp_path):
 def test_music_of_another_name_is_noted(tmp_path):
     tree(tmp_path)
     write_music(tmp_path / "music" / "ballet.wav", 12)
-    assert any("music/ballet.wav is not used" in note for note in sources.load(tmp_path).notes)
+    assert any("music/ballet.wav is not used" in note for note in datasets.load(tmp_path).notes)
 
 
 @pytest.mark.parametrize("kind", ["empty", "missing", "text"])
@@ -345,19 +345,19 @@ def test_nothing_to_open(tmp_path, kind):
     path = {"empty": tmp_path, "missing": tmp_path / "nowhere", "text": tmp_path / "a.txt"}[kind]
     if kind == "text":
         path.write_text("hello")
-    refused(lambda: sources.load(path), str(path), "manifest.csv", "keypoints3d/", "dance_level_")
+    refused(lambda: datasets.load(path), str(path), "manifest.csv", "keypoints3d/", "dance_level_")
 
 
 def test_an_empty_keypoints_folder(tmp_path):
     (tmp_path / "keypoints3d").mkdir()
-    refused(lambda: sources.load(tmp_path), "keypoints3d", "no usable motion")
+    refused(lambda: datasets.load(tmp_path), "keypoints3d", "no usable motion")
 
 
 def test_every_file_at_fault_is_told(tmp_path):
     tree(tmp_path, np.zeros((1, 3, 10, 21)))
     np.save(tmp_path / "dance_level_x.npy", np.zeros(3))
     with pytest.raises(DataError) as caught:
-        sources.load(tmp_path)
+        datasets.load(tmp_path)
     assert NAME in str(caught.value) and len(caught.value.__notes__) == 1
     assert "dance_level_x.npy" in caught.value.__notes__[0]
 
@@ -401,7 +401,7 @@ def test_wrong_manifest_rows(tmp_path, row, named):
     (tmp_path / "text.wav").write_text("la la la")
     np.save(tmp_path / "int.npy", np.zeros((120, 17, 3), int))
     np.save(tmp_path / "object.npy", np.full((120, 17, 3), None), allow_pickle=True)
-    refused(lambda: sources.load(tmp_path), str(tmp_path), *named)
+    refused(lambda: datasets.load(tmp_path), str(tmp_path), *named)
 
 
 @pytest.mark.parametrize("column", ["motion", "music", "skeleton"])
@@ -426,13 +426,13 @@ def test_paths_that_lead_out_of_the_folder(tmp_path, column, how):
     cells = {"motion": "a.npy", "skeleton": "coco17", "music": ""} | {column: text}
     row = f"{cells['motion']},TVC,60,{cells['skeleton']},{cells['music']}"
     (root / "manifest.csv").write_text(f"motion,layout,fps,skeleton,music\n{row}\n")
-    refused(lambda: sources.load(root), "manifest.csv: line 2", f"{column} {text!r}", "leads out of")
+    refused(lambda: datasets.load(root), "manifest.csv: line 2", f"{column} {text!r}", "leads out of")
 
 
 def test_a_data_folder_that_is_itself_a_link_is_fine(tmp_path):
     write_manifest(tmp_path / "real", ["a.npy,TVC,60,coco17"])
     (tmp_path / "link").symlink_to(tmp_path / "real")
-    assert len(sources.load(tmp_path / "link")) == 1
+    assert len(datasets.load(tmp_path / "link")) == 1
 
 
 @pytest.mark.parametrize("fault", ["nan", "inf", "still"])
@@ -444,7 +444,7 @@ def test_motion_faults_in_a_manifest(tmp_path, fault):
     else:
         motion[:, 20:90, 3] = float(fault)
     np.save(tmp_path / "b.npy", motion)
-    dataset = sources.load(tmp_path)
+    dataset = datasets.load(tmp_path)
     refused(lambda: dataset.sequences[0], "b.npy", "line 2")
     assert not datacard.card(dataset).usable
 
@@ -453,4 +453,4 @@ def test_audio_that_ends_in_nothing(tmp_path):
     tree(tmp_path)
     (tmp_path / "music").mkdir()
     soundfile.write(tmp_path / "music" / "b_ch0.wav", np.zeros(0), 8000)
-    refused(lambda: sources.load(tmp_path), "b_ch0.wav", "expected at least 1 s")
+    refused(lambda: datasets.load(tmp_path), "b_ch0.wav", "expected at least 1 s")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dancemvp_core import splits
-from dancemvp_core.sequences import DataError
+from dancemvp_core.dance.sequences import DataError
+from dancemvp_core.tasks import splits
 
 
 def index(choreographies, tracks=None, split=None):
@@ -97,11 +97,11 @@ def test_cyclic_subsets():
 
 def test_obstacle_says_why_the_tasks_are_left_out(table):
     test = table[table["split"] == "test"] if "split" in table else table.assign(split="test")
-    assert splits.obstacle(test, 5) == ""
-    assert "below 6 choreographies" in splits.obstacle(test.assign(split="pretrain"), 5)
-    assert "no levels" in splits.obstacle(test.assign(level=None), 5)
-    assert "as few as 20" in splits.obstacle(test, 11) and splits.obstacle(test, 10) == ""
+    assert splits.why_not_evaluable(test, 5) == ""
+    assert "below 6 choreographies" in splits.why_not_evaluable(test.assign(split="pretrain"), 5)
+    assert "no levels" in splits.why_not_evaluable(test.assign(level=None), 5)
+    assert "as few as 20" in splits.why_not_evaluable(test, 11) and splits.why_not_evaluable(test, 10) == ""
     once = test[test["sequence"].isin(test.groupby(["choreography", "level"])["sequence"].first())]
-    assert "as few as 1" in splits.obstacle(once, 1), "nothing would be left to ask"
+    assert "as few as 1" in splits.why_not_evaluable(once, 1), "nothing would be left to ask"
     support, query = splits.support_and_query(once, once["choreography"].unique(), 1, 0)
     assert len(support) == len(once) and len(query) == 0 and query.dtype.kind == "i", "rows, also where there are none"

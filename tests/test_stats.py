@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, ttest_1samp
 
-from dancemvp_core import stats
+from dancemvp_core.paper import stats
 
 RUNS = 2000
 

@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 import soundfile
 
-from dancemvp_core import rhythm, skeleton, sources
-from dancemvp_core.sequences import LEVELS, DataError
-from dancemvp_core.sources import synthdance, synthmoves, synthmusic
+from dancemvp_core import datasets
+from dancemvp_core.dance import rhythm, skeleton
+from dancemvp_core.dance.sequences import LEVELS, DataError
+from dancemvp_core.datasets import synthdance, synthmoves, synthmusic
 
 BODY = skeleton.IMPERIALDANCE21
 NAMES = synthdance.CHOREOGRAPHIES
@@ -235,7 +236,7 @@ def test_librosa_finds_the_beats():
 
 
 def test_music_alone_cannot_tell_a_level(tree, tmp_path):
-    dataset = sources.load(tree)
+    dataset = datasets.load(tree)
     for _, rows in dataset.index.groupby("choreography"):
         assert set(rows["level"]) == set(LEVELS) and rows["music"].nunique() == 1
     # nor who dances
@@ -302,7 +303,7 @@ def test_an_interrupted_run_leaves_nothing_half_written(tmp_path):
 
 def test_the_second_body_is_in_aistpps_format(tmp_path):
     synthdance.write_aistpp(tmp_path / "aist", dancers=2, routines=2)
-    dataset = sources.load(tmp_path / "aist")
+    dataset = datasets.load(tmp_path / "aist")
     assert len(dataset) == 12 and dataset.synthetic
     assert "gBR_sBM_cAll_d02_mBR1_ch02.pkl" in {p.name for p in (tmp_path / "aist" / "keypoints3d").iterdir()}
     for sequence in dataset:

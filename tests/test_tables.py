@@ -8,11 +8,14 @@ import pytest
 import torch
 from tiny import piece_set
 
-from dancemvp_core import comparison, downstream, experiments, files, methods, splits, stats, tables
-from dancemvp_core.artifacts import METRICS_COLUMNS, Paths
-from dancemvp_core.downstream import Features, Prompting
-from dancemvp_core.methods import Method
-from dancemvp_core.skeleton import IMPERIALDANCE21
+from dancemvp_core import files
+from dancemvp_core.dance.skeleton import IMPERIALDANCE21
+from dancemvp_core.paper import stats, tables
+from dancemvp_core.pretraining import methods
+from dancemvp_core.pretraining.methods import Method
+from dancemvp_core.runs.provenance import METRICS_COLUMNS, Paths
+from dancemvp_core.tasks import evaluation, outcomes, protocols, splits
+from dancemvp_core.tasks.protocols import Features, Prompting
 
 CONTRACT = (
     "method motion_encoder music_encoder objective protocol n_seeds task1_mean task1_std task1_ci_low task1_ci_high "
@@ -39,10 +42,10 @@ def as_table(lines, metrics=None):
 
 
 def test_columns_and_rows_of_the_contract():
-    lines = comparison.rows(2, seeds=3, others=1)
+    lines = outcomes.rows(2, seeds=3, others=1)
     table = as_table(lines)
     assert list(table.columns[: len(CONTRACT)]) == CONTRACT
-    assert list(table["method"]) == [*comparison.FLOORS, *methods.table(2)]
+    assert list(table["method"]) == [*outcomes.FLOORS, *methods.table(2)]
     assert list(table["method"])[-1] == "ours" and (table["interpretation"].str.len() > 10).all()
     by_name = table.set_index("method")
     assert by_name.loc["ours", "n_seeds"] == 3 and by_name.loc["simclr", "n_seeds"] == 1
@@ -51,7 +54,7 @@ def test_columns_and_rows_of_the_contract():
 
 
 def test_means_and_intervals_are_over_seeds():
-    lines = comparison.rows(2, seeds=3, others=1)
+    lines = outcomes.rows(2, seeds=3, others=1)
     metrics = fake_metrics(lines)
     by_name = as_table(lines, metrics).set_index("method")
     own = metrics[(metrics["method"] == "ours") & (metrics["metric"] == "accuracy")]["value"]
@@ -63,7 +66,7 @@ def test_means_and_intervals_are_over_seeds():
 
 
 def test_mixed_shots_are_refused():
-    lines = comparison.rows(3, seeds=1, others=1)
+    lines = outcomes.rows(3, seeds=1, others=1)
     metrics = fake_metrics(lines)
     with pytest.raises(ValueError, match="choose shots and genres"):
         as_table(lines, pd.concat([metrics, metrics.assign(shots=5)]))
@@ -74,21 +77,21 @@ def test_mixed_shots_are_refused():
 def test_a_method_that_is_added_appears_in_table_2(monkeypatch):
     dummy = Method("Dummy", "stgcn", "lstm", "infonce", "finetune", (2,), "Nothing is open.", (1.0, 2.0, 3.0))
     monkeypatch.setitem(methods.METHODS, "dummy", dummy)
-    lines = comparison.rows(2, seeds=3, others=1)
+    lines = outcomes.rows(2, seeds=3, others=1)
     table = as_table(lines).set_index("method")
     assert table.loc["dummy", "interpretation"] == "Nothing is open." and table.loc["dummy", "paper_task3"] == 3.0
-    assert "dummy" not in [row.name for row in comparison.rows(3, 3, 1)]
-    assert {row.method.protocol for row in comparison.both_protocols(lines) if row.name == "dummy"} == {"prompt", "finetune"}
+    assert "dummy" not in [row.name for row in outcomes.rows(3, 3, 1)]
+    assert {row.method.protocol for row in outcomes.both_protocols(lines) if row.name == "dummy"} == {"prompt", "finetune"}
 
 
 def test_seeds_go_where_they_are_needed(monkeypatch):
     monkeypatch.setattr(methods, "selected", lambda: {"more_seeds": ["supcon"]})
-    seeds = {name: comparison.seeds_of(name, 3, 1) for name in ("ours", "contrastivedance", "chance", "supcon", "simclr")}
+    seeds = {name: outcomes.seeds_of(name, 3, 1) for name in ("ours", "contrastivedance", "chance", "supcon", "simclr")}
     assert seeds == {"ours": 3, "contrastivedance": 3, "chance": 3, "supcon": 3, "simclr": 1}
 
 
 def test_what_a_reader_sees():
-    lines = comparison.rows(2, seeds=3, others=1)
+    lines = outcomes.rows(2, seeds=3, others=1)
     shown = tables.readable(as_table(lines), {"ours": "Ours"})
     assert "Task 1 ↑ (synthetic)" in shown and "Task 2 (paper)" in shown
     ours = shown[shown["Method"] == "Ours"].iloc[0]
@@ -105,7 +108,7 @@ def test_numbers_as_the_paper_prints_them():
 
 
 def test_best_of_a_task():
-    table = as_table(comparison.rows(2, 1, 1))
+    table = as_table(outcomes.rows(2, 1, 1))
     table.loc[table["method"] == "svt", ["task1_mean", "task3_mean"]] = 99.0, 1.0
     assert tables.best(table, "task1") == tables.best(table, "task3") == "svt"
     assert tables.best(table, "task1", ["ours"]) == "ours" and tables.best(table, "task1", ["none"]) == ""
@@ -118,8 +121,8 @@ def test_best_of_a_task():
 def bench(tmp_path, monkeypatch):
     """Four floors-like rows without encoders: features are the motion's statistics, or noise."""
     pieces = piece_set()
-    width, paths = experiments.Width((8,), 8, 8), Paths("smoke", "tiny", tmp_path)
-    bench = comparison.Bench(pieces, IMPERIALDANCE21, width, paths, Prompting(steps=20))
+    width, paths = evaluation.Width((8,), 8, 8), Paths("smoke", "tiny", tmp_path)
+    bench = outcomes.Bench(pieces, IMPERIALDANCE21, width, paths, Prompting(steps=20))
     for name, seed in (("ours", 0), ("ours", 1), ("simclr", 0)):
         files.write_text(paths.encoder(methods.METHODS[name].pretraining, seed), name)
 
@@ -134,7 +137,7 @@ def bench(tmp_path, monkeypatch):
 
 def test_outcomes_are_computed_once_and_again_when_something_changed(bench, monkeypatch):
     calls = []
-    evaluate = experiments.evaluate
+    evaluate = evaluation.evaluate
     monkeypatch.setattr(experiments, "evaluate", lambda *a, **k: calls.append(a) or evaluate(*a, **k))
     first = bench.outcome("handcrafted", "finetune", 0, shots=2)
     again = bench.outcome("handcrafted", "finetune", 0, shots=2)
@@ -145,7 +148,7 @@ def test_outcomes_are_computed_once_and_again_when_something_changed(bench, monk
     bench.outcome("handcrafted", "finetune", 0, shots=3)
     bench.outcome("handcrafted", "finetune", 0, shots=2, genres=1)
     assert len(calls) == 3
-    other = comparison.Bench(bench.pieces, bench.skeleton, bench.width, bench.paths, Prompting(steps=21, logistic_c=1.0))
+    other = outcomes.Bench(bench.pieces, bench.skeleton, bench.width, bench.paths, Prompting(steps=21, logistic_c=1.0))
     other.outcome("handcrafted", "finetune", 0, shots=2)
     assert len(calls) == 4, "other settings, old outcome"
     assert bench.outcome("handcrafted", "finetune", 0, shots=2, genres=99).metrics["genres"].eq(2).all()
@@ -153,15 +156,15 @@ def test_outcomes_are_computed_once_and_again_when_something_changed(bench, monk
 
 def test_rows_of_a_table_become_tests_against_ours(bench):
     lines = [
-        comparison.Row("ours", methods.METHODS["ours"], 2),
-        comparison.Row("chance", comparison.FLOORS["chance"], 2),
-        comparison.Row("random_init", comparison.FLOORS["random_init"], 2),
-        comparison.Row("direct", comparison.FLOORS["direct"], 2),
-        comparison.Row("simclr", methods.METHODS["simclr"], 1),
+        outcomes.Row("ours", methods.METHODS["ours"], 2),
+        outcomes.Row("chance", outcomes.FLOORS["chance"], 2),
+        outcomes.Row("random_init", outcomes.FLOORS["random_init"], 2),
+        outcomes.Row("direct", outcomes.FLOORS["direct"], 2),
+        outcomes.Row("simclr", methods.METHODS["simclr"], 1),
     ]
     outcomes = bench.evaluate(lines, shots=3)
     assert len(outcomes) == 9
-    tests = comparison.significance(outcomes).set_index(["method", "task"])
+    tests = outcomes.significance(outcomes).set_index(["method", "task"])
     assert list(tests.reset_index().columns) != [] and ("direct", 1) not in tests.index and ("direct", 3) in tests.index
     assert tests.loc[("simclr", 1), "note"] == "one seed: no test" and pd.isna(tests.loc[("simclr", 1), "p"])
     assert tests.loc[("chance", 2), "n_seeds"] == 2
@@ -178,22 +181,22 @@ def test_performance_values_pair_by_performance():
         pieces = pd.DataFrame(
             {"sequence": [4, 4, 7, 7], "accuracy": right, "seed": seed, "method": "ours", "protocol": "prompt"}
         )
-        return experiments.Outcome(pd.DataFrame(), pieces)
+        return evaluation.Outcome(pd.DataFrame(), pieces)
 
-    values = comparison.performance_values([outcome(0, [1, 1, 0, 0]), outcome(1, [1, 0, 0, 1])], task=1)
+    values = outcomes.performance_values([outcome(0, [1, 1, 0, 0]), outcome(1, [1, 0, 0, 1])], task=1)
     assert values.to_dict() == {4: 75.0, 7: 25.0}
-    assert comparison.performance_values([outcome(0, [1, 1, 0, 0])], task=2).empty
+    assert outcomes.performance_values([outcome(0, [1, 1, 0, 0])], task=2).empty
 
 
 def test_a_row_by_two_names_is_tested_once_and_ours_never_against_itself():
     def outcome(method, protocol, seed):
         right = np.random.default_rng([seed, protocol == "prompt", method == "simclr"]).integers(0, 2, 40)
         pieces = pd.DataFrame({"sequence": np.arange(40), "accuracy": right, "seed": seed})
-        return experiments.Outcome(pd.DataFrame(), pieces.assign(method=method, protocol=protocol))
+        return evaluation.Outcome(pd.DataFrame(), pieces.assign(method=method, protocol=protocol))
 
     names = ["ours", "contrastivedance", "simclr"]  # of which the first two share their pre-training
     outcomes = [outcome(*row) for row in itertools.product(names, ("finetune", "prompt"), (0, 1))]
-    tests = comparison.significance(outcomes)
+    tests = outcomes.significance(outcomes)
     rows = set(tests[["method", "protocol"]].itertuples(index=False, name=None))
     assert rows == {("ours", "finetune"), ("simclr", "finetune"), ("simclr", "prompt")}
     np.testing.assert_allclose(tests["p_holm"], stats.holm(tests["p"]))
@@ -201,13 +204,13 @@ def test_a_row_by_two_names_is_tested_once_and_ours_never_against_itself():
 
 def test_data_without_a_test_set_gives_no_outcomes(bench):
     bench.pieces.table["split"] = "pretrain"
-    assert splits.obstacle(bench.pieces.table, 2)
-    assert bench.evaluate(comparison.rows(2, 3, 1), shots=2) == []
-    assert comparison.significance([]).empty
+    assert splits.why_not_evaluable(bench.pieces.table, 2)
+    assert bench.evaluate(outcomes.rows(2, 3, 1), shots=2) == []
+    assert outcomes.significance([]).empty
     empty = tables.comparison_table(pd.DataFrame(columns=METRICS_COLUMNS), [("ours", methods.METHODS["ours"])], True)
     assert empty.empty and list(empty.columns) == tables.COLUMNS
 
 
 def test_protocols_of_the_floors_exist():
-    known = {*downstream.PROTOCOLS, "direct"}
-    assert {floor.protocol for floor in comparison.FLOORS.values()} <= known
+    known = {*protocols.PROTOCOLS, "direct"}
+    assert {floor.protocol for floor in outcomes.FLOORS.values()} <= known

@@ -5,17 +5,19 @@ import pytest
 import torch
 from tiny import piece_set
 
-from dancemvp_core import experiments, pretrain, unseen
-from dancemvp_core.artifacts import Paths
-from dancemvp_core.downstream import Features, Prompting
-from dancemvp_core.experiments import Width
-from dancemvp_core.skeleton import IMPERIALDANCE21
+from dancemvp_core.controls import unseen_dancers
+from dancemvp_core.dance.skeleton import IMPERIALDANCE21
+from dancemvp_core.pretraining import training
+from dancemvp_core.runs.provenance import Paths
+from dancemvp_core.tasks import evaluation
+from dancemvp_core.tasks.evaluation import Width
+from dancemvp_core.tasks.protocols import Features, Prompting
 
 
 @pytest.fixture(scope="module")
 def joined():
     seen, others = piece_set(trials=8), piece_set(("b4", "k4"), trials=6, seed=1)
-    return unseen.join(seen, others), seen, others
+    return unseen_dancers.join(seen, others), seen, others
 
 
 def test_joined_set_keeps_pieces_apart_and_shares_the_music(joined):
@@ -29,7 +31,7 @@ def test_joined_set_keeps_pieces_apart_and_shares_the_music(joined):
 
 def test_unseen_dancers_are_asked_about_and_never_learned_from(joined):
     both = joined[0]
-    support, seen_query, unseen_query = unseen.support_and_queries(both.table, 3, seed=0)
+    support, seen_query, unseen_query = unseen_dancers.support_and_queries(both.table, 3, seed=0)
     dancers = both.table["dancers"].to_numpy()
     assert set(dancers[support]) == set(dancers[seen_query]) == {"seen"} and set(dancers[unseen_query]) == {"unseen"}
     assert not np.intersect1d(support, seen_query).size and len(unseen_query) == 36
@@ -37,24 +39,24 @@ def test_unseen_dancers_are_asked_about_and_never_learned_from(joined):
 
 def test_only_what_is_asked_about_is_encoded(joined, tmp_path):
     both, seen, _ = joined
-    _, _, query = unseen.support_and_queries(both.table, 3, seed=0)
+    _, _, query = unseen_dancers.support_and_queries(both.table, 3, seed=0)
     where = (IMPERIALDANCE21, Width((8,), 16, 12), Paths("smoke", "tiny", tmp_path))
-    hidden = unseen.features_of("random_init", 0, seen, both, query, *where).hidden
-    encoder = experiments.encoder_of("random_init", 0, seen, *where)
-    torch.testing.assert_close(hidden[:96], pretrain.encode(encoder, seen, seen.rows("test"))[0])
-    torch.testing.assert_close(hidden[query], pretrain.encode(encoder, both, query)[0])
+    hidden = unseen_dancers.features_of("random_init", 0, seen, both, query, *where).hidden
+    encoder = evaluation.encoder_of("random_init", 0, seen, *where)
+    torch.testing.assert_close(hidden[:96], training.encode(encoder, seen, seen.rows("test"))[0])
+    torch.testing.assert_close(hidden[query], training.encode(encoder, both, query)[0])
     rest = np.setdiff1d(np.arange(96, len(both)), query)
     assert len(rest) == 36 and not hidden[rest].any() and hidden[query].any(dim=1).all()
-    measured = unseen.features_of("body_only", 0, seen, both, query, *where)
+    measured = unseen_dancers.features_of("body_only", 0, seen, both, query, *where)
     assert measured.hidden[96:].any(dim=1).all() and measured.last is None
-    assert not unseen.features_of("chance", 0, seen, both, query, *where).hidden.any()
+    assert not unseen_dancers.features_of("chance", 0, seen, both, query, *where).hidden.any()
 
 
 def test_other_patterns_are_not_recognised(joined):
     """The other set's motion patterns were drawn anew, so that what was learned of the seen ones does not carry over."""
     both = joined[0]
     features = Features(both.motion.flatten(1))
-    measured = unseen.compare("flat", features, both, "finetune", 0, 4, Prompting())
+    measured = unseen_dancers.compare("flat", features, both, "finetune", 0, 4, Prompting())
     value = measured.set_index(["dancers", "task", "metric"])["value"]
     assert value["seen", 1, "level"] > 90
     assert value["seen", 1, "choreography"] > 90 > value["unseen", 1, "choreography"]
@@ -64,4 +66,4 @@ def test_other_patterns_are_not_recognised(joined):
 def test_a_choreography_without_music_is_refused(joined):
     _, seen, _ = joined
     with pytest.raises(ValueError, match="not among the test choreographies"):
-        unseen.join(seen, piece_set(("b0",), trials=2))
+        unseen_dancers.join(seen, piece_set(("b0",), trials=2))

@@ -19,7 +19,9 @@ import pandas as pd
 import psutil
 import pytest
 
-from dancemvp_core import artifacts, files, methods, profiles
+from dancemvp_core import files
+from dancemvp_core.pretraining import methods
+from dancemvp_core.runs import profiles, provenance
 
 PROJECT = Path(__file__).resolve().parents[1]
 WORKFLOW = PROJECT / "workflow"
@@ -39,8 +41,8 @@ def drawn(count: int) -> np.ndarray:
 
 DRAWN = inspect.getsource(drawn)
 WORK = {
-    "00_data": f"import numpy as np\n{DRAWN}\nrun.save_table('a.csv', pd.DataFrame({{'x': drawn(1000)}}))",
-    "01_primitives": "artifacts.write_text(run.paths.pieces / 'pieces.safetensors', 'pieces')",
+    "01_table1_data": f"import numpy as np\n{DRAWN}\nrun.save_table('a.csv', pd.DataFrame({{'x': drawn(1000)}}))",
+    "02_fig3_fig4_primitives": "artifacts.write_text(run.paths.pieces / 'pieces.safetensors', 'pieces')",
 }
 
 
@@ -50,7 +52,7 @@ def notebook(stage: str, work: str) -> nbformat.NotebookNode:
         code('profile: str = "smoke"\ndata: str = ""\nroot: str = ""', id="parameters", metadata={"tags": ["parameters"]}),
         code(
             "import pandas as pd\nfrom dancemvp_core import artifacts, profiles\n\n"
-            f'params = profiles.validate("{stage}", globals())\nrun = artifacts.track(params)',
+            f'params = profiles.validate("{stage}", globals())\nrun = provenance.start(params)',
             id="check",
         ),
         code(f"print('at work in', params.project)\n{work}\nrun.finish()", id="work"),
@@ -86,35 +88,35 @@ def start(project: Path, *more: str) -> subprocess.Popen:
 
 
 def test_killed_at_any_point_the_next_run_goes_on(project):
-    paths = artifacts.Paths("smoke", "tiny", project)
-    slow = notebook("00_data", "import time; time.sleep(600)")
-    nbformat.write(slow, project / "notebooks" / "00_data.ipynb")
-    process = start(project, "--only", "00_data,01_primitives", "--jobs", "2")
+    paths = provenance.Paths("smoke", "tiny", project)
+    slow = notebook("01_table1_data", "import time; time.sleep(600)")
+    nbformat.write(slow, project / "notebooks" / "01_table1_data.ipynb")
+    process = start(project, "--only", "01_table1_data,02_fig3_fig4_primitives", "--jobs", "2")
     deadline = time.monotonic() + 120
-    executing = paths.build / "logs" / "00_data.log"
-    while not (paths.record("01_primitives").exists() and executing.exists() and "Cell 3" in executing.read_text()):
+    executing = paths.build / "logs" / "01_table1_data.log"
+    while not (paths.record("02_fig3_fig4_primitives").exists() and executing.exists() and "Cell 3" in executing.read_text()):
         assert process.poll() is None and time.monotonic() < deadline, process.stdout.read()
         time.sleep(0.1)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    first = paths.record("01_primitives").read_bytes()
-    assert not paths.record("00_data").exists()
+    first = paths.record("02_fig3_fig4_primitives").read_bytes()
+    assert not paths.record("01_table1_data").exists()
 
-    nbformat.write(notebook("00_data", WORK["00_data"]), project / "notebooks" / "00_data.ipynb")
-    process = start(project, "--only", "00_data,01_primitives")
+    nbformat.write(notebook("01_table1_data", WORK["01_table1_data"]), project / "notebooks" / "01_table1_data.ipynb")
+    process = start(project, "--only", "01_table1_data,02_fig3_fig4_primitives")
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
     files.write_csv(project / "undisturbed.csv", pd.DataFrame({"x": drawn(1000)}))
     assert (paths.results / "a.csv").read_bytes() == (project / "undisturbed.csv").read_bytes()
-    assert paths.record("00_data").exists() and (paths.pieces / "pieces.safetensors").exists()
-    assert paths.record("01_primitives").read_bytes() == first, "a finished notebook was run again"
-    assert re.search(r"start +00_data", output) and not re.search(r"start +01_primitives", output)
-    assert re.search(r"00_data +\d:\d\d +\d+ MB", output), "no cost table"
+    assert paths.record("01_table1_data").exists() and (paths.pieces / "pieces.safetensors").exists()
+    assert paths.record("02_fig3_fig4_primitives").read_bytes() == first, "a finished notebook was run again"
+    assert re.search(r"start +01_table1_data", output) and not re.search(r"start +02_fig3_fig4_primitives", output)
+    assert re.search(r"01_table1_data +\d:\d\d +\d+ MB", output), "no cost table"
     assert "about " in output and "Figures: figures/smoke/tiny" in output
     cost = (paths.results / "cost.csv").read_text().splitlines()
     assert cost[0] == "notebook,wall_s,peak_memory_mb"
-    assert [row.split(",")[0] for row in cost[1:]] == ["00_data", "01_primitives"]
-    executed = nbformat.read(paths.notebook("00_data"), 4)
+    assert [row.split(",")[0] for row in cost[1:]] == ["01_table1_data", "02_fig3_fig4_primitives"]
+    executed = nbformat.read(paths.notebook("01_table1_data"), 4)
     assert "at work in" in executed.cells[-1].outputs[0].text
     kept = keep_executed.settled(executed, project)
     assert [cell.id for cell in kept.cells] == ["parameters", "check", "work"]
@@ -125,11 +127,11 @@ def test_killed_at_any_point_the_next_run_goes_on(project):
 @pytest.mark.parametrize("who", ["make", "reproduce", "server", "snakemake", "papermill"])
 @pytest.mark.skipif(not shutil.which("make"), reason="no make here")
 def test_nothing_goes_on_when_one_of_the_chain_is_killed(project, who):
-    nbformat.write(notebook("00_data", "import time; time.sleep(600)"), project / "notebooks" / "00_data.ipynb")
-    command = shlex.join([sys.executable, str(WORKFLOW / "reproduce.py"), *options(project, "--only", "00_data")])
+    nbformat.write(notebook("01_table1_data", "import time; time.sleep(600)"), project / "notebooks" / "01_table1_data.ipynb")
+    command = shlex.join([sys.executable, str(WORKFLOW / "reproduce.py"), *options(project, "--only", "01_table1_data")])
     (project / "Makefile").write_text(f"all:\n\t@exec {command} > output 2>&1\n")
     make = subprocess.Popen(["make"], cwd=project, env={k: v for k, v in os.environ.items() if not k.startswith("MAKE")})
-    executing = artifacts.Paths("smoke", "tiny", project).build / "logs" / "00_data.log"
+    executing = provenance.Paths("smoke", "tiny", project).build / "logs" / "01_table1_data.log"
     wait_until(lambda: executing.exists() and "Cell 3" in executing.read_text(), project / "output")
     mark = (project / "build" / "reproduce.lock").read_text()
     started: dict[str, psutil.Process] = {}
@@ -141,7 +143,7 @@ def test_nothing_goes_on_when_one_of_the_chain_is_killed(project, who):
     make.wait(timeout=60)
     wait_until(lambda: not [p for p in started.values() if is_at_work(p)] and not lifeline.marked(mark), project / "output")
     ended = "Snakemake was ended by SIGKILL"
-    words = {"snakemake": ended, "server": ended, "papermill": "00_data failed", "make": "Stopped."}
+    words = {"snakemake": ended, "server": ended, "papermill": "01_table1_data failed", "make": "Stopped."}
     assert words.get(who, "") in (project / "output").read_text()
 
 
@@ -190,20 +192,20 @@ run.save_table("a.csv", pd.DataFrame({"file": [ascii(path.name) for path in para
 run.save_table("b.parquet", pd.DataFrame({"x": [1]}))
 run.save_tensors("c.safetensors", {"x": torch.ones(1)})
 run.save_figure("d", plt.figure(), "caption")"""
-    nbformat.write(notebook("00_data", work), strange / "notebooks" / "00_data.ipynb")
-    named = ["--root", strange, "--data", data, "--notebooks", strange / "notebooks", "--profile", "smoke", "--only", "00_data"]
+    nbformat.write(notebook("01_table1_data", work), strange / "notebooks" / "01_table1_data.ipynb")
+    named = ["--root", strange, "--data", data, "--notebooks", strange / "notebooks", "--profile", "smoke", "--only", "01_table1_data"]
     done = subprocess.run(
         [sys.executable, str(WORKFLOW / "reproduce.py"), *named], capture_output=True, cwd=strange, timeout=240,
         env=os.environ | {"LC_ALL": "C", "PYTHONIOENCODING": "ascii"},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.isascii() and b"Tables: results/smoke/dance T\\xe9l" in done.stdout
-    paths = artifacts.Paths("smoke", artifacts.dataset_name(data), strange)
+    paths = provenance.Paths("smoke", provenance.dataset_name(data), strange)
     assert "{" not in paths.dataset and "%7Bprofile%7D" in paths.dataset
     assert {f.name for f in paths.results.iterdir() if "prov" not in f.name} == {"a.csv", "b.parquet", "c.safetensors", "cost.csv"}
-    record = json.loads(paths.record("00_data").read_text(encoding="utf-8"))
+    record = json.loads(paths.record("01_table1_data").read_text(encoding="utf-8"))
     assert list(record["inputs"]) == [data.relative_to(strange).as_posix()]
-    executed = nbformat.read(paths.notebook("00_data"), 4)
+    executed = nbformat.read(paths.notebook("01_table1_data"), 4)
     assert executed.metadata.papermill.parameters.data == str(data)
     again = subprocess.run([sys.executable, str(WORKFLOW / "reproduce.py"), *named], capture_output=True, cwd=strange, timeout=120)
     assert b"Everything was up to date." in again.stdout, again.stdout + again.stderr
@@ -229,7 +231,7 @@ def test_a_root_that_is_no_utf8_is_refused_in_one_line(tmp_path, capsys):
 
 
 def test_plan_and_a_failing_notebook(project):
-    nbformat.write(notebook("00_data", "profiles.validate('00_data', lr=1)"), project / "notebooks" / "00_data.ipynb")
+    nbformat.write(notebook("01_table1_data", "profiles.validate('01_table1_data', lr=1)"), project / "notebooks" / "01_table1_data.ipynb")
     files.write_json(project / "config.json", {"profile": "demo", "root": project, "notebooks": project / "notebooks"})
     plan = subprocess.run(
         [*reproduce.snakemake(project / "config.json", 2), "-n"],
@@ -237,33 +239,33 @@ def test_plan_and_a_failing_notebook(project):
     )  # fmt: skip
     stats = dict(re.findall(r"^(\w+) +(\d+)$", plan.stdout + plan.stderr, flags=re.MULTILINE))
     assert stats.pop("synthdance") == "1" and stats.pop("aistpp_standin") == "1", plan.stderr
-    assert int(stats.pop("02_pretrain")) >= len(methods.pretrainings()), "a method without its encoder"
-    assert {stage for stage, count in stats.items() if count == "1"} >= {"00_data", "01_primitives", "06_prompting"}
+    assert int(stats.pop("03_pretraining")) >= len(methods.pretrainings()), "a method without its encoder"
+    assert {stage for stage, count in stats.items() if count == "1"} >= {"01_table1_data", "02_fig3_fig4_primitives", "07_table4_fig7_prompting"}
 
-    process = start(project, "--only", "00_data")
+    process = start(project, "--only", "01_table1_data")
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 1
-    assert "00_data failed: ParameterError: notebook 00_data: unknown parameter 'lr'" in output
+    assert "01_table1_data failed: ParameterError: notebook 01_table1_data: unknown parameter 'lr'" in output
     assert "Traceback" not in output
-    assert not artifacts.Paths("smoke", "tiny", project).record("00_data").exists()
+    assert not provenance.Paths("smoke", "tiny", project).record("01_table1_data").exists()
 
 
 def test_after_a_full_disk_the_tables_are_those_of_an_undisturbed_run(small_disk):
     project = filled(small_disk(60) / "project")
     cell = f"import numpy as np\n{DRAWN}\nrun.save_table('big.parquet', pd.DataFrame({{'x': drawn(3_000_000)}}))"
-    nbformat.write(notebook("00_data", cell), project / "notebooks" / "00_data.ipynb")
+    nbformat.write(notebook("01_table1_data", cell), project / "notebooks" / "01_table1_data.ipynb")
     (project / "filler").write_bytes(bytes(40_000_000))  # the pieces of such a run have room, this table has not
-    process = start(project, "--only", "00_data,01_primitives")
+    process = start(project, "--only", "01_table1_data,02_fig3_fig4_primitives")
     output, _ = process.communicate(timeout=240)
-    paths = artifacts.Paths("smoke", "tiny", project)
+    paths = provenance.Paths("smoke", "tiny", project)
     assert process.returncode == 1
-    assert re.search(r"00_data failed: OSError: .*the disk is full.*big\.parquet", output), output
+    assert re.search(r"01_table1_data failed: OSError: .*the disk is full.*big\.parquet", output), output
     told = rf"reproduce: the disk is full: \d+ MB are free in {re.escape(str(project))}, smoke needs \d+ MB"
     assert re.search(told, output), output
     assert not list(paths.results.glob("**/*big*")), "half a file"
 
     (project / "filler").unlink()
-    process = start(project, "--only", "00_data,01_primitives")
+    process = start(project, "--only", "01_table1_data,02_fig3_fig4_primitives")
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0, output
     files.write_parquet(project / "undisturbed.parquet", pd.DataFrame({"x": drawn(3_000_000)}))
@@ -281,8 +283,8 @@ def test_a_run_without_room_is_not_started(project, capsys, monkeypatch):
 
 
 def test_a_notebook_that_cannot_start_says_why(project, capfd):
-    (project / "notebooks" / "00_data.ipynb").write_text("{")
-    assert reproduce.main(options(project, "--only", "00_data")) == 1
+    (project / "notebooks" / "01_table1_data.ipynb").write_text("{")
+    assert reproduce.main(options(project, "--only", "01_table1_data")) == 1
     said = capfd.readouterr().err
     assert "the workflow did not start: JSONDecodeError: Expecting property name" in said and "snakemake.log" in said
 
@@ -314,32 +316,32 @@ def test_only_one_run_at_a_time(project, capsys, monkeypatch):
 
 
 def test_deleted_results_are_made_again(project):
-    paths = artifacts.Paths("smoke", "tiny", project)
-    for job, file in (("00_data", "results/a.csv"), ("01_primitives", "results/b.csv")):
+    paths = provenance.Paths("smoke", "tiny", project)
+    for job, file in (("01_table1_data", "results/a.csv"), ("02_fig3_fig4_primitives", "results/b.csv")):
         files.write_json(paths.record(job), {"files": [file]})
         files.write_text(project / file, "")
     (project / "results" / "b.csv").unlink()
     reproduce.forget_incomplete(paths)
-    assert paths.record("00_data").exists() and not paths.record("01_primitives").exists()
+    assert paths.record("01_table1_data").exists() and not paths.record("02_fig3_fig4_primitives").exists()
 
 
 def test_estimates_follow_the_pace(project):
-    paths = artifacts.Paths("smoke", "tiny", project)
+    paths = provenance.Paths("smoke", "tiny", project)
     with open(os.devnull, "w") as nowhere:
-        progress = reproduce.Progress(paths, 2, {"00_data": 100.0, "02_pretrain-a-seed0": 60.0}, nowhere)
-        for text in ("Job stats:", "job  count", "-----  -----", "00_data  1", "02_pretrain  2", "all  1", "total  4"):
+        progress = reproduce.Progress(paths, 2, {"01_table1_data": 100.0, "03_pretraining-a-seed0": 60.0}, nowhere)
+        for text in ("Job stats:", "job  count", "-----  -----", "01_table1_data  1", "03_pretraining  2", "all  1", "total  4"):
             progress.line(text)
         assert progress.total == 3 and progress.left() == "about 2 min left"  # (100 + 60 + 60) / 2 = 110 s
-        for text in ("localrule 00_data:", "    output: x", "    log: b/00_data.ipynb, b/00_data.log", "    jobid: 4"):
+        for text in ("localrule 01_table1_data:", "    output: x", "    log: b/01_table1_data.ipynb, b/01_table1_data.log", "    jobid: 4"):
             progress.line(text)
         progress.line("    resources: tmpdir=/tmp")
-        assert list(progress.running) == ["4"] and progress.running["4"].name == "00_data"
+        assert list(progress.running) == ["4"] and progress.running["4"].name == "01_table1_data"
         progress.running["4"].started -= 300  # three times as long as last time
-        progress.line("Finished jobid: 4 (Rule: 00_data)")
+        progress.line("Finished jobid: 4 (Rule: 01_table1_data)")
         assert progress.done == 1 and progress.left() == "about 3 min left"  # 3 * (60 + 60) / 2
-        progress.line("Error in rule 02_pretrain:")
-        progress.line("    log: b/02_pretrain-a-seed0.ipynb, b/02_pretrain-a-seed0.log (check log file(s) for details)")
-    assert progress.failed[0].log == "b/02_pretrain-a-seed0.log"
+        progress.line("Error in rule 03_pretraining:")
+        progress.line("    log: b/03_pretraining-a-seed0.ipynb, b/03_pretraining-a-seed0.log (check log file(s) for details)")
+    assert progress.failed[0].log == "b/03_pretraining-a-seed0.log"
 
 
 def test_hashes_see_code_and_not_prose(tmp_path):
@@ -352,8 +354,8 @@ def test_hashes_see_code_and_not_prose(tmp_path):
     )
     assert before.cells[0].source == "x = 1"
     path = nbformat_file(tmp_path, "%matplotlib inline\nfrom dancemvp_core import rhythm, artifacts")
-    assert "dancemvp_core.rhythm" in sourcehash.notebook_imports(path)
-    assert sourcehash.modules_hash([path]) == sourcehash.modules_hash(["dancemvp_core.rhythm", "dancemvp_core"])
+    assert "dancemvp_core.dance.rhythm" in sourcehash.notebook_imports(path)
+    assert sourcehash.modules_hash([path]) == sourcehash.modules_hash(["dancemvp_core.dance.rhythm", "dancemvp_core"])
 
 
 def nbformat_file(folder: Path, source: str, outputs: bool = False) -> Path:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from dancemvp_core.pieces import PieceSet
+from dancemvp_core.dance.pieces import PieceSet
 
 
 def piece_set(choreographies=("b0", "k0", "b4", "k4"), trials=8, frames=16, seed=0) -> PieceSet:

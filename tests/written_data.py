@@ -6,8 +6,8 @@ import pickle
 import numpy as np
 import soundfile
 
-from dancemvp_core.skeleton import SKELETONS
-from dancemvp_core.sources import imperialdance
+from dancemvp_core.dance.skeleton import SKELETONS
+from dancemvp_core.datasets import imperialdance
 
 AIST_NAME = "gBR_sBM_cAll_d04_mBR2_ch08.pkl"
 

@@ -7,8 +7,9 @@ import os
 import shutil
 from pathlib import Path
 
-from dancemvp_core import artifacts, methods
-from dancemvp_core.profiles import SYNTHDANCE, Profile, aistpp_standin_root, synthdance_root, unseen_dancers_root
+from dancemvp_core.pretraining import methods
+from dancemvp_core.runs import provenance
+from dancemvp_core.runs.profiles import SYNTHDANCE, Profile, aistpp_standin_root, synthdance_root, unseen_dancers_root
 
 MB = 10**6
 LEVELS, CLIP_FRAMES, JOINTS, CUTS = 3, 1000, 21, 3
@@ -47,8 +48,8 @@ def needed(profile: Profile, own_data: bool = False, own_aistpp: bool = False, o
 
 
 def pretrainings(profile: Profile) -> dict[str, methods.Method]:
-    """The pre-trainings that a run makes: of the variants, those of the profile's recipes."""
-    return {name: m for name, m in methods.pretrainings().items() if not m.recipe or m.recipe in profile.recipes}
+    """The pre-trainings that a run makes: of the variants, those of the profile."""
+    return {name: m for name, m in methods.pretrainings().items() if not m.variant or m.variant in profile.variants}
 
 
 def weights(pretraining: str, profile: Profile) -> int:
@@ -59,12 +60,11 @@ def weights(pretraining: str, profile: Profile) -> int:
 
 def seeds(method: methods.Method, profile: Profile) -> int:
     """How often a pre-training runs at most: as often as the row with the most seeds that uses it."""
-    rows = methods.METHODS | methods.SINGLE_MODALITY | methods.VARIANTS
-    users = [name for name, row in rows.items() if row.pretraining == method.pretraining]
-    return max(methods.seeds_of(name, profile.seeds, profile.seeds_others) for name in users)
+    users = [name for name, row in methods.everyone().items() if row.pretraining == method.pretraining]
+    return max(methods.seeds_of_method(name, profile.seeds, profile.seeds_others) for name in users)
 
 
-def lacking(paths: artifacts.Paths, parts: dict[str, int]) -> str:
+def lacking(paths: provenance.Paths, parts: dict[str, int]) -> str:
     """One sentence where the disk has not enough room for what a run has still to write; "" where it has."""
     own = [paths.build, paths.results, paths.figures]
     if paths.dataset == SYNTHDANCE:

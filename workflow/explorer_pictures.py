@@ -13,7 +13,9 @@ from pathlib import Path
 import nbformat
 from playwright.sync_api import Page, sync_playwright
 
-from dancemvp_core import artifacts, files, profiles, report
+from dancemvp_core import files
+from dancemvp_core.explorer import report
+from dancemvp_core.runs import profiles, provenance
 
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT / "tests" / "browser"))
@@ -73,7 +75,7 @@ def main(profile: str) -> None:
 
         page = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme="dark")
         page.set_default_timeout(120_000)
-        page.goto((artifacts.Paths(profile, profiles.SYNTHDANCE, PROJECT).build / "report.html").as_uri())
+        page.goto((provenance.Paths(profile, profiles.SYNTHDANCE, PROJECT).build / "report.html").as_uri())
         dance(page, 40, "level")
         page.locator("button[title^='Lasso']").click()
         box = page.locator(".overlay").bounding_box()

@@ -12,14 +12,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from dancemvp_core import comparison, methods, profiles, tables, unseen
+from dancemvp_core.controls import unseen_dancers
+from dancemvp_core.paper import tables
+from dancemvp_core.pretraining import methods
+from dancemvp_core.runs import profiles
+from dancemvp_core.tasks import outcomes
 
 ROOT = profiles.project_root()
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from bench import markdown  # noqa: E402
 
 RESULTS = ROOT / "results" / "demo" / profiles.SYNTHDANCE
-LABELS = {name: method.label for name, method in (comparison.FLOORS | methods.METHODS).items()}
+LABELS = {name: method.label for name, method in (outcomes.FLOORS | methods.METHODS).items()}
 
 
 def difficulty_card() -> str:
@@ -59,7 +63,7 @@ def ours_against() -> str:
 
 def table_5() -> str:
     """Seen and unseen dancers side by side."""
-    shown = unseen.readable(pd.read_csv(RESULTS / "table5_unseen_dancers.csv"))
+    shown = unseen_dancers.readable(pd.read_csv(RESULTS / "extra_unseen_dancers.csv"))
     return _text(shown.assign(method=shown["method"].map(LABELS).fillna(shown["method"])))
 
 

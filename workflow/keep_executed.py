@@ -12,7 +12,8 @@ from pathlib import Path
 
 import nbformat
 
-from dancemvp_core import artifacts, files, profiles
+from dancemvp_core import files
+from dancemvp_core.runs import profiles, provenance
 
 PROJECT = Path(__file__).resolve().parents[1]
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -53,7 +54,7 @@ def _without_root(value, root: Path):
 
 def main() -> int:
     """Copy each notebook's run at its default parameters; 1 where the smoke run has not made one."""
-    paths = artifacts.Paths("smoke", profiles.SYNTHDANCE, PROJECT)
+    paths = provenance.Paths("smoke", profiles.SYNTHDANCE, PROJECT)
     for source in sorted(path for path in (PROJECT / "notebooks").glob("*.ipynb") if path.stem in profiles.STAGES):
         job = profiles.validate(source.stem).job
         executed = paths.notebook(job)

@@ -29,20 +29,20 @@ import disk
 import lifeline
 from warm import FIXED
 
-from dancemvp_core import artifacts, files, profiles
-from dancemvp_core.progress import print_anything
-from dancemvp_core.sequences import DataError
+from dancemvp_core import files
+from dancemvp_core.dance.sequences import DataError
+from dancemvp_core.runs import profiles, provenance
+from dancemvp_core.runs.progress import print_anything
 
 PROJECT = Path(__file__).resolve().parents[1]
 HEARTBEAT_S = 30.0
 STOP_S = 5.0
 # Seconds of a job where no earlier run tells: at smoke on two cores, and how many times that in a larger profile.
 TYPICAL_S = {
-    "synthdance": 15, "aistpp_standin": 5, "00_data": 30, "01_primitives": 30, "02_pretrain": 20, "03_embeddings": 30,
-    "04_baselines": 40, "05_ablation": 40, "06_prompting": 40, "07_progression": 20, "08_claims": 20,
+    "synthdance": 15, "aistpp_standin": 5, "01_table1_data": 30, "02_fig3_fig4_primitives": 30, "03_pretraining": 20,
+    "04_fig5_embeddings": 30, "05_table2_baselines": 40, "06_table3_ablation": 40, "07_table4_fig7_prompting": 40,
+    "08_fig6_progression": 20, "13_claims": 20,
 }  # fmt: skip
-# 06 fits on one core for minutes, assess ends a chain, ResNet-50 takes longest: all run beside the others, not after them.
-FIRST = ("06_prompting", "assess", "02_pretrain-res50-res50-infonce-seed0", "02_pretrain-stgcn-res50-infonce-seed0")
 LARGER = {"smoke": 1, "demo": 5, "paper": 200}
 
 
@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
         profile = profiles.load(options.profile, **({"seeds": options.seeds} if options.seeds else {}))
         data = existing_folder("DATA", options.data)
         aistpp = existing_folder("AISTPP", options.aistpp)
-        dataset = artifacts.dataset_name(Path(data)) if data else profiles.SYNTHDANCE
+        dataset = provenance.dataset_name(Path(data)) if data else profiles.SYNTHDANCE
     except (profiles.ParameterError, DataError) as fault:
         print(f"reproduce: {fault}", file=sys.stderr)
         return 2
@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not is_utf8(root):
         print(f"reproduce: {root}: this name is no UTF-8, and safetensors opens no file in such a folder", file=sys.stderr)
         return 2
-    paths = artifacts.Paths(options.profile, dataset, root)
+    paths = provenance.Paths(options.profile, dataset, root)
     settings = {"profile": options.profile, "data": data, "aistpp": aistpp, "root": str(root)}
     settings |= {"seeds": options.seeds} if options.seeds else {}
     settings |= {"only": options.only} if options.only else {}
@@ -117,7 +117,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--jobs", default="", type=_count, help="notebooks at a time, one core each (default: all cores)")
     parser.add_argument("--root", default=str(PROJECT), help="folder of build/, results/, figures/ (default: the project)")
     parser.add_argument("--notebooks", default="", help="folder of the notebooks (default: the project's)")
-    parser.add_argument("--only", default="", help="these notebooks and what they need, as 00_data,06_prompting")
+    parser.add_argument("--only", default="", help="these notebooks and what they need, as 01_table1_data,07_table4_fig7_prompting")
     options = parser.parse_args(arguments)
     options.profile = options.profile or "demo"
     options.jobs = options.jobs or usable_cores()
@@ -147,7 +147,7 @@ def existing_folder(name: str, text: str) -> str:
     return str(path.resolve())
 
 
-def forget_incomplete(paths: artifacts.Paths) -> None:
+def forget_incomplete(paths: provenance.Paths) -> None:
     """Delete the records whose tables or figures somebody has deleted since: their notebooks run again."""
     for record in paths.record("").parent.glob("[!.]*.json"):
         files = json.loads(record.read_text(encoding="utf-8"))["files"]
@@ -209,7 +209,7 @@ class Job:
 class Progress:
     """What Snakemake's output has said so far, and the estimate made from it."""
 
-    paths: artifacts.Paths
+    paths: provenance.Paths
     cores: int
     expected_s: dict[str, float]
     say: io.TextIOBase
@@ -304,18 +304,15 @@ class Progress:
             print(f"[{_clock(time.monotonic() - self.began):>7}] {text}", file=self.say, flush=True)
 
 
-def run(paths: artifacts.Paths, settings: dict, jobs: int, mark: str, above: list, needs: dict[str, int]) -> int:
+def run(paths: provenance.Paths, settings: dict, jobs: int, mark: str, above: list, needs: dict[str, int]) -> int:
     """Run Snakemake to its end and report; returns the exit status. Raises Stopped where make, ``above``, is gone."""
     began = time.monotonic()
     progress = Progress(paths, jobs, {name: cost["wall_s"] for name, cost in costs(paths).items()}, sys.stdout)
-    asked = settings["only"].split(",") if "only" in settings else FIRST
-    first = [str(paths.record(name).relative_to(paths.root)) for name in FIRST if name in asked]
-    first = ["--prioritize", *first] if first else []
     log, config = paths.build / "snakemake.log", paths.build / "config.json"
     files.write_json(config, settings)
     warm = [sys.executable, str(PROJECT / "workflow" / "warm.py"), "--serve"]
     process = subprocess.Popen(
-        [*warm, *snakemake(config, jobs), *first], cwd=paths.root, env=environment() | {lifeline.MARK: mark},
+        [*warm, *snakemake(config, jobs)], cwd=paths.root, env=environment() | {lifeline.MARK: mark},
         encoding="utf-8", errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         start_new_session=True,
     )  # fmt: skip
@@ -390,7 +387,7 @@ def _read(stream: Iterable[str], log: Path, progress: Progress) -> None:
 # --- reports -----------------------------------------------------------------------------------------------------
 
 
-def costs(paths: artifacts.Paths) -> dict[str, dict[str, float]]:
+def costs(paths: provenance.Paths) -> dict[str, dict[str, float]]:
     """Wall seconds and peak memory in MiB of the last run of each finished notebook.
 
     Snakemake measures the whole job, and samples its memory; the notebook's own record has its kernel's true peak.
@@ -413,7 +410,7 @@ def _number_or_zero(text: str) -> float:
         return 0.0
 
 
-def report(paths: artifacts.Paths, wall_s: float, done: int) -> None:
+def report(paths: provenance.Paths, wall_s: float, done: int) -> None:
     """Print the cost table and where everything is, and write ``cost.csv``."""
     table = costs(paths)
     text = "notebook,wall_s,peak_memory_mb\n"
@@ -422,7 +419,7 @@ def report(paths: artifacts.Paths, wall_s: float, done: int) -> None:
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         files.write_text(path, text)
         sidecar = {"file": path.name, "sha256": files.sha256(path), "cores": os.cpu_count()}
-        files.write_json(path.with_name("cost.csv.prov.json"), sidecar | artifacts.environment())
+        files.write_json(path.with_name("cost.csv.prov.json"), sidecar | provenance.environment())
     width = max([len("notebook"), *map(len, table)])
     print(f"\n{'notebook':<{width}}  {'wall time':>9}  {'peak memory':>11}")
     for name, cost in table.items():
@@ -436,7 +433,7 @@ def report(paths: artifacts.Paths, wall_s: float, done: int) -> None:
         print(f"{what}: {os.path.relpath(place)}")
 
 
-def report_failure(paths: artifacts.Paths, progress: Progress, log: Path, status: int, needs: dict[str, int]) -> int:
+def report_failure(paths: provenance.Paths, progress: Progress, log: Path, status: int, needs: dict[str, int]) -> int:
     """Say in one line each what failed and where to look; returns the exit status."""
     full = any(files.disk_is_full(text_of(file)) for file in [log, *(paths.root / j.log for j in progress.failed if j.log)])
     for job in {job.name or job.rule: job for job in progress.failed}.values():
@@ -457,7 +454,7 @@ def report_failure(paths: artifacts.Paths, progress: Progress, log: Path, status
     return 1
 
 
-def full_disk(paths: artifacts.Paths, needs: dict[str, int]) -> str:
+def full_disk(paths: provenance.Paths, needs: dict[str, int]) -> str:
     """What a full disk's user has to know, in one line."""
     return (
         f"the disk is full: {disk.room(paths.root)}, {paths.profile} needs {disk.megabytes(sum(needs.values()))} in all;"

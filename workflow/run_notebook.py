@@ -58,10 +58,15 @@ def main() -> None:
     # papermill takes braces in paths for parameters
     source, target = (path.replace("{", "{{").replace("}", "}}") for path in (options.source, options.target))
     with sockets() as settings:
-        papermill.execute_notebook(
-            source, target, options.parameters, prepare_only=options.prepare_only, kernel_name="python3", log_output=True,
-            progress_bar=False, autosave_cell_every=30, config=Config({"KernelManager": settings}),
-        )  # fmt: skip
+        try:
+            papermill.execute_notebook(
+                source, target, options.parameters, prepare_only=options.prepare_only, kernel_name="python3", log_output=True,
+                progress_bar=False, autosave_cell_every=30, config=Config({"KernelManager": settings}),
+            )  # fmt: skip
+        except papermill.PapermillExecutionError as fault:
+            if fault.ename != "LeftOut":  # the notebook itself ended there (provenance.Run.require)
+                raise
+            print(f"Left out: {fault.evalue}", flush=True)
 
 
 if __name__ == "__main__":

@@ -32,8 +32,8 @@ IMPORTED = (
     "torch", "pandas", "pyarrow.parquet", "scipy.stats", "sklearn.linear_model", "sklearn.neighbors", "matplotlib.pyplot",
     "matplotlib.backends.backend_pdf", "matplotlib_inline.backend_inline", "transformers.models.bert.modeling_bert", "papermill",
     "papermill.engines", "ipykernel.kernelapp", "ipykernel.ipkernel",
-    "librosa.beat", "librosa.feature", "dancemvp_core.comparison", "dancemvp_core.figures", "dancemvp_core.music",
-    "dancemvp_core.sources",
+    "librosa.beat", "librosa.feature", "dancemvp_core.tasks.outcomes", "dancemvp_core.paper.figures", "dancemvp_core.dance.music",
+    "dancemvp_core.datasets",
 )  # fmt: skip
 
 

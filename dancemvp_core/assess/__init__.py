@@ -2,7 +2,7 @@
 
 ``recording`` reads motion in any of the known formats; ``timeline`` sets the body's accents against the beats;
 ``assessor`` is the trained part, one small file that needs no text model; ``fitting`` makes and calibrates that file
-(``11_assessor``); ``assessment`` puts it all together as the JSON report; ``page`` and ``pictures`` show it.
+(``12_assessor``); ``assessment`` puts it all together as the JSON report; ``page`` and ``pictures`` show it.
 
 One clock: the recording's own. The music plays from ``--offset`` on as the dancer heard it and is never stretched
 (ImperialDance's clips, of which the time was normalised, are); a piece is eight beats long whatever the tempo, so what

@@ -30,11 +30,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dancemvp_core import primitives
 from dancemvp_core.assess import timeline as beats
 from dancemvp_core.assess.assessor import Assessor, score_distribution
 from dancemvp_core.assess.recording import Heard
-from dancemvp_core.sequences import DanceSequence
+from dancemvp_core.dance import primitives
+from dancemvp_core.dance.sequences import DanceSequence
 
 FORMAT = "dancemvp-assessment-1"
 UNLIKE = "Unlike anything I was trained on"

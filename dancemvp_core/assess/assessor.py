@@ -20,10 +20,10 @@ from safetensors import SafetensorError, safe_open
 from scipy.special import ndtr, ndtri
 from torch import Tensor, nn
 
-from dancemvp_core import encoders
-from dancemvp_core.pieces import resample
-from dancemvp_core.sequences import DataError
-from dancemvp_core.skeleton import Skeleton, canonical_body, coco17_to_imperialdance21
+from dancemvp_core.dance.pieces import resample
+from dancemvp_core.dance.sequences import DataError
+from dancemvp_core.dance.skeleton import Skeleton, canonical_body, coco17_to_imperialdance21
+from dancemvp_core.models import encoders
 
 FORMAT = "dancemvp-assessor-2"
 CURVE = np.linspace(0.0, 100.0, 101)  # scores at which the distribution's density is given
@@ -265,7 +265,7 @@ def load(path: str | Path) -> Assessor:
     """Read a file that ``save`` wrote; DataError, in one line, where there is none or it is none."""
     path = Path(path)
     if not path.is_file():
-        raise DataError(f"{path}: no assessor there; `make reproduce` makes one (11_assessor), or name one with --checkpoint")
+        raise DataError(f"{path}: no assessor there; `make reproduce` makes one (12_assessor), or name one with --checkpoint")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = json.loads((file.metadata() or {})["assessor"])
@@ -279,7 +279,7 @@ def load(path: str | Path) -> Assessor:
         encoder.load_state_dict({k[len("encoder.") :]: v for k, v in tensors.items() if k.startswith("encoder.")})
     except (SafetensorError, KeyError, ValueError, RuntimeError, TypeError, OSError) as fault:
         reason = " ".join(str(fault).split())[:120]
-        raise DataError(f"{path}: not an assessor of this version ({reason}); `make reproduce` makes one (11_assessor)") from None
+        raise DataError(f"{path}: not an assessor of this version ({reason}); `make reproduce` makes one (12_assessor)") from None
     rest = {k: v for k, v in tensors.items() if not k.startswith("encoder.")}
     classes, references = (pd.DataFrame(metadata[k]).reset_index(drop=True) for k in ("classes", "references"))
     return Assessor(encoder.eval(), skeleton, rest, classes, references, metadata["facts"])

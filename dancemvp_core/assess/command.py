@@ -6,9 +6,9 @@ import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
 
-from dancemvp_core import profiles
 from dancemvp_core.assess import recording
-from dancemvp_core.sequences import DataError
+from dancemvp_core.dance.sequences import DataError
+from dancemvp_core.runs import profiles
 
 DEFAULT_PROFILE = "demo"
 

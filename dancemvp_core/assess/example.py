@@ -6,7 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from dancemvp_core.sequences import DanceDataset
+from dancemvp_core import datasets, files
+from dancemvp_core.dance.pieces import evenly_spaced
+from dancemvp_core.dance.sequences import DanceDataset
+from dancemvp_core.runs import profiles
 
 
 def write(folder: Path, dataset: DanceDataset, choreography: str, level: str, count: int) -> tuple[list[Path], Path, float]:
@@ -19,13 +22,24 @@ def write(folder: Path, dataset: DanceDataset, choreography: str, level: str, co
     own = index[(index["choreography"] == choreography) & (index["level"] == level)].sort_values("trial")
     if own.empty:
         raise ValueError(f"no performance of {choreography} by a {level} in {dataset.name}")
-    rows = own.index[np.unique(np.linspace(0, len(own) - 1, count).round().astype(int))]
-    files = []
+    rows = evenly_spaced(own.index, count)
+    made = []
     for row in rows:
         sequence = dataset.sequences[int(row)]
         path = folder / f"{choreography}_{level}_trial{sequence.trial + 1:03d}.npy"
         with files.replacing(path) as temporary:
             np.save(temporary, np.asarray(sequence.motion))
-        files.append(path)
+        made.append(path)
     fps = sequence.motion.shape[1] / (sequence.music_window_s or sequence.duration_s)
-    return files, sequence.music, fps
+    return made, sequence.music, fps
+
+
+def recordings(params, folder: Path) -> tuple[list[Path], Path, float | None]:
+    """(motion files, music file, fps): those that a notebook's parameters name, else the example, written to ``folder``.
+
+    No motion files where none are named and the assessor was made from the user's own data.
+    """
+    if params.motions or params.data:
+        return [Path(motion) for motion in params.motions], Path(params.music), params.fps or None
+    others = datasets.load(profiles.unseen_dancers_root(params.project, params.profile))
+    return write(folder, others, "b4", "intermediate", 6)

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from dancemvp_core import rhythm
 from dancemvp_core.assess.assessment import MEASURES, UNLIKE, trend
-from dancemvp_core.sequences import DanceSequence
+from dancemvp_core.dance import rhythm
+from dancemvp_core.dance.sequences import DanceSequence
 from dancemvp_core.style import BLACK, BLUE, GREEN, GREY, PAGE_IN, PURPLE, SKY, VERMILION, badge, styled
 
 VERDICT_COLOURS = {"hit": GREEN, "early": BLUE, "late": VERMILION, "missed": GREY}

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from dancemvp_core import orientation
-from dancemvp_core.sequences import DanceSequence, DataError
-from dancemvp_core.skeleton import IMPERIALDANCE21, SKELETONS, Skeleton, load_skeleton
-from dancemvp_core.sources import aistpp, bvh, motioncsv, motionfiles, tables
-from dancemvp_core.sources.manifest import FASTEST_FPS
+from dancemvp_core.dance import orientation
+from dancemvp_core.dance.sequences import DanceSequence, DataError
+from dancemvp_core.dance.skeleton import IMPERIALDANCE21, SKELETONS, Skeleton, load_skeleton
+from dancemvp_core.datasets import aistpp, bvh, motioncsv, motionfiles, reading
+from dancemvp_core.datasets.manifest import FASTEST_FPS
 
 if TYPE_CHECKING:
-    from dancemvp_core.music import MusicAnalysis
+    from dancemvp_core.dance.music import MusicAnalysis
 
 FORMATS = (".npy", ".csv", ".pkl", ".bvh")
 LAYOUTS = {"TVC": (2, 0, 1), "CTV": (0, 1, 2)}  # axes that bring a file's array to (3, T, V)
@@ -62,7 +62,7 @@ def read(
         raise DataError(f"{path}: its frame rate is not known, expected --fps with the frames per second")
     motion = motionfiles.check_motion(motion, skeleton, fps, str(path))
     duration_s = motion.shape[1] / fps
-    lasting = tables.audio_duration(music)
+    lasting = reading.audio_duration(music)
     if not 0 <= offset_s < lasting:
         raise DataError(f"{music}: an offset of {offset_s:g} s, expected one within its {lasting:.2f} s")
     if offset_s + duration_s > lasting + 0.05:  # encoders round a file's length to their blocks
@@ -113,7 +113,7 @@ def _npy(path: Path, layout: str | None, skeleton: Skeleton | None) -> tuple[np.
 
 def hear(recording: DanceSequence) -> Heard:
     """Listen to a recording's music and set the body's accents against it. DataError for music that cannot be read."""
-    from dancemvp_core import music, rhythm  # librosa and scipy.signal: seconds to import
+    from dancemvp_core.dance import music, rhythm  # librosa and scipy.signal: seconds to import
 
     heard = music.analyse(recording.music, recording.music_offset_s, clip_s=recording.duration_s)
     return Heard(heard, rhythm.alignment(recording, heard))

@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from dancemvp_core import primitives, rhythm
-from dancemvp_core.primitives import BEATS
+from dancemvp_core.dance import primitives, rhythm
+from dancemvp_core.dance.primitives import BEATS
 
 HIT_S = 0.07  # mir_eval's tolerance for onsets, and as much as a tracked beat can be trusted with
 WITHIN_S = rhythm.TOLERANCE_S  # beyond the paper's tolerance a beat is missed

@@ -2,7 +2,7 @@
 
 ``scene`` is what there is to see, ``clips`` a piece as the browser gets it, ``binary`` how numbers travel,
 ``widget`` the live form in a notebook, ``explorer.js`` and ``explorer.css`` what runs in the browser. The static page is
-made by ``dancemvp_core.report``.
+made by ``dancemvp_core.explorer.report``.
 """
 
 from dancemvp_core.explorer.scene import Scene

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import soundfile
 
-from dancemvp_core import music, rhythm
+from dancemvp_core.dance import music, rhythm
+from dancemvp_core.dance.sequences import DanceSequence, Piece
+from dancemvp_core.dance.skeleton import Skeleton, across
 from dancemvp_core.explorer import binary
-from dancemvp_core.sequences import DanceSequence, Piece
-from dancemvp_core.skeleton import Skeleton, across
 
 FRAMES_PER_S = 50  # at most: the browser draws between frames, and half the frames are half the bytes
 

@@ -9,12 +9,17 @@ import numpy as np
 import pandas as pd
 from matplotlib import colormaps, colors
 
-from dancemvp_core import embeddings, experiments, files, methods, music, pretrain, primitives, style
-from dancemvp_core.artifacts import Paths
-from dancemvp_core.experiments import Width
+from dancemvp_core import files, style
+from dancemvp_core.dance import music, primitives
+from dancemvp_core.dance.pieces import PieceSet
+from dancemvp_core.dance.sequences import LEVELS, DanceDataset, DataError, Piece
 from dancemvp_core.explorer import binary, clips
-from dancemvp_core.pieces import PieceSet
-from dancemvp_core.sequences import LEVELS, DanceDataset, DataError, Piece
+from dancemvp_core.paper import embeddings
+from dancemvp_core.pretraining import methods, training
+from dancemvp_core.pretraining.pretrained import load_encoder
+from dancemvp_core.runs.provenance import Paths, Run
+from dancemvp_core.runs.workspace import Workspace
+from dancemvp_core.tasks.features import Features
 
 NEIGHBOURS = 5
 MISSING = 65535  # the code of an unknown class
@@ -34,23 +39,28 @@ class Scene:
     """A data set, its pieces and what was learnt of them, at one profile; every time is in s on the clip's clock."""
 
     dataset: DanceDataset
-    pieces: PieceSet
-    paths: Paths
-    width: Width
+    where: Workspace
     time_normalisation: str = "stretch"
     shots: int = 20
     tsne_points: int = 1350
     _heard: dict = field(default_factory=dict)
 
     @classmethod
-    def of(cls, params, dataset: DanceDataset) -> Scene:
-        """From a notebook's parameters; DataError where the profile's pieces have not been cut yet."""
-        paths = Paths.of(params)
-        if not (paths.pieces / "pieces.safetensors").exists():
-            told = f"no pieces of {paths.dataset} at profile {params.profile}"
-            raise DataError(f"{paths.pieces}: {told}; expected a finished make reproduce PROFILE={params.profile}")
-        pieces = PieceSet.load(paths.pieces, pretrain.pick_device())
-        return cls(dataset, pieces, paths, Width.of(params), params.time_normalisation, params.shots, params.tsne_points)
+    def of(cls, run: Run, dataset: DanceDataset) -> Scene:
+        """Of a notebook's run; DataError where the profile's pieces have not been cut yet."""
+        params = run.params
+        where = Workspace.open(run, dataset.skeleton)
+        return cls(dataset, where, params.time_normalisation, params.shots, params.tsne_points)
+
+    @property
+    def pieces(self) -> PieceSet:
+        """The cut pieces."""
+        return self.where.pieces
+
+    @property
+    def paths(self) -> Paths:
+        """The run's folders."""
+        return self.where.paths
 
     # --- maps --------------------------------------------------------------------------------------------------------
 
@@ -75,7 +85,7 @@ class Scene:
             return table
         parts = []
         for name, own in chosen.items():
-            z = self._features(encoder, MAPS[name][1], own["row"].to_numpy(copy=True))
+            z = self._features(encoder, own["row"].to_numpy(copy=True))
             if encoder != _figure_5() or own["x"].isna().any():
                 own = own.assign(**dict(zip("xy", embeddings.tsne(z).T, strict=True)))
             parts.append(own.assign(map=name, z=list(z)))
@@ -99,16 +109,15 @@ class Scene:
             rows["5a"] = pd.DataFrame({"row": seen, "x": np.nan, "y": np.nan})
         return {name: table.reset_index(drop=True) for name, table in rows.items() if len(table) >= embeddings.FEWEST_POINTS}
 
-    def _features(self, encoder: str, split: str, rows: np.ndarray) -> np.ndarray:
+    def _features(self, encoder: str, rows: np.ndarray) -> np.ndarray:
         """z of piece rows, (N, D): from the encoder's file where it keeps them, else encoded now."""
         name, seed = _parts(encoder)
-        kept = split == "test" and methods.pretrainings()[name].recipe not in methods.VARIANTS
-        if kept:
-            return experiments.features_on(
-                "test", name, seed, self.pieces, self.dataset.skeleton, self.width, self.paths
-            ).z.cpu().numpy()[rows]
-        net = experiments.load_encoder(self.paths.encoder(name, seed), name, self.width, self.dataset.skeleton)
-        return pretrain.encode(net.to(self.pieces.motion.device), self.pieces, rows)[1].numpy()
+        file = self.paths.encoder(name, seed)
+        features, kept = Features.kept(file, self.pieces)
+        if np.isin(rows, kept).all():
+            return features.z.cpu().numpy()[rows]
+        net = load_encoder(file, name, self.where.width, self.where.skeleton)
+        return training.encode(net.to(self.pieces.motion.device), self.pieces, rows)[1].numpy()
 
     def _stamp(self, encoder: str, chosen: dict[str, pd.DataFrame]) -> str:
         content = hashlib.sha256(files.fingerprint(self.paths.encoder(*_parts(encoder))).encode())
@@ -123,7 +132,7 @@ class Scene:
         name, seed = _parts(encoder)
         choreographies = self.pieces.table.loc[self.pieces.table["split"] == "test", "choreography"].nunique()
         for protocol in ("prompt", "finetune"):
-            file = self.paths.build / "outcomes" / f"{name}-{protocol}-{self.shots}shots-g{choreographies}-seed{seed}.parquet"
+            file = self.paths.outcome(name, protocol, self.shots, choreographies, seed)
             if not file.exists():
                 continue
             found = pd.read_parquet(file)
@@ -133,7 +142,7 @@ class Scene:
             if fits and file.stat().st_mtime > self.paths.encoder(name, seed).stat().st_mtime:
                 told = f"Predictions: {protocol}, {self.shots} shots, seed {seed}, of the query pieces; support pieces have none."
                 return found, told
-        return None, f"No predictions of {encoder} at {self.shots} shots yet: notebook 04 or 06 makes them."
+        return None, f"No predictions of {encoder} at {self.shots} shots yet: the notebooks of Tables 2 and 4 make them."
 
     def attributes(self, encoder: str, rows: np.ndarray) -> tuple[list[dict], dict[str, np.ndarray], str]:
         """What points can be coloured by: (descriptions, one array an attribute, a note).

@@ -7,8 +7,8 @@ from pathlib import Path
 import anywidget
 import traitlets
 
+from dancemvp_core.dance.sequences import DataError
 from dancemvp_core.explorer.scene import Scene
-from dancemvp_core.sequences import DataError
 
 HERE = Path(__file__).parent
 SCRIPT, STYLE = HERE / "explorer.js", HERE / "explorer.css"

@@ -8,10 +8,11 @@ import labserver
 import nbformat
 import pytest
 
-from dancemvp_core import artifacts, profiles, report
+from dancemvp_core.explorer import report
+from dancemvp_core.runs import profiles, provenance
 
 PROJECT = Path(__file__).resolve().parents[2]
-RUN = artifacts.Paths("smoke", profiles.SYNTHDANCE, PROJECT)
+RUN = provenance.Paths("smoke", profiles.SYNTHDANCE, PROJECT)
 EXECUTABLES = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -59,9 +60,9 @@ def new_page(chromium):
 
 
 @pytest.fixture(scope="session")
-def smoke_run() -> artifacts.Paths:
+def smoke_run() -> provenance.Paths:
     """The checkout's smoke run, as far as the explorer needs it."""
-    if not RUN.record("03_embeddings").exists():
+    if not RUN.record("04_fig5_embeddings").exists():
         pytest.skip("no smoke run in this checkout: make test-browser makes it")
     return RUN
 
@@ -86,7 +87,7 @@ def project(smoke_run, tmp_path_factory) -> Path:
 def report_page(project, smoke_run) -> Path:
     """The static page of the smoke run."""
     assert report.main(["--profile", "smoke", "--root", str(project)]) == 0
-    return artifacts.Paths("smoke", profiles.SYNTHDANCE, project).build / "report.html"
+    return provenance.Paths("smoke", profiles.SYNTHDANCE, project).build / "report.html"
 
 
 @pytest.fixture(scope="session")

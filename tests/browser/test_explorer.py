@@ -6,9 +6,11 @@ import time
 import numpy as np
 import pytest
 
-from dancemvp_core import profiles, rhythm, sources
-from dancemvp_core.pieces import PieceSet
-from dancemvp_core.skeleton import front_view
+from dancemvp_core import datasets
+from dancemvp_core.dance import rhythm
+from dancemvp_core.dance.pieces import PieceSet
+from dancemvp_core.dance.skeleton import front_view
+from dancemvp_core.runs import profiles
 
 
 class Seen:
@@ -87,7 +89,7 @@ def explorer(opened):
 
 @pytest.fixture(scope="module")
 def dataset(smoke_run):
-    return sources.load(profiles.synthdance_root(smoke_run.root, "smoke"))
+    return datasets.load(profiles.synthdance_root(smoke_run.root, "smoke"))
 
 
 def projected(motion, skeleton, frame, drawn) -> np.ndarray:

@@ -1,0 +1,191 @@
+"""An assessor's calibration and its measures: chosen on held-out validation performances, measured on those of the test.
+
+A dancer whom neither encoder nor head has seen is what a user is; where a simulator can send such dancers, they are
+measured too, and nothing is chosen on them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from dancemvp_core.assess.assessor import Assessor, Vocabulary
+from dancemvp_core.assess.fitting import JUDGED
+from dancemvp_core.dance.pieces import PieceSet, evenly_spaced
+from dancemvp_core.tasks.protocols import CLASS_COLUMNS
+
+FALSE_ALARMS = 0.025  # of either distance, on known dances by another dancer: five in a hundred together
+EIGHTS = 3  # of a performance in the data, so sharpness is fitted for as many
+Z90 = 1.6449  # standard deviations to either side that hold nine tenths of a normal distribution
+TEMPERATURES = np.geomspace(0.25, 4.0, 65)
+SHARPNESS = np.linspace(0.05, 1.5, 59)
+
+KINDS = {  # how a held-out performance is shown to the assessor
+    "known": "as it is",
+    "another dancer": "its dancer (its level of the choreography) is taken out of the references",
+    "another dance": "its choreography is taken out of references and candidates",
+    "other music": "danced to the music of another choreography",
+}
+
+
+def class_logits(assessor: Assessor, hidden: Tensor, batch_size: int = 256) -> Tensor:
+    """Task 1's candidate scores of pieces, (P, C) float64."""
+    parts = [assessor.scores("vocabulary", hidden[i : i + batch_size]) for i in range(0, len(hidden), batch_size)]
+    return torch.cat(parts).double()
+
+
+def temperature(logits: Tensor, codes: np.ndarray) -> float:
+    """The temperature of the least negative log-likelihood of the true classes."""
+    truth = torch.as_tensor(codes)
+    losses = [float(nn.functional.cross_entropy(logits / t, truth)) for t in TEMPERATURES]
+    return float(TEMPERATURES[int(np.argmin(losses))])
+
+
+def sharpness(probabilities: np.ndarray, table: pd.DataFrame, vocabulary: Vocabulary) -> list[float]:
+    """For 1, 2 and 3 eights, what their summed log-probabilities are to be multiplied by: least loss of the true dance.
+
+    ``probabilities`` (P, C) of the pieces in ``table``; runs of one, two and three consecutive pieces of every
+    performance are asked about.
+    """
+    places = {key: i for i, key in enumerate(vocabulary.dances[["choreography", "level"]].itertuples(index=False, name=None))}
+    truth = np.array([places[key] for key in table[["choreography", "level"]].itertuples(index=False, name=None)])
+    performances = [np.sort(rows) for rows in table.reset_index(drop=True).groupby("sequence").indices.values()]
+    fitted = []
+    for eights in range(1, EIGHTS + 1):
+        runs = [rows[i : i + eights] for rows in performances for i in range(len(rows) - eights + 1)]
+        unscaled = [1.0] * eights
+        logs = [np.log(np.maximum(vocabulary.pooled(probabilities[run], unscaled).probability, 1e-300)) for run in runs]
+        x, goal = torch.as_tensor(np.array(logs)), torch.as_tensor(truth[[run[0] for run in runs]])
+        losses = [float(nn.functional.cross_entropy(s * x, goal)) for s in SHARPNESS]
+        fitted.append(float(SHARPNESS[int(np.argmin(losses))]))
+    return fitted
+
+
+def calibrate(assessor: Assessor, pieces: PieceSet, hidden: Tensor, rows: np.ndarray) -> Assessor:
+    """The assessor with temperature, sharpness, score widening and thresholds chosen on held-out validation pieces ``rows``."""
+    table = pieces.table.iloc[rows].reset_index(drop=True)
+    logits = class_logits(assessor, hidden[torch.as_tensor(rows)].cpu())
+    place = {key: i for i, key in enumerate(assessor.classes.itertuples(index=False, name=None))}
+    codes = np.array([place[key] for key in table[CLASS_COLUMNS].astype({"primitive": int}).itertuples(index=False, name=None)])
+    warm = temperature(logits, codes)
+    facts = assessor.facts | {"temperature": warm}
+    facts["sharpness"] = sharpness((logits / warm).softmax(dim=1).numpy(), table, assessor.vocabulary)
+    settled = replace(assessor, facts=facts)
+    seen = judged(settled, pieces, hidden, rows, ("another dancer",))
+    if "score_sd" in seen:
+        ratio = (seen["score"] - seen["true_score"]).abs() / seen["score_sd"]
+        # never narrower than what the head itself says: those who use it are dancers whom nobody has seen
+        facts["score_widening"] = max(1.0, float(ratio.quantile(0.9) / Z90))
+    facts["thresholds"] = {k: float(seen[k].quantile(1 - FALSE_ALARMS)) for k in ("features", "posture")}
+    return replace(assessor, facts=facts)
+
+
+def judged(assessor: Assessor, pieces: PieceSet, hidden: Tensor, rows: np.ndarray, kinds=tuple(KINDS)) -> pd.DataFrame:
+    """What the assessor says of held-out performances (piece ``rows``): one row a performance and kind (``KINDS``).
+
+    Columns: kind, sequence, true_<attribute>, true_score, <attribute> (the likeliest genre, choreography, level),
+    <attribute>_p (its probability), moves_right (share of the eights), move_p, score, score_sd, features, posture.
+    """
+    table, hidden = pieces.table.iloc[rows], hidden.cpu()
+    choreographies = sorted(assessor.classes["choreography"].unique())
+    windows = pieces.table.drop_duplicates(["choreography", "primitive"]).set_index(["choreography", "primitive"])["window"]
+    labels = {
+        name: (part["choreography"].to_numpy(object), part["level"].to_numpy(object))
+        for name, part in (("references", assessor.references), ("classes", assessor.classes))
+    }
+    out = []
+    for sequence, group in table.groupby("sequence"):
+        own, first = group.index.to_numpy(), group.iloc[0]
+        motion = pieces.motion[torch.as_tensor(own.copy())].cpu()
+        dance = {name: choreography == first["choreography"] for name, (choreography, _) in labels.items()}
+        dancer = {name: dance[name] & (level == first["level"]) for name, (_, level) in labels.items()}
+        for kind in kinds:
+            features, without = hidden[torch.as_tensor(own.copy())], {name: np.zeros_like(mask) for name, mask in dance.items()}
+            if kind == "another dancer":
+                without = dancer
+            elif kind == "another dance":
+                without = dance
+            elif kind == "other music":
+                other = [c for c in choreographies if c != first["choreography"]][sequence % (len(choreographies) - 1)]
+                # A choreography may have fewer moves than this one: its last one then serves again.
+                played = [windows[other, min(int(k), int(windows[other].index.max()))] for k in group["primitive"]]
+                features = assessor.hidden(motion, pieces.music[torch.as_tensor(played)].cpu())
+            found = assessor.recognise(features, without["classes"] if kind == "another dance" else None)
+            row = {"kind": kind, "sequence": sequence, "true_score": first["score"]}
+            for attribute in ("genre", "choreography", "level"):
+                ranked = found.of(attribute)
+                row |= {f"true_{attribute}": first[attribute], attribute: ranked.index[0], f"{attribute}_p": ranked.iloc[0]}
+            row["moves_right"] = float((found.best_primitives == group["primitive"].to_numpy()).mean())
+            row["move_p"] = float(found.primitives.max(axis=1).mean())
+            if "score.values" in assessor.tensors:
+                row["score"], row["score_sd"] = assessor.score(features)
+            counts = {name: ~mask for name, mask in without.items()}
+            row |= assessor.strangeness(features, motion, found, counts["references"], counts["classes"])
+            out.append(row)
+    return pd.DataFrame(out)
+
+
+def reliability(measured: pd.DataFrame, attribute: str, bins: int = 10) -> tuple[pd.DataFrame, float]:
+    """(bins: confidence, right, performances; expected calibration error in points) of an attribute's likeliest value.
+
+    ECE is the mean over performances of |share right - mean confidence| of their bin (Guo et al. 2017), bins equally wide.
+    """
+    confidence = measured[f"{attribute}_p"].to_numpy()
+    right = (measured[attribute] == measured[f"true_{attribute}"]).to_numpy()
+    edge = np.minimum((confidence * bins).astype(int), bins - 1)
+    table = pd.DataFrame({"bin": edge, "confidence": confidence, "right": right}).groupby("bin").agg(
+        confidence=("confidence", "mean"), right=("right", "mean"), performances=("right", "size")
+    )  # fmt: skip
+    error = (table["performances"] * (table["right"] - table["confidence"]).abs()).sum() / table["performances"].sum()
+    return table.reset_index(drop=True), 100 * float(error)
+
+
+def measures(assessor: Assessor, sets: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """One row a set and kind of ``judged``: accuracy, mean confidence and ECE of each attribute in percent, the score's
+
+    coverage of its 90 % interval, and the share called "unlike anything I was trained on".
+    """
+    lines = []
+    for name, everything in sets.items():
+        for kind, seen in everything.groupby("kind", sort=False):
+            line = {"set": name, "kind": kind, "performances": len(seen)}
+            if kind in ("known", "unseen dancer"):
+                for attribute in ("genre", "choreography", "level"):
+                    right = seen[attribute] == seen[f"true_{attribute}"]
+                    line |= {attribute: 100 * right.mean(), f"{attribute}_confidence": 100 * seen[f"{attribute}_p"].mean()}
+                    line[f"{attribute}_ece"] = reliability(seen, attribute)[1]
+                line |= {"move": 100 * seen["moves_right"].mean(), "move_confidence": 100 * seen["move_p"].mean()}
+                if "score" in seen:
+                    error = (seen["score"] - seen["true_score"]).abs()
+                    line |= {"score_error": error.mean(), "score_coverage": 100 * (error <= Z90 * seen["score_sd"]).mean()}
+            far = seen.apply(lambda row: bool(assessor.stranger(row[["features", "posture"]].to_dict())), axis=1)
+            out_of = {k: 100 * (seen[k] > assessor.facts["thresholds"][k]).mean() for k in ("features", "posture")}
+            line |= {"unlike": 100 * far.mean()} | {f"unlike_by_{k}": v for k, v in out_of.items()}
+            lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def spread(table: pd.DataFrame, dancers: str) -> np.ndarray:
+    """Rows of the pieces of so many performances a choreography and level by these ``dancers``, spread over the practice."""
+    own = table[table["dancers"] == dancers].drop_duplicates("sequence")
+    kept = []
+    for _, group in own.groupby(["choreography", "level"]):
+        order = group.sort_values("trial")["sequence"].to_numpy()
+        kept.extend(evenly_spaced(order, JUDGED))
+    return np.flatnonzero((table["sequence"].isin(kept) & (table["dancers"] == dancers)).to_numpy())
+
+
+def stated(table: pd.DataFrame) -> list[dict]:
+    """What a report says of the assessor: the lines of ``measures`` on performances that nothing was chosen on."""
+    told = table[table["kind"].isin(["known", "unseen dancer"]) & (table["set"] != "validation")].astype(object)
+    return told.where(told.notna(), None).to_dict("records")
+
+
+def curves(sets: dict[str, pd.DataFrame], attributes=("choreography", "level")) -> dict[str, dict[str, tuple]]:
+    """``reliability`` of each attribute and set of ``judged``, of known dances and of unseen dancers."""
+    usual = {name: seen[seen["kind"].isin(["known", "unseen dancer"])] for name, seen in sets.items()}
+    return {attribute: {name: reliability(seen, attribute) for name, seen in usual.items()} for attribute in attributes}

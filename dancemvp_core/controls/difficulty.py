@@ -1,0 +1,118 @@
+"""How hard a data set is, before any method has learned on it: the floors, and the latent truth as a ceiling.
+
+All rows take the protocol of linear heads (``finetune``) on the test choreographies. No encoder is trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from dancemvp_core.models.prompter import PrompterSettings
+from dancemvp_core.paper import stats
+from dancemvp_core.pretraining import methods
+from dancemvp_core.runs.workspace import Workspace
+from dancemvp_core.tasks import floors
+from dancemvp_core.tasks.evaluation import Setting, evaluate
+from dancemvp_core.tasks.features import Features
+from dancemvp_core.tasks.protocols import LOOK_AT_NOTHING, supported_tasks
+from dancemvp_core.tasks.rows import features_of, untrained
+
+UNTRAINED = {"random_init": "ours", "music_only": "music_only", "motion_only": "motion_only"}  # row -> whose encoder
+ROWS = {
+    "chance": floors.DESCRIPTIONS["chance"],
+    "body_only": "bone lengths of the normalised clip",
+    "music_only": "our music encoder alone, untrained",
+    "motion_only": "our motion encoder alone, untrained",
+    "random_init": "both of our encoders, untrained",
+    "handcrafted": "speed, acceleration and range statistics per joint, music statistics",
+    "direct": floors.DESCRIPTIONS["direct"],
+    "latent_truth": "the simulator's own numbers of each performance; choreography and primitive given",
+}
+MEASURES = {  # column of the card: task and metric
+    "accuracy": (1, "accuracy"),
+    "level": (1, "level"),
+    "level_within": (1, "level_within"),
+    "score_spearman": (2, "spearman"),
+    "bar_mse": (3, "mse"),
+}
+LATENT = (
+    "quality", "expected_score", "timing_sd_s", "timing_bias_s", "timing_rms_s", "missed_accents", "extra_accents",
+    "amplitude", "pose_error_deg", "unsteadiness_deg", "slowness",
+)  # fmt: skip
+TOO_EASY = 90.0  # percent accuracy of a floor
+TOO_HARD = 200 / 3  # percent of levels that the truth tells apart: half-way between chance and all
+
+
+def latent_truth(root: Path, table: pd.DataFrame) -> Features | None:
+    """What a simulated data set knows of each piece, (P, 11 + C): its performance's latents, and one-hot which
+    choreography and primitive it is. None where the data set has no truth.parquet (every real one)."""
+    if not (root / "truth.parquet").is_file():
+        return None
+    names = ["choreography", "level", "trial"]
+    with open(root / "truth.parquet", "rb") as file:  # pyarrow itself opens no file whose name is no UTF-8
+        truth = pd.read_parquet(file, columns=[*names, *LATENT])
+    latents = table[names].astype({"trial": int}).merge(truth, on=names, how="left")[list(LATENT)]
+    which = pd.get_dummies(table["choreography"] + "/" + table["primitive"].astype(str), dtype=float)
+    values = np.concatenate([latents.to_numpy(float), which.to_numpy()], axis=1)
+    return Features(torch.as_tensor(values, dtype=torch.float32))
+
+
+def measure(name: str, seed: int, where: Workspace, shots: int, root: Path) -> pd.DataFrame | None:
+    """Tidy measures (METRICS_COLUMNS) of one row of the card; None where the data cannot give it."""
+    pieces = where.pieces
+    protocol = name if name in LOOK_AT_NOTHING else "finetune"
+    if name == "direct" and "rhythm" not in supported_tasks(pieces.table[pieces.table["split"] == "test"]):
+        return None
+    if name in UNTRAINED:
+        features = Features.encoded(untrained(UNTRAINED[name], seed, where), pieces, pieces.rows("test"))
+    elif name == "latent_truth":
+        features = latent_truth(root, pieces.table)
+        if features is None:
+            return None
+    else:
+        features = features_of(name, seed, where)
+    settings = PrompterSettings(**methods.selected().get("prompter", {}))
+    return evaluate(name, features, pieces, Setting(protocol, seed, shots), settings).metrics
+
+
+def card(where: Workspace, shots: int, seeds: int, root: Path, progress: Callable = lambda rows: rows) -> pd.DataFrame:
+    """The difficulty card: one row for each of ``ROWS`` that the data can give, in that order.
+
+    Columns: row, role (floor or ceiling), features, n_seeds, and each of ``MEASURES`` with its 95 % interval over
+    seeds (_low, _high; NaN for one seed): accuracies in percent, Spearman's rho of the score, mean squared error of BAR in
+    squared percentage points. ``root`` is the data set's folder. Raises DataError as ``support_and_query`` does.
+    """
+    jobs = [(name, seed) for name in ROWS for seed in range(seeds)]
+    tidy = [measure(name, seed, where, shots, root) for name, seed in progress(jobs)]
+    tidy = pd.concat([rows for rows in tidy if rows is not None])
+    out = []
+    for name, rows in tidy.groupby("method", sort=False):
+        role = "ceiling" if name == "latent_truth" else "floor"
+        row = {"row": name, "role": role, "features": ROWS[name], "n_seeds": rows["seed"].nunique()}
+        for column, (task, metric) in MEASURES.items():
+            values = rows.loc[(rows["task"] == task) & (rows["metric"] == metric), "value"]
+            row[column], row[f"{column}_low"], row[f"{column}_high"] = stats.mean_interval(values)
+        out.append(row)
+    return pd.DataFrame(out)
+
+
+def verdict(card: pd.DataFrame) -> str:
+    """Whether the data set is too easy, too hard or neither, in one or two sentences with the numbers."""
+    floor = card[(card["role"] == "floor") & card["accuracy"].notna()]
+    best = floor.loc[floor["accuracy"].idxmax()]
+    high = f"the best floor, {best['row']}, names {best['accuracy']:.1f} % of the pieces"
+    if best["accuracy"] > TOO_EASY:
+        return f"Too easy: {high}, above {TOO_EASY:.0f} %."
+    truth = card[card["role"] == "ceiling"]
+    if truth.empty:
+        return f"Not too easy: {high}, below {TOO_EASY:.0f} %. No latent truth comes with these data, so no ceiling."
+    level = truth["level_within"].iloc[0]
+    told = f"the latent truth names {level:.1f} % of the levels within a choreography and primitive"
+    if level < TOO_HARD:
+        return f"Too hard: {told}, below {TOO_HARD:.0f} %."
+    return f"Neither too easy nor too hard: {high} (limit {TOO_EASY:.0f} %), and {told} (at least {TOO_HARD:.0f} %)."

@@ -1,0 +1,112 @@
+"""The figures of what the paper does not ask: difficulty card, confusion of moves, augmentation study."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from dancemvp_core.style import BLACK, BLUE, COLUMN_IN, GREEN, GREY, PAGE_IN, VERMILION, badge, styled
+
+ROW_LABELS = {
+    "chance": "chance", "body_only": "body only", "music_only": "music only*", "motion_only": "motion only*",
+    "random_init": "music and motion*", "handcrafted": "hand-crafted", "latent_truth": "latent truth",
+}  # fmt: skip
+
+
+@styled
+def difficulty_card(card: pd.DataFrame, too_easy: float, synthetic: bool) -> Figure:
+    """Floors and ceiling of ``difficulty.card``: Task 1 accuracy, and the level given choreography and primitive, in %."""
+    rows = card[card["row"].isin(ROW_LABELS)].iloc[::-1].reset_index(drop=True)
+    figure, axes = plt.subplots(1, 2, figsize=(COLUMN_IN, 2.3), sharey=True, width_ratios=(1, 1))
+    for ax, column, title in zip(
+        axes, ("accuracy", "level_within"), ("class of the piece", "level, all else given"), strict=True
+    ):
+        for y, row in rows.iterrows():
+            value, ceiling = row[column], row["role"] == "ceiling"
+            colour = BLUE if ceiling else BLACK
+            ax.plot([0, value], [y, y], color=colour, lw=0.6)
+            ax.plot([value], [y], "D" if ceiling else "o", color=colour, ms=4)
+            left = value > 70
+            ax.annotate(f"{value:.0f}", (value, y), (-4 if left else 4, 2), textcoords="offset points", fontsize=7,
+                        ha="right" if left else "left", color=colour)  # fmt: skip
+        ax.set(xlim=(0, 104), xticks=(0, 50, 100), xlabel="%", ylim=(-0.6, len(rows) - 0.2))
+        ax.set_title(title, loc="left")
+        ax.tick_params(axis="y", length=0)
+    axes[0].set_yticks(range(len(rows)), [ROW_LABELS[name] for name in rows["row"]])
+    axes[0].axvline(too_easy, color=VERMILION, lw=0.8, ls=(0, (3, 2)))
+    top = len(rows) - 0.4  # beside the rows of chance, whose numbers are far to the left
+    axes[0].annotate("too easy", (too_easy - 2, top), rotation=90, fontsize=7, color=VERMILION, ha="right", va="top")
+    axes[1].axvline(100 / 3, color=GREY, lw=0.8, ls=(0, (1, 2)), zorder=0)
+    figure.text(0.01, 0.02, "* untrained", fontsize=7, color=GREY)
+    figure.get_layout_engine().set(rect=(0, 0, 1, 0.94))
+    badge(figure, synthetic)
+    return figure
+
+
+@styled
+def confusion(matrix: pd.DataFrame, study: pd.DataFrame, synthetic: bool) -> Figure:
+    """(a) Task 1's confusion matrix (``confusion.matrix``), (b) confusion of moves against their similarity (``study``)."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE_IN, 3.2), width_ratios=(1.12, 1))
+    image = left.imshow(matrix.to_numpy(), cmap="cividis", vmin=0, vmax=100, interpolation="nearest")
+    choreographies = matrix.index.get_level_values("choreography")
+    names = list(dict.fromkeys(choreographies))
+    starts = [list(choreographies).index(name) for name in names]
+    ends = [*starts[1:], len(matrix)]
+    middles = [(a + b - 1) / 2 for a, b in zip(starts, ends, strict=True)]
+    for end in ends[:-1]:
+        left.axhline(end - 0.5, color="white", lw=0.6)
+        left.axvline(end - 0.5, color="white", lw=0.6)
+    left.set_xticks(middles, names)
+    left.set_yticks(middles, names)
+    left.tick_params(length=0)
+    left.set(xlabel="predicted class", ylabel="true class (choreography; within it move, level)")
+    left.set_title(f"(a) ours, {len(matrix)} classes", loc="left")
+    bar = figure.colorbar(image, ax=left, shrink=0.75, pad=0.02)
+    bar.set_label("% of true class")
+    bar.outline.set_visible(False)
+
+    top = max(1.0, study["confusion"].max())
+    for i, (name, own) in enumerate(study.groupby("method", sort=False)):
+        colour, marker = ((BLUE, "o"), (VERMILION, "^"), (GREEN, "s"))[i % 3]
+        right.plot(own["similarity"], own["confusion"], marker, color=colour, ms=3.2, alpha=0.65, mew=0)
+        rho, p = own[["rho", "p"]].iloc[0]
+        found = "nothing confused" if np.isnan(rho) else f"ρ = {rho:.2f}, p = {p:.2g}"
+        title = name.replace("_", " ")
+        right.text(0.02, 0.98 - 0.075 * i, f"{title}: {found}", color=colour, transform=right.transAxes, va="top", fontsize=7)
+    right.set(xlabel="similarity of the mean moves (correlation)", ylabel="taken for each other (%)")
+    right.set_ylim(-0.03 * top, 1.35 * top)
+    right.set_title("(b) pairs of moves, two choreographies", loc="left")
+    figure.get_layout_engine().set(rect=(0, 0, 1, 0.96))
+    badge(figure, synthetic)
+    return figure
+
+
+_ABLATION_AXES = {
+    "level_within": "level within\nchoreography (%) ↑",
+    "choreography": "choreography (%) ↑",
+    "primitive": "primitive (%) ↑",
+    "score_spearman": "score, Spearman ↑",
+    "bar_mse": "BAR, MSE (pp²) ↓",
+}
+
+
+@styled
+def augmentation(rows: pd.DataFrame, floors: pd.DataFrame, synthetic: bool) -> Figure:
+    """One dot a variant and measure; the dashed lines are floors. ``rows``: variant and the columns of the measures."""
+    order = rows.iloc[::-1].reset_index(drop=True)
+    figure, axes = plt.subplots(1, len(_ABLATION_AXES), figsize=(6.9, 0.6 + 0.21 * len(rows)), sharey=True)
+    for ax, (column, label) in zip(axes, _ABLATION_AXES.items(), strict=True):
+        colours = [VERMILION if kind == "selected" else BLUE for kind in order["kind"]]
+        ax.hlines(order.index, order[column].min(), order[column], color="0.85", lw=1, zorder=1)
+        ax.scatter(order[column], order.index, c=colours, s=18, zorder=3)
+        for name, style in (("handcrafted", "--"), ("random_init", ":")):
+            ax.axvline(floors.loc[name, column], color="0.45", lw=0.9, ls=style, zorder=2)
+        ax.set_xlabel(label)
+        ax.margins(x=0.12)
+        ax.tick_params(axis="y", length=0)
+    axes[0].set_yticks(order.index, order["variant"])
+    axes[-1].text(1.02, 0.0, "-- handcrafted\n··· random init", transform=axes[-1].transAxes, color="0.35", fontsize=7)
+    badge(figure, synthetic)
+    return figure

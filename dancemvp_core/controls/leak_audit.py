@@ -1,0 +1,137 @@
+"""The leak audit: no label of a query piece may reach its prediction.
+
+Two checks of a ``predict(features, episode) -> Predictions``. *Exact*: the query's labels are replaced by random ones, and
+the predictions must be bit-identical. *Statistical*: on noise features with random labels a fair protocol is at chance,
+while the oracle shows what a leak looks like.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.stats import binom, norm
+
+from dancemvp_core.models.prompter import PrompterSettings
+from dancemvp_core.tasks import splits
+from dancemvp_core.tasks.features import Features
+from dancemvp_core.tasks.metrics import per_piece
+from dancemvp_core.tasks.outcomes import Outcomes
+from dancemvp_core.tasks.protocols import CLASS_COLUMNS, FAIR, LEAKING, Episode, Predictions, run
+
+ALPHA = 0.001  # chance that a fair protocol fails the statistical check
+Predict = Callable[[Features, Episode], Predictions]
+
+
+class LeakError(AssertionError):
+    """A label of the query reached a prediction that is said to be fair."""
+
+
+def replaced_labels(table: pd.DataFrame, query: np.ndarray, seed: int = 0) -> pd.DataFrame:
+    """The table with the query rows' labels, scores and BAR replaced by others drawn from the whole table."""
+    rng, out = np.random.default_rng(seed), table.copy()
+    rows = table.index[query]
+    donors = rng.integers(len(table), size=len(query))
+    for column in CLASS_COLUMNS:
+        out.loc[rows, column] = table[column].to_numpy()[donors]
+    for column in ("score", "bar", "bar_direct"):
+        if column in out:
+            out.loc[rows, column] = rng.uniform(0, 100, len(query))
+    return out
+
+
+def same(a: Predictions, b: Predictions) -> bool:
+    """Whether two predictions are bit-identical."""
+    fields = ("probabilities", "score", "score_var", "rate")
+    pairs = [(getattr(a, f), getattr(b, f)) for f in fields]
+    return all((x is None) == (y is None) and (x is None or np.array_equal(x, y)) for x, y in pairs)
+
+
+def exact(predict: Predict, features: Features, episode: Episode) -> bool:
+    """True where replacing every label of the query leaves the predictions bit-identical."""
+    other = replace(episode, table=replaced_labels(episode.table, episode.query))
+    return same(predict(features, episode), predict(features, other))
+
+
+def statistical(predict: Predict, episode: Episode, dim: int = 64, seed: int = 0, device="cpu") -> dict:
+    """Measures on noise features and shuffled labels: accuracy, its chance level, and whether any task beats chance.
+
+    ``device`` is where the noise lies, and so where a prompter is fitted.
+    One-sided at ``ALPHA`` over the tasks: binomial for the accuracy, and rank correlation against its normal
+    approximation for score and rate.
+    """
+    rng = np.random.default_rng(seed)
+    table, query = episode.table, episode.query
+    noise = Features(torch.from_numpy(rng.normal(size=(len(table), dim)).astype(np.float32)).to(device))
+    random = table.copy()
+    codes = rng.permutation(len(table))
+    for column in CLASS_COLUMNS:
+        random[column] = table[column].to_numpy()[codes]
+    for column in ("score", "bar"):
+        if table[column].notna().any():
+            random[column] = rng.uniform(0, 100, len(table))
+    predictions = predict(noise, replace(episode, table=random))
+    pieces = per_piece(predictions, random.iloc[query])
+    out = {"at_chance": True}
+    p_values = []
+    if "accuracy" in pieces:
+        share = random.iloc[query].groupby(CLASS_COLUMNS).size().max() / len(query)
+        out |= {"accuracy": float(pieces["accuracy"].mean()), "chance": float(share)}
+        p_values.append(float(binom.sf(pieces["accuracy"].sum() - 1, len(query), share)))
+    for guess, column in ((predictions.score, "score"), (predictions.rate, "bar")):
+        if guess is not None and np.ptp(guess) > 0:
+            truth = random.iloc[query][column]
+            rho = float(np.corrcoef(pd.Series(guess).rank(), truth.rank())[0, 1])
+            out[f"{column}_spearman"] = rho
+            p_values.append(float(norm.sf(rho * np.sqrt(len(query) - 1))))
+    out["p_value"] = min(1.0, min(p_values) * len(p_values)) if p_values else 1.0
+    out["at_chance"] = out["p_value"] >= ALPHA
+    return out
+
+
+def audit(features: Features, episode: Episode, settings: PrompterSettings | None = None) -> pd.DataFrame:
+    """Both checks of every protocol, one row each; the oracle is expected to leak and marked as leaking.
+
+    Labels are shuffled and replaced among the support and query pieces, so that the classes stay those of the task.
+    """
+    kept = np.sort(np.concatenate([episode.support, episode.query]))
+    features = Features(features.hidden[torch.as_tensor(kept, device=features.hidden.device)], features.last)
+    places = (np.searchsorted(kept, rows) for rows in (episode.support, episode.query))
+    episode = Episode(episode.table.iloc[kept].reset_index(drop=True), *places)
+    settings = settings or PrompterSettings()
+    brief = replace(settings, steps=min(settings.steps, 20))  # a bit changes or it does not, however long the fit
+    rows = []
+    for protocol in (*FAIR, *LEAKING):
+
+        def predict(features, episode, protocol=protocol, how=settings):
+            return run(protocol, features, episode, seed=0, settings=how)
+
+        identical = exact(partial(predict, how=brief), features, episode)
+        row = {"protocol": protocol, "fair": protocol in FAIR, "bit_identical": identical}
+        rows.append(row | statistical(predict, episode, device=features.hidden.device))
+    return pd.DataFrame(rows)
+
+
+def enforce(report: pd.DataFrame) -> None:
+    """Raise LeakError, naming the protocols, where a fair one fails a check or the oracle passes as fair."""
+    failed = report[report["fair"] & ~(report["bit_identical"] & report["at_chance"])]["protocol"].tolist()
+    blind = report[~report["fair"] & report["bit_identical"]]["protocol"].tolist()
+    if failed:
+        raise LeakError(f"leak audit: labels of the query reach the predictions of {', '.join(failed)}")
+    if blind:
+        raise LeakError(
+            f"leak audit: it does not see the leak of {', '.join(blind)}, so its other verdicts are worth nothing"
+        )
+
+
+def audit_of_ours(outcomes: Outcomes, shots: int) -> pd.DataFrame:
+    """``audit`` of our features (seed 0) on two test choreographies, at most 5 shots and 150 steps of the prompter."""
+    pieces = outcomes.where.pieces
+    choreographies = pieces.table.loc[pieces.rows("test"), "choreography"].unique()[:2]
+    episode = Episode(pieces.table, *splits.support_and_query(pieces.table, choreographies, min(shots, 5), seed=0))
+    brief = replace(outcomes.prompter, steps=min(outcomes.prompter.steps, 150))
+    return audit(outcomes.features("ours", 0), episode, brief)

@@ -1,0 +1,247 @@
+"""From sequences to what the encoders see: primitives on the canonical body, at one length, with their labels.
+
+``build`` reads a data set once and returns a ``PieceSet``: tensors small enough to stay on the device, and two
+tables, one row a piece and one row a sequence. BAR, the label of Task 3, is computed here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import Tensor
+
+from dancemvp_core import files
+from dancemvp_core.dance import music, primitives, rhythm
+from dancemvp_core.dance.sequences import DanceDataset, DanceSequence, Piece
+from dancemvp_core.dance.skeleton import bone_lengths, canonical_body
+
+LABELS = ("genre", "choreography", "level", "primitive")  # what Task 1 names
+
+
+@dataclass(frozen=True, eq=False)
+class PieceSet:
+    """Primitives as tensors: motion (P, 3, T, V), music (W, F, T) and, per piece, the row of its music.
+
+    ``table`` has one row a piece: sequence, the labels, trial, start_s, end_s, segmentation, score, bar and
+    bar_direct (percent), split, window (row of ``music``, -1 without). ``sequences`` has one row a
+    performance of the data set, also of those that no piece was cut from: labels, duration_s, bar, bar_chance,
+    bar_corrected, f70, and the peak counts.
+    """
+
+    motion: Tensor
+    music: Tensor
+    table: pd.DataFrame
+    sequences: pd.DataFrame
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def batch(self, rows) -> dict[str, Tensor]:
+        """The encoders' input for piece rows: {"motion": (N, 3, T, V), "music": (N, F, T)}."""
+        rows = torch.as_tensor(rows, device=self.motion.device)
+        return {"motion": self.motion[rows], "music": self.music[self.windows[rows]]}
+
+    @cached_property
+    def windows(self) -> Tensor:
+        """Row of ``music`` of each piece, (P,), on the device."""
+        return torch.as_tensor(self.table["window"].to_numpy(copy=True), device=self.motion.device)
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of the pieces, their music and their labels; not of the folder in which their files lie."""
+        labels = self.table.drop(columns="source", errors="ignore")
+        digest = hashlib.sha256(pd.util.hash_pandas_object(labels, index=False).to_numpy().tobytes())
+        for tensor in (self.motion, self.music):
+            digest.update(tensor.cpu().contiguous().numpy())
+        return digest.hexdigest()
+
+    def rows(self, split: str) -> np.ndarray:
+        """Rows of the pieces of a split: "pretrain", "validation" or "test"."""
+        return np.flatnonzero((self.table["split"] == split).to_numpy())
+
+    def to(self, device) -> PieceSet:
+        """The same set with its tensors on a device."""
+        return PieceSet(self.motion.to(device), self.music.to(device), self.table, self.sequences)
+
+    def save(self, folder: Path) -> None:
+        """Write the set to a folder; each file is replaced whole."""
+        files.write_tensors(folder / "pieces.safetensors", {"motion": self.motion, "music": self.music})
+        files.write_parquet(folder / "pieces.parquet", self.table)
+        files.write_parquet(folder / "sequences.parquet", self.sequences)
+
+    @classmethod
+    def load(cls, folder: Path, device="cpu") -> PieceSet:
+        """Read a set that ``save`` wrote."""
+        tensors = load_file(folder / "pieces.safetensors", device=str(device))
+        table, sequences = (pd.read_parquet(folder / f"{n}.parquet") for n in ("pieces", "sequences"))
+        return cls(tensors["motion"], tensors["music"], table, sequences)
+
+
+def evenly_spaced(values: np.ndarray, most: int) -> np.ndarray:
+    """At most ``most`` of the values, evenly spaced from the first to the last, in their order."""
+    return values[np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).round().astype(int))]
+
+
+def resample(motion: np.ndarray, frames: int) -> np.ndarray:
+    """Bring motion (3, t, V), or music features (F, t), to ``frames`` steps: mean of each step, or linear upwards."""
+    x = torch.from_numpy(np.ascontiguousarray(motion, dtype=np.float32))
+    flat = x.movedim(1, -1).reshape(1, -1, x.shape[1])
+    if x.shape[1] >= frames:
+        flat = F.adaptive_avg_pool1d(flat, frames)
+    else:
+        flat = F.interpolate(flat, size=frames, mode="linear", align_corners=True)
+    return flat.reshape(*x.movedim(1, -1).shape[:-1], frames).movedim(-1, 1).numpy()
+
+
+def piece_alignment(piece: Piece, peaks: dict) -> float:
+    """BAR in percent within one piece, from the music and motion peaks that fall into it; nan without any."""
+    inside = {
+        kind: times[(times >= piece.start_s) & (times < piece.end_s)]
+        for kind, times in ((k, peaks[k]) for k in ("music_peaks", "motion_peaks"))
+    }
+    if len(inside["music_peaks"]) == 0:
+        return np.nan
+    return 100 * rhythm.beat_alignment_rate(inside["music_peaks"], inside["motion_peaks"])
+
+
+def canonical_lengths(dataset: DanceDataset, sample: int = 50) -> np.ndarray:
+    """The canonical body's bone lengths (V,): the skeleton's own, else the set's median with bones summing to V."""
+    if dataset.skeleton.lengths:
+        return np.asarray(dataset.skeleton.lengths)
+    rows = np.unique(np.linspace(0, len(dataset) - 1, sample).round().astype(int))
+    lengths = np.stack([bone_lengths(dataset.sequences[i].motion, dataset.skeleton) for i in rows])
+    lengths = np.median(lengths / lengths.sum(axis=1, keepdims=True), axis=0)
+    return lengths * len(dataset.skeleton.joints)
+
+
+def build(
+    dataset: DanceDataset,
+    splits: pd.Series,
+    keep: np.ndarray,
+    frames: int,
+    bar_scope: str = "sequence",
+    time_normalisation: str = "stretch",
+    cache: Path | None = None,
+    progress: Callable = lambda rows: rows,
+) -> PieceSet:
+    """Cut, canonicalise and label the primitives of a data set.
+
+    ``splits`` (one per sequence) are the sets the sequences belong to, ``keep`` (bool, one per sequence) says which
+    to cut pieces from; every sequence gets a row in ``sequences``. ``frames`` is the pieces' length,
+    ``bar_scope`` "sequence" (the paper's) or "piece". Music features are standardised by the pre-train windows.
+    Raises DataError on motion or music that cannot be used.
+    """
+    lengths = canonical_lengths(dataset)
+    analyses, windows = {}, {}
+    motions, features, rows, sequence_rows = [], [], [], []
+    for i in progress(range(len(dataset))):
+        sequence = dataset.sequences[i]
+        analysis = _analysis(sequence, time_normalisation, cache, analyses)
+        measured = rhythm.alignment(sequence, analysis)
+        facts = _facts(sequence) | {"sequence": i, "split": splits.iloc[i]}
+        sequence_rows.append(
+            facts
+            | {k: v for k, v in measured.items() if not k.endswith("_peaks")}
+            | {k: len(v) for k, v in measured.items() if k.endswith("_peaks")}
+            | {"duration_s": sequence.duration_s, "fps": sequence.fps}
+        )
+        if not keep[i]:
+            continue
+        beats = analysis.beats_s if analysis is not None else np.zeros(0)
+        for piece in primitives.segment(sequence, beats):
+            direct = piece_alignment(piece, measured)
+            motion = resample(piece.motion, frames)
+            motions.append(canonical_body(motion, dataset.skeleton, lengths))
+            key = (id(analysis), piece.start_s, piece.end_s)
+            if analysis is not None and key not in windows:
+                windows[key] = len(features)
+                inside = (analysis.feature_times_s >= piece.start_s) & (analysis.feature_times_s < piece.end_s)
+                features.append(resample(analysis.features[:, inside], frames))
+            rows.append(
+                facts
+                | {
+                    "primitive": piece.primitive,
+                    "start_s": piece.start_s,
+                    "end_s": piece.end_s,
+                    "segmentation": piece.segmentation,
+                    "bar": measured["bar"] if bar_scope == "sequence" else direct,
+                    "bar_direct": direct,
+                    "window": windows.get(key, -1),
+                }
+            )
+    table = pd.DataFrame(rows)
+    # A last row of zeros is what the pieces without music (window -1) hear.
+    sound = np.stack([*features, np.zeros((music_size(features), frames), np.float32)])
+    seen = table.loc[(table["split"] == "pretrain") & (table["window"] >= 0), "window"].unique()
+    if len(seen):
+        mean = sound[seen].mean(axis=(0, 2), keepdims=True)
+        spread = sound[seen].std(axis=(0, 2), keepdims=True)
+        sound[:-1] = (sound[:-1] - mean) / np.maximum(spread, 1e-6)
+    return PieceSet(
+        torch.from_numpy(np.ascontiguousarray(np.stack(motions))),
+        torch.from_numpy(sound.astype(np.float32)),
+        table,
+        pd.DataFrame(sequence_rows),
+    )
+
+
+def median_performance(sequences: pd.DataFrame, **labels) -> int:
+    """The performance of median BAR among those with these labels (None: any): its row, neither the best nor the worst.
+
+    The first one where no rate is known. Raises ValueError where there is no such performance.
+    """
+    chosen = sequences
+    for name, value in labels.items():
+        chosen = chosen if value is None else chosen[chosen[name] == value]
+    if chosen.empty:
+        raise ValueError(f"no performance of {labels}")
+    order = chosen["bar"].dropna().sort_values(kind="stable").index
+    return int(order[len(order) // 2] if len(order) else chosen.index[0])
+
+
+def music_size(features: list[np.ndarray]) -> int:
+    """Number of acoustic features, also where no piece has music."""
+    return features[0].shape[0] if features else len(music.FEATURES)
+
+
+def _analysis(sequence: DanceSequence, time_normalisation, cache, done: dict) -> music.MusicAnalysis | None:
+    if sequence.music is None:
+        return None
+    key = (sequence.music, sequence.music_offset_s, sequence.music_window_s, sequence.duration_s)
+    if key not in done:
+        done[key] = music.analyse(*key, time_normalisation=time_normalisation, cache=cache)
+    return done[key]
+
+
+def _facts(sequence: DanceSequence) -> dict:
+    return {
+        "genre": sequence.genre,
+        "choreography": sequence.choreography,
+        "level": sequence.level,
+        "trial": sequence.trial,
+        "score": np.nan if sequence.score is None else sequence.score,
+        "source": sequence.source.encode("utf-8", "backslashreplace").decode(),  # a table holds text only
+    }
+
+
+def spread_trials(index: pd.DataFrame, splits: pd.Series, pretrain_trials: int) -> np.ndarray:
+    """Which sequences pieces are cut from, (S,) bool: all but, of the pre-train files, evenly spread trials.
+
+    Spread over the practice, not the first ones, so that a small profile sees the same range of quality.
+    """
+    keep = np.ones(len(index), dtype=bool)
+    pretrain = index[(splits == "pretrain").to_numpy()]
+    for _, group in pretrain.groupby(["choreography", "level"], dropna=False):
+        chosen = np.unique(np.linspace(0, len(group) - 1, min(pretrain_trials, len(group))).round().astype(int))
+        keep[group.index.to_numpy()] = False
+        keep[group.index.to_numpy()[chosen]] = True
+    return keep

@@ -1,0 +1,110 @@
+"""The two records that everything passes around: a danced sequence, and a primitive piece of it.
+
+One clock: every time in the package is in seconds on the clip's own clock (ImperialDance: 10 s).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dancemvp_core.dance.skeleton import Skeleton
+
+LEVELS = ("beginner", "intermediate", "expert")
+
+
+class DataError(ValueError):
+    """Input that cannot be used. The message is one line: the file, the fault, what was expected."""
+
+    def _render_traceback_(self):  # Jupyter shows this in place of a traceback
+        return [f"{type(self).__name__}: {self}"]
+
+
+@dataclass(frozen=True, eq=False)
+class DanceSequence:
+    """One performance: motion (3, T, V) float32 at ``fps``, y up, its music, and what is known about it.
+
+    ``motion`` may be a memory-mapped view. ``music`` is the audio file; the clip's music starts
+    ``music_offset_s`` into it and lasts ``music_window_s`` (None: as long as the clip). A window whose
+    length differs from the clip's is brought onto the clip's clock by ``music.analyse``. Labels are None
+    where unknown; ``trial`` counts from 0 in the order danced; ``score`` is 0..100; ``source`` names
+    the file (and row) for messages; ``notes`` are one-line warnings of who read it.
+    """
+
+    motion: np.ndarray
+    fps: float
+    skeleton: Skeleton
+    music: Path | None = None
+    music_offset_s: float = 0.0
+    genre: str | None = None
+    choreography: str | None = None
+    level: str | None = None
+    trial: int | None = None
+    score: float | None = None
+    music_window_s: float | None = None
+    music_intensity_s: tuple[float, ...] | None = None
+    split: str | None = None
+    source: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def duration_s(self) -> float:
+        """Length of the clip in seconds."""
+        return self.motion.shape[1] / self.fps
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """A primitive: ``motion`` (3, t, V) of one eight-beats group, cut from ``sequence`` at start_s..end_s.
+
+    ``primitive`` counts from 0 within the sequence; ``segmentation`` is "beats", or "equal" where no
+    beat grid could be fitted.
+    """
+
+    sequence: DanceSequence
+    primitive: int
+    start_s: float
+    end_s: float
+    segmentation: str = "beats"
+
+    @property
+    def motion(self) -> np.ndarray:
+        """The frames of the piece, (3, t, V)."""
+        fps = self.sequence.fps
+        return self.sequence.motion[:, round(self.start_s * fps) : round(self.end_s * fps)]
+
+
+@dataclass(frozen=True, eq=False)
+class DanceDataset:
+    """What ``datasets.load`` returns: sequences to iterate over, lazily, and the facts of the set.
+
+    ``index`` has one row per sequence, in iteration order: genre, choreography, level, trial, score,
+    music, split (empty where unknown), made without reading motion. ``notes`` are one-line warnings that say
+    what the data switches off. ``facts`` is dataset.json's content, ``synthetic`` its claim. ``upright`` says which axis
+    is up as stored, and how that is known; sequences are y-up.
+    """
+
+    name: str
+    root: Path
+    skeleton: Skeleton
+    index: pd.DataFrame
+    sequences: Sequence[DanceSequence]
+    synthetic: bool = False
+    notes: tuple[str, ...] = ()
+    facts: dict = field(default_factory=dict)
+    upright: str = "y"
+
+    @property
+    def label(self) -> dict[str, str | bool]:
+        """{"dataset", "synthetic"}: the columns by which every table says what data it is of."""
+        return {"dataset": self.name, "synthetic": self.synthetic}
+
+    def __iter__(self) -> Iterator[DanceSequence]:
+        return (self.sequences[i] for i in range(len(self.sequences)))
+
+    def __len__(self) -> int:
+        return len(self.sequences)

@@ -1,0 +1,205 @@
+"""AIST++ annotations: ``keypoints3d/*.pkl``, 17 COCO joints at 60 fps, in cm, read without running any pickle code.
+
+A file name such as gBR_sBM_cAll_d04_mBR2_ch08 holds genre, situation, camera, dancer, music and choreography.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+from pathlib import Path
+
+import numpy as np
+
+from dancemvp_core.dance.sequences import DanceDataset, DataError
+from dancemvp_core.dance.skeleton import COCO17
+from dancemvp_core.datasets import motionfiles, reading
+
+FPS = 60.0
+GENRES = {
+    "BR": "break",
+    "PO": "pop",
+    "LO": "lock",
+    "MH": "middle hip-hop",
+    "LH": "LA hip-hop",
+    "HO": "house",
+    "WA": "waack",
+    "KR": "krump",
+    "JS": "street jazz",
+    "JB": "ballet jazz",
+}
+FILE_NAME = "g{genre}_s{situation}_cAll_d{dancer}_m{music}_ch{n}.pkl"
+_FILE_PATTERN = re.compile(r"g([A-Z]{2})_s([A-Z]{2})_c(\w+)_d(\d+)_(m[A-Z]{2}\d+)_(ch\d+)\.pkl")
+
+
+def _latin1(text: str, encoding: str = "latin1") -> bytes:
+    """How protocol 2 writes bytes; any other codec is refused, since some do more than encode."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"asks for the codec {encoding!r}")
+    return text.encode("latin1")
+
+
+def _admitted() -> dict[tuple[str, str], object]:
+    """All that a pickled numpy array names, under numpy 1's and numpy 2's module paths."""
+    names = {("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype, ("_codecs", "encode"): _latin1}
+    for core in ("numpy.core", "numpy._core"):
+        names[f"{core}.multiarray", "_reconstruct"] = np._core.multiarray._reconstruct
+        names[f"{core}.multiarray", "scalar"] = np._core.multiarray.scalar
+        names[f"{core}.numeric", "_frombuffer"] = np._core.numeric._frombuffer
+    return names
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Builds numpy arrays and plain containers, and refuses every other name before it is even imported."""
+
+    names = _admitted()
+
+    def find_class(self, module, name):
+        if (module, name) not in self.names:
+            raise pickle.UnpicklingError(f"asks for {f'{module}.{name}'!r}")
+        return self.names[module, name]
+
+
+def read_keypoints(path: Path) -> tuple[np.ndarray, str]:
+    """(motion (3, T, 17) float32 in cm, key) of one annotation file; ``keypoints3d_optim`` is preferred.
+
+    Raises DataError where the pickle names anything but numpy arrays, is damaged, or holds another shape or dtype.
+    """
+    expected = "expected a dict with keypoints3d_optim or keypoints3d, (frames, 17, 3) floats"
+    try:
+        with open(path, "rb") as file:
+            content = _ArrayUnpickler(file).load()
+    except pickle.UnpicklingError as fault:
+        if str(fault).startswith("asks for"):
+            message = f"{path}: the pickle {fault}, which is refused; expected numpy arrays and nothing else"
+            raise DataError(message) from None
+        raise DataError(f"{path}: not a readable pickle ({' '.join(str(fault).split())}), {expected}") from None
+    except OSError as fault:
+        raise DataError(f"{path}: cannot be read ({fault.strerror or fault}), {expected}") from None
+    except Exception as fault:  # damaged pickles fail in any way at all, as the pickle manual warns
+        raise DataError(f"{path}: not a readable pickle ({type(fault).__name__}), {expected}") from None
+    keys = [k for k in ("keypoints3d_optim", "keypoints3d") if isinstance(content, dict) and k in content]
+    if not keys or not isinstance(content[keys[0]], np.ndarray):
+        raise DataError(f"{path}: no keypoints in it, {expected}")
+    points = content[keys[0]]
+    if points.dtype.kind != "f":
+        raise DataError(f"{path}: dtype of {keys[0]} is {points.dtype}, {expected}")
+    if points.ndim != 3 or points.shape[1:] != (len(COCO17.joints), 3):
+        raise DataError(f"{path}: shape of {keys[0]} is {points.shape}, {expected}")
+    return motionfiles.as_float32(points.transpose(2, 0, 1)), keys[0]
+
+
+def parse_file_name(path: Path) -> dict[str, str]:
+    """genre, choreography, music id and dancer from a file name; DataError where it is not AIST++'s form.
+
+    The choreography is genre, situation, music and number together: the number alone repeats from one piece of music
+    to the next.
+    """
+    match = _FILE_PATTERN.fullmatch(path.name)
+    if not match or match[1] not in GENRES:
+        raise DataError(f"{path}: not a name of the data set, expected {FILE_NAME} with g {' '.join(GENRES)}")
+    genre, situation, _, dancer, music, number = match.groups()
+    return {
+        "genre": GENRES[genre],
+        "choreography": f"g{genre}_s{situation}_{music}_{number}",
+        "music": music,
+        "dancer": f"d{dancer}",
+    }
+
+
+def motion_files(folder: Path) -> list[Path]:
+    """Every visible pickle in a folder."""
+    return sorted(p for p in folder.iterdir() if p.suffix == ".pkl" and not p.name.startswith("."))
+
+
+def load(path: str | Path, music: str | Path | None = None, gap_s: float = motionfiles.GAP_S) -> DanceDataset:
+    """Open AIST++ annotations: a folder with keypoints3d/, or the folder that holds the ``.pkl`` files.
+
+    ``music`` is a folder with the tracks by id (mBR2.wav, .flac, .ogg or .mp3); without it ``music/`` beside
+    the motion serves. A pickle has no header, so each file is read once here and let go again: sequences
+    with a joint missing for longer than ``gap_s``, or otherwise unusable motion, are left out and counted in the
+    notes. Raises DataError on a foreign name, a pickle that is refused, or where nothing usable is left.
+    """
+    root = Path(path)
+    folder = root / "keypoints3d" if (root / "keypoints3d").is_dir() else root
+    if folder == root and root.name == "keypoints3d":
+        root = root.parent
+    if music is not None and not Path(music).is_dir():
+        raise DataError(f"{music}: no such folder, expected the AIST++ tracks by id, such as mBR2.wav")
+    tracks = reading.audio_files(Path(music) if music is not None else root / "music")
+    name, facts = reading.read_facts(root, "aistpp")
+
+    records, files, labels, durations = [], [], [], []
+    dropped, faults, missing, raw, lasting = [], [], set(), 0, {}
+    short: set[str] = set()
+    for file in motion_files(folder):
+        try:
+            label = parse_file_name(file)
+            motion, key = read_keypoints(file)
+        except DataError as fault:
+            faults.append(fault)
+            continue
+        try:
+            motionfiles.check_motion(motion, COCO17, FPS, str(file), gap_s)
+        except DataError as fault:
+            dropped.append(str(fault))
+            continue
+        duration_s = motion.shape[1] / FPS
+        audio = tracks.get(label["music"])
+        if audio is None:
+            missing.add(label["music"])
+        else:
+            if audio not in lasting:
+                try:
+                    lasting[audio] = reading.audio_duration(audio)
+                except DataError as fault:
+                    faults.append(fault)
+                    lasting[audio] = np.inf
+            if lasting[audio] < duration_s:
+                short.add(audio.name)
+                audio = None
+        raw += key == "keypoints3d"
+        files.append(file)
+        labels.append(label)
+        durations.append(duration_s)
+        records.append(
+            {
+                "fps": FPS,
+                "skeleton": COCO17,
+                "music": audio,
+                "genre": label["genre"],
+                "choreography": label["choreography"],
+                "source": str(file),
+            }
+        )
+    reading.raise_all(faults)
+    if not records:
+        found = f"; the first: {dropped[0]}" if dropped else ""
+        raise DataError(f"{folder}: no usable motion, expected {FILE_NAME}{found}")
+
+    notes = []
+    if dropped:
+        notes.append(
+            f"{len(dropped)} of {len(dropped) + len(records)} sequences are left out as unusable; the first: {dropped[0]}"
+        )
+    if raw:
+        notes.append(f"{raw} of {len(records)} files have no keypoints3d_optim: raw keypoints3d serve there")
+    notes.append("no levels in AIST++: level recognition and Fig. 6 are left out")
+    notes.append("no scores in AIST++: Task 2 (scoring) is left out")
+    if missing:
+        notes.append(
+            f"no music for {reading.listing(sorted(missing))}: no music features, primitives are equal "
+            "parts and BAR is left out there; put the tracks in music/ by id, such as mBR2.wav"
+        )
+    if short:
+        notes.append(f"music ends before the dance in {reading.listing(sorted(short))}: not used there")
+
+    index = motionfiles.index_table(
+        records,
+        root,
+        track=[label["music"] for label in labels],
+        dancer=[label["dancer"] for label in labels],
+        duration_s=durations,
+        file=files,
+    )
+    return motionfiles.opened(name, root, index, records, lambda i: read_keypoints(files[i])[0], notes, facts, gap_s)

@@ -1,0 +1,259 @@
+"""The data card: what a data set holds, what is missing or unusable in it, and what that switches off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from dancemvp_core import datasets
+from dancemvp_core.dance.sequences import DanceDataset, DataError
+from dancemvp_core.datasets import motionfiles
+
+LONGEST_TABLE = 80  # rows of a table in text; the tables themselves are whole
+
+
+@dataclass(frozen=True, eq=False)
+class DataCard:
+    """The facts of a data set as tables; ``text()`` prints them.
+
+    ``overview``: what is counted over the whole set. ``files``: one row a motion file (trials, duration_s, fps and,
+    where the motion was read, missing values, longest_gap_s, longest_still_s, unusable trials). ``music``: one row
+    a window (file, offset_s, window_s, stretch to the clip and, where it was heard, beats and segmentation).
+    ``splits``, ``tracks`` (those shared by choreographies). ``notes`` say what is switched off and why;
+    ``errors`` are one-line faults that make the set, or a part of it, unusable.
+    """
+
+    overview: dict[str, str]
+    files: pd.DataFrame
+    music: pd.DataFrame
+    splits: pd.DataFrame
+    tracks: pd.DataFrame
+    notes: tuple[str, ...]
+    errors: tuple[str, ...]
+
+    @property
+    def usable(self) -> bool:
+        """Whether nothing in the set is at fault."""
+        return not self.errors
+
+    def text(self) -> str:
+        """The card as plain text."""
+        width = max(map(len, self.overview))
+        parts = ["\n".join(f"{name:<{width}}  {value}" for name, value in self.overview.items())]
+        for title, table in (
+            ("Sets", self.splits),
+            ("Music", self.music),
+            ("Tracks danced to by several choreographies", self.tracks),
+            ("Motion files", self.files),
+        ):
+            if len(table):
+                shown = table.head(LONGEST_TABLE).to_string(index=False, na_rep="-", float_format="{:.2f}".format)
+                more = f"\n... and {len(table) - LONGEST_TABLE} more" if len(table) > LONGEST_TABLE else ""
+                parts.append(f"{title}\n{shown}{more}")
+        for title, lines in (("Switched off or to be known", self.notes), ("Unusable", self.errors)):
+            parts.append(f"{title}\n" + "\n".join(f"- {line}" for line in lines or ("nothing",)))
+        return "\n\n".join(parts) + "\n"
+
+
+def card(
+    path: str | Path | DanceDataset,
+    deep: bool = True,
+    time_normalisation: str = "stretch",
+    progress: Callable = lambda rows: rows,
+) -> DataCard:
+    """Draw up the card of a data set, given by its path or opened.
+
+    ``deep`` reads all motion, one sequence at a time, and hears every music window; without it only headers and
+    tables are looked at. ``progress`` wraps the loop over sequences. Raises DataError where the set cannot
+    be opened at all; faults found while reading stand in ``errors``.
+    """
+    dataset = path if isinstance(path, DanceDataset) else datasets.load(path)
+    files, motion_errors = _files(dataset, deep, progress)
+    music, music_errors = _music(dataset, deep, time_normalisation)
+    notes = list(dataset.notes)
+    if deep and len(music):
+        equal = int((music["segmentation"] == "equal").sum())
+        notes.append(
+            f"{equal} of {len(music)} music windows fit no grid of beats: primitives are equal parts there"
+            if equal
+            else f"a grid of beats fits all {len(music)} music windows"
+        )
+    return DataCard(
+        overview=_overview(dataset, files),
+        files=files,
+        music=music,
+        splits=_splits(dataset.index),
+        tracks=_tracks(dataset.index),
+        notes=tuple(notes),
+        errors=tuple(motion_errors + music_errors),
+    )
+
+
+def _overview(dataset: DanceDataset, files: pd.DataFrame) -> dict[str, str]:
+    index = dataset.index
+    seconds, scores = index["duration_s"].sum(), index["score"].dropna()
+    plural = {"genre": "genres", "choreography": "choreographies", "level": "levels"}
+    labels = [
+        f"{index[name].nunique()} {word if index[name].nunique() > 1 else name}"
+        for name, word in plural.items()
+        if index[name].notna().any()
+    ]
+    overview = {
+        "Data set": dataset.name + (" (synthetic)" if dataset.synthetic else ""),
+        "Folder": str(dataset.root),
+        "Body": f"{dataset.skeleton.name}, {len(dataset.skeleton.joints)} joints",
+        "Upright axis": dataset.upright,
+        "Frame rate": f"{', '.join(f'{fps:g}' for fps in sorted(index['fps'].unique()))} fps",
+        "Motion files": str(len(files)),
+        "Sequences": f"{len(index)} of {_range(index['duration_s'])} s, {seconds:.0f} s in all",
+        "Labels": ", ".join(labels) or "none",
+        "Scores": f"{len(scores)} of {len(index)}" + (f", {_range(scores)}" if len(scores) else ""),
+        "With music": f"{index['music'].notna().sum()} of {len(index)} sequences",
+    }
+    if "missing_values" in files:
+        overview["Missing values"] = (
+            f"{files['missing_values'].sum()}, longest gap {files['longest_gap_s'].max():.2f} s "
+            f"(bridged up to {dataset.sequences.gap_s:g} s)"
+        )
+    return overview
+
+
+def _range(values: pd.Series) -> str:
+    low, high = values.min(), values.max()
+    return f"{low:.1f}" if high - low < 0.05 else f"{low:.1f} to {high:.1f}"
+
+
+def _files(dataset: DanceDataset, deep: bool, progress: Callable) -> tuple[pd.DataFrame, list[str]]:
+    """One row a file, and one line for each file that holds unusable motion."""
+    index = dataset.index
+    columns = ["file", "genre", "choreography", "level", "dancer", "fps"]
+    table = index.groupby("file", sort=False)[columns[1:]].first().reset_index()
+    table["trials"] = index.groupby("file", sort=False).size().to_numpy()
+    table["duration_s"] = index.groupby("file", sort=False)["duration_s"].first().to_numpy()
+    table = table.dropna(axis="columns", how="all")
+    if not deep:
+        return table, []
+
+    rows: dict[str, list] = {file: [] for file in table["file"]}
+    faults: dict[str, list[str]] = {file: [] for file in table["file"]}
+    for i in progress(range(len(dataset))):
+        file, record = index["file"].iloc[i], dataset.sequences.records[i]
+        try:
+            stored = dataset.sequences.raw(i)
+            found = motionfiles.motion_faults(stored, record["fps"])
+            motionfiles.let_go(stored)
+        except DataError as fault:
+            faults[file].append(str(fault))
+            continue
+        rows[file].append((found.missing, found.gap_s, found.still_s))
+        fault = found.fault(dataset.skeleton, dataset.sequences.gap_s)
+        if fault:
+            faults[file].append(f"{record['source']}: {fault}")
+    measured = [list(zip(*seen, strict=True)) or [(0,), (0.0,), (0.0,)] for seen in rows.values()]
+    table["missing_values"] = [sum(missing) for missing, _, _ in measured]
+    table["longest_gap_s"] = [max(gaps) for _, gaps, _ in measured]
+    table["longest_still_s"] = [max(still) for _, _, still in measured]
+    table["unusable"] = [len(found) for found in faults.values()]
+    errors = [
+        found[0] + (f" (and {len(found) - 1} more trials of this file)" if len(found) > 1 else "")
+        for found in faults.values()
+        if found
+    ]
+    return table, errors
+
+
+def _music(dataset: DanceDataset, deep: bool, time_normalisation: str) -> tuple[pd.DataFrame, list[str]]:
+    """One row a music window, and one line for each that cannot be heard."""
+    windows: dict[tuple, list] = {}
+    for i, record in enumerate(dataset.sequences.records):
+        if record["music"] is not None:
+            clip_s = float(dataset.index["duration_s"].iloc[i])
+            window_s = record.get("music_window_s") or clip_s
+            windows.setdefault((record["music"], record.get("music_offset_s", 0.0), window_s, clip_s), []).append(i)
+    rows, errors = [], []
+    for (path, offset_s, window_s, clip_s), which in windows.items():
+        first = dataset.index.iloc[which[0]]
+        names = dataset.index["choreography"].iloc[which].dropna().unique()
+        row = {
+            "music": first["music"],
+            "choreography": ", ".join(names) or None,
+            "track": first["track"],
+            "offset_s": offset_s,
+            "window_s": window_s,
+            "clip_s": clip_s,
+        }
+        if deep:
+            try:
+                row |= _heard(path, offset_s, window_s, clip_s, time_normalisation)
+            except DataError as fault:
+                errors.append(str(fault))
+                row |= {"segmentation": "unusable"}
+        rows.append(row)
+    return pd.DataFrame(rows), errors
+
+
+def _heard(path: Path, offset_s: float, window_s: float, clip_s: float, time_normalisation: str) -> dict:
+    """Beats of one window on the clip's clock, and how the clip is cut by them; DataError on unusable music."""
+    from dancemvp_core.dance import music, primitives  # librosa takes seconds to import, and a shallow card needs none
+
+    heard_s = window_s if time_normalisation == "stretch" else min(window_s, clip_s)
+    stretch = clip_s / window_s if time_normalisation == "stretch" else 1.0
+    samples, rate = music.load_audio(path, offset_s, heard_s)
+    beats = music.beat_times(samples, rate) * stretch
+    fitted = primitives.fit_grid(beats, clip_s) is not None
+    return {"beats": len(beats), "segmentation": "beats" if fitted else "equal"}
+
+
+def _splits(index: pd.DataFrame) -> pd.DataFrame:
+    """Choreographies, sequences and seconds of each set, for data that brings its sets."""
+    groups = index.dropna(subset="split").groupby("split", sort=False)
+    return pd.DataFrame(
+        {
+            "set": split,
+            "choreographies": ", ".join(rows["choreography"].dropna().unique()),
+            "sequences": len(rows),
+            "seconds": rows["duration_s"].sum(),
+        }
+        for split, rows in groups
+    )
+
+
+def _tracks(index: pd.DataFrame) -> pd.DataFrame:
+    """Tracks that several choreographies are danced to, with their sets."""
+    rows = []
+    for track, group in index.dropna(subset=["track", "choreography"]).groupby("track", sort=False):
+        names = group["choreography"].unique()
+        if len(names) > 1:
+            sets = ", ".join(group["split"].dropna().unique()) or None
+            rows.append({"track": track, "choreographies": ", ".join(names), "sets": sets})
+    return pd.DataFrame(rows)
+
+
+def onset_correlations(
+    dataset: DanceDataset, rows, cache: Path | None = None, progress: Callable = lambda rows: rows
+) -> pd.DataFrame:
+    """Correlation of motion intensity with the onset envelope under both time normalisations, one line a sequence.
+
+    ``rows`` are indices of sequences, of pre-train choreographies, so that no choice is made on test. Columns: choreography,
+    level, trial, stretch, crop (``rhythm.onset_correlation``). Sequences without music are left out.
+    """
+    from dancemvp_core.dance import music, rhythm
+
+    analyses, out = {}, []
+    for i in progress(list(rows)):
+        sequence = dataset.sequences[i]
+        if sequence.music is None:
+            continue
+        intensity = rhythm.motion_intensity(sequence.motion, sequence.fps)
+        line = {"choreography": sequence.choreography, "level": sequence.level, "trial": sequence.trial}
+        for mode in ("stretch", "crop"):
+            window = (sequence.music, sequence.music_offset_s, sequence.music_window_s, sequence.duration_s, mode)
+            if window not in analyses:
+                analyses[window] = music.analyse(*window, cache=cache)
+            heard = analyses[window]
+            line[mode] = rhythm.onset_correlation(intensity, sequence.fps, heard.onset, heard.feature_times_s)
+        out.append(line)
+    return pd.DataFrame(out, columns=["choreography", "level", "trial", "stretch", "crop"])

@@ -1,0 +1,264 @@
+"""Motion on disk: opening a ``.npy`` without reading it, checking a motion, and sequences made on demand."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dancemvp_core.dance import orientation
+from dancemvp_core.dance.sequences import DanceDataset, DanceSequence, DataError
+from dancemvp_core.dance.skeleton import Skeleton
+
+GAP_S = 0.5  # missing joints are bridged linearly up to this long
+STILL_S = 0.5  # a living body never keeps every coordinate to the last bit for so long
+SHORTEST_S = 1.0  # below this there is no dance to speak of
+LOOKED_AT = 20  # sequences, spread over the set, that say which axis is up
+
+INDEX_COLUMNS = "genre choreography level trial score music track split dancer duration_s fps file".split()
+
+
+def npy_header(path: Path) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and dtype of a float ``.npy`` file, from its header alone.
+
+    Raises DataError where the file is no ``.npy``, is cut short, or holds anything but floats. Python objects
+    are refused unread: nothing here ever unpickles.
+    """
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    try:
+        with open(path, "rb") as file:
+            version = np.lib.format.read_magic(file)
+            shape, _, dtype = readers[version](file)
+            start = file.tell()
+        size = path.stat().st_size
+    except OSError as fault:
+        raise DataError(f"{path}: cannot be read ({fault.strerror or fault}), expected a .npy file") from None
+    except Exception:  # a damaged header fails in many ways (tokenizer, literal, unicode, dtype errors)
+        raise DataError(f"{path}: not a .npy file (no valid header), expected a float array") from None
+    if dtype.hasobject:
+        raise DataError(f"{path}: holds Python objects, which are refused unread; expected a float array")
+    if dtype.kind != "f":
+        raise DataError(f"{path}: dtype is {dtype}, expected a float array")
+    promised = start + dtype.itemsize * int(np.prod([int(n) for n in shape], dtype=object))
+    if size < promised:
+        raise DataError(f"{path}: truncated: {size} bytes on disk, expected {promised} from its header")
+    return shape, dtype
+
+
+def open_npy(path: Path) -> np.ndarray:
+    """Memory-map a ``.npy`` file read-only; DataError where it cannot be. No value is read."""
+    npy_header(path)
+    try:
+        return np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError) as fault:
+        raise DataError(f"{path}: cannot be memory-mapped ({fault}), expected a float .npy file") from None
+
+
+def as_float32(motion: np.ndarray) -> np.ndarray:
+    """The motion as native float32: itself where it already is, so that a memory map stays one."""
+    if motion.dtype == np.float32:
+        return motion
+    with np.errstate(over="ignore"):  # beyond float32 becomes infinite, and that is refused by name
+        return motion.astype(np.float32)
+
+
+def _longest_run(mask: np.ndarray) -> tuple[int, int]:
+    """(start, length) of the longest run of True in a (T,) mask; length 0 where there is none."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], mask, [False])).astype(np.int8)))
+    if len(edges) == 0:
+        return 0, 0
+    starts, lengths = edges[::2], edges[1::2] - edges[::2]
+    longest = int(np.argmax(lengths))
+    return int(starts[longest]), int(lengths[longest])
+
+
+@dataclass(frozen=True)
+class MotionFaults:
+    """What is wrong inside one motion: missing and infinite values, the longest gap, the longest standstill.
+
+    ``gap_s`` is the longest time in s that one joint (``gap_joint``) is missing, from ``gap_at_s`` on;
+    ``still_s`` the longest time that the whole body is frozen to the last bit.
+    """
+
+    missing: int = 0
+    gap_s: float = 0.0
+    gap_at_s: float = 0.0
+    gap_joint: int = -1
+    infinite: int = 0
+    infinite_at_s: float = 0.0
+    still_s: float = 0.0
+    still_at_s: float = 0.0
+
+    def fault(self, skeleton: Skeleton, gap_s: float = GAP_S) -> str | None:
+        """Why the motion cannot be used, in a phrase, or None where it can."""
+        if self.infinite:
+            return f"{self.infinite} infinite values, the first at {self.infinite_at_s:.2f} s, expected none"
+        if self.gap_s > gap_s + 1e-9:
+            return (
+                f"joint {skeleton.joints[self.gap_joint]} is missing (NaN) for {self.gap_s:.2f} s from "
+                f"{self.gap_at_s:.2f} s, expected gaps of at most {gap_s:g} s"
+            )
+        if self.still_s >= STILL_S - 1e-9:
+            return (
+                f"constant frames: the whole body is frozen for {self.still_s:.2f} s from "
+                f"{self.still_at_s:.2f} s, expected a moving body (under {STILL_S:g} s)"
+            )
+        return None
+
+
+def motion_faults(motion: np.ndarray, fps: float) -> MotionFaults:
+    """Look through one motion (3, T, V) for missing, infinite and frozen stretches, measured in s."""
+    found = {}
+    moved = (motion[:, 1:] != motion[:, :-1]).any(axis=(0, 2))  # NaN differs from NaN: a gap is no standstill
+    start, length = _longest_run(~moved)
+    if length:
+        found |= {"still_s": length / fps, "still_at_s": start / fps}
+    if not np.isfinite(motion).all():
+        infinite = np.isinf(motion)
+        if infinite.any():
+            first = int(np.argmax(infinite.any(axis=(0, 2))))
+            found |= {"infinite": int(infinite.sum()), "infinite_at_s": first / fps}
+        missing = np.isnan(motion)
+        if missing.any():
+            gone = missing.any(axis=0)
+            runs = {joint: _longest_run(gone[:, joint]) for joint in np.flatnonzero(gone.any(axis=0))}
+            joint = max(runs, key=lambda j: runs[j][1])
+            start, length = runs[joint]
+            found |= {"missing": int(missing.sum()), "gap_joint": int(joint)}
+            found |= {"gap_s": length / fps, "gap_at_s": start / fps}
+    return MotionFaults(**found)
+
+
+def bridge_gaps(motion: np.ndarray) -> np.ndarray:
+    """Replace missing joints by a straight line between the frames around the gap, (3, T, V) -> a copy.
+
+    A joint counts as missing where any coordinate is NaN. At the ends of the clip the nearest frame is held.
+    """
+    out = np.array(motion, dtype=np.float32)
+    frames = np.arange(out.shape[1])
+    gone = np.isnan(motion).any(axis=0)
+    for joint in np.flatnonzero(gone.any(axis=0)):
+        hole = gone[:, joint]
+        for axis in range(3):
+            known = motion[axis, ~hole, joint]
+            out[axis, hole, joint] = np.interp(frames[hole], frames[~hole], known)
+    return out
+
+
+def check_motion(motion, skeleton: Skeleton, fps: float, where: str, gap_s: float = GAP_S) -> np.ndarray:
+    """A motion (3, T, V) float32 that is safe to compute with: the input itself, or a copy with gaps bridged.
+
+    ``where`` names the file (and trial) in the message. Raises DataError on another shape, dtype or joint
+    count, a clip below 1 s, an infinite value, a joint missing for longer than ``gap_s``, or a body that is
+    frozen to the last bit for 0.5 s.
+    """
+    motion = np.asanyarray(motion)
+    joints = len(skeleton.joints)
+    if motion.dtype.kind != "f":
+        raise DataError(f"{where}: dtype is {motion.dtype}, expected floats")
+    if motion.ndim != 3 or motion.shape[0] != 3 or motion.shape[2] != joints:
+        raise DataError(f"{where}: shape is {motion.shape}, expected (3, frames, {joints}) for {skeleton.name}")
+    if motion.shape[1] / fps < SHORTEST_S:
+        raise DataError(f"{where}: lasts {motion.shape[1] / fps:.2f} s at {fps:g} fps, expected at least {SHORTEST_S:g} s")
+    motion = as_float32(motion)
+    found = motion_faults(motion, fps)
+    fault = found.fault(skeleton, gap_s)
+    if fault:
+        raise DataError(f"{where}: {fault}")
+    return bridge_gaps(motion) if found.missing else motion
+
+
+def let_go(motion: np.ndarray) -> None:
+    """Give back the memory of the pages that checking a memory map has read; they return when used."""
+    base = motion
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap) and hasattr(base, "madvise"):
+        base.madvise(mmap.MADV_DONTNEED)
+
+
+class LazySequences(Sequence):
+    """The sequences of a data set, each read, checked and turned y-up only when asked for.
+
+    ``records`` holds the fields of each DanceSequence but its motion; ``read(i)`` returns motion i as it is
+    stored, (3, T, V), where ``up`` is upright. Indexing raises DataError where the motion cannot be used.
+    """
+
+    def __init__(self, records: list[dict], read: Callable[[int], np.ndarray], up: str, gap_s: float = GAP_S):
+        self.records, self.raw, self.up, self.gap_s = records, read, up, gap_s
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, i):
+        if isinstance(i, slice):
+            return [self[k] for k in range(len(self))[i]]
+        i = range(len(self))[i]
+        record, stored = self.records[i], self.raw(i)
+        motion = check_motion(stored, record["skeleton"], record["fps"], record["source"], self.gap_s)
+        motion = orientation.stood_up(motion, self.up)
+        let_go(stored)
+        return DanceSequence(motion=motion, **record)
+
+
+def opened(
+    name: str,
+    root: Path,
+    index: pd.DataFrame,
+    records: list[dict],
+    read: Callable[[int], np.ndarray],
+    notes: list[str],
+    facts: dict,
+    gap_s: float = GAP_S,
+) -> DanceDataset:
+    """The data set that a source has found, its upright axis settled on up to 20 sequences spread over it.
+
+    ``records`` (at least one) and ``read`` as in LazySequences, ``facts`` what ``tables.read_facts`` gives.
+    """
+
+    def looked_at():
+        for i in np.unique(np.linspace(0, len(records) - 1, LOOKED_AT).round().astype(int)):
+            try:
+                stored = read(i)
+            except DataError:  # it is told when the sequence is asked for
+                continue
+            yield stored
+            let_go(stored)
+
+    skeleton = records[0]["skeleton"]
+    upright = orientation.settle(looked_at(), skeleton, facts.get("up"))
+    otherwise = "" if "up" in facts else '; state "up" in dataset.json where that is wrong'
+    return DanceDataset(
+        name=name,
+        root=root,
+        skeleton=skeleton,
+        index=index,
+        sequences=LazySequences(records, read, upright.axis, gap_s),
+        synthetic=facts["synthetic"],
+        notes=(*notes, *(note + otherwise for note in upright.notes)),
+        facts=facts,
+        upright=str(upright),
+    )
+
+
+def index_table(records: list[dict], root: Path, **columns: list) -> pd.DataFrame:
+    """One row per record with INDEX_COLUMNS: what is known of each sequence without reading its motion.
+
+    ``columns`` adds what a DanceSequence does not carry (track, dancer, duration_s, file). Paths are given relative
+    to ``root`` where they lie inside; what is unknown is empty.
+    """
+
+    def shown(path):
+        if path is None:
+            return None
+        return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+
+    music = [record.get("music") for record in records]
+    data = {name: columns.get(name, [r.get(name) for r in records]) for name in INDEX_COLUMNS}
+    data |= {name: [shown(path) for path in paths] for name, paths in (("music", music), ("file", data["file"]))}
+    kinds = {"trial": "Int64", "score": "float64", "duration_s": "float64", "fps": "float64"}
+    return pd.DataFrame({name: pd.Series(values, dtype=kinds.get(name, "str")) for name, values in data.items()})

@@ -1,0 +1,634 @@
+"""SynthDance: a simulator that writes ImperialDance's published tree, with the truth behind it known.
+
+ImperialDance cannot be shipped, so the embedded default is made here and read by the same reader. It is a
+simulator with stated assumptions, not a model of any person. What is put in, and so cannot be found out from it:
+
+- **Choreography.** A genre is a style and a vocabulary of moves (``synthmoves``); its choreographies share
+  moves, and some poses are shared by all. Three eights, the third the mirror image of the first. Accented
+  strokes reach their maximum speed on an accent, 7 to 12 in a clip.
+- **Music** (``synthmusic``). A window of 25 to 32 beats and 12 to 20 s, stretched onto the clip's 10 s as the
+  real ones are. Choreographies that share a track in ImperialDance share one here. It knows nothing of level.
+- **Dancers.** Two beginners, two intermediates, one expert, each with a body and a personal style that persist.
+  One file is one dancer's repetitions, so *within a choreography level is confounded with identity*: level
+  accuracy there is in part recognition of a person.
+- **Expertise** acts through timing error, missed and extra accents, range of motion, pose error, steadiness and
+  sharpness. All of them spread from trial to trial, and the levels overlap.
+- **Practice** over 100 trials lowers a beginner's errors a little, an intermediate's more, an expert's not at all.
+  A progression curve on this set tests the measuring, not the world.
+- **Score.** A known function of what was danced plus the mean of three raters, whose noise is smallest for the
+  very good and the very bad; its variance is in the truth.
+
+Every draw comes from a generator named by what it is for, so that the same seed gives the same bytes, whatever
+the number of workers, and the first 20 trials are the same whether 20 or 100 are written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import soundfile
+
+from dancemvp_core.dance.sequences import LEVELS, DataError
+from dancemvp_core.dance.skeleton import COCO17, IMPERIALDANCE21
+from dancemvp_core.datasets import synthmoves, synthmusic
+from dancemvp_core.datasets.imperialdance import CHOREOGRAPHIES, CLIP_S, FPS, MUSIC, SPLIT
+from dancemvp_core.datasets.synthmoves import INDEX, NEUTRAL, ROTATIONS, STYLES, Style
+from dancemvp_core.datasets.synthmusic import SAMPLE_RATE, Track
+
+GENERATOR_VERSION = 1
+PRACTICE_TRIALS = 30.0  # trials in which two thirds of what practice does is done
+MARKER_NOISE_M = 0.0004
+
+TEST_CHOREOGRAPHIES = tuple(name for name, split in SPLIT.items() if split == "test")
+
+
+@dataclass(frozen=True)
+class Level:
+    """What a level is: the mean of each error over 100 trials; ``practice`` is how far errors fall."""
+
+    timing_sd_s: float
+    missed: float  # share of accents
+    extra: float  # chance of each of two possible extra strokes
+    amplitude: float
+    pose_error_deg: float
+    unsteadiness_deg: float
+    slowness: float  # of a stroke
+    practice: float
+
+
+LEVEL = {
+    "beginner": Level(0.200, 0.16, 0.25, 0.80, 9.5, 3.0, 1.14, 0.15),
+    "intermediate": Level(0.120, 0.06, 0.12, 0.90, 6.5, 2.0, 1.07, 0.50),
+    "expert": Level(0.040, 0.01, 0.03, 1.00, 4.5, 1.4, 1.00, 0.0),
+}
+# Trial-to-trial spread: standard deviations of logarithms, of degrees, of metres.
+SPREAD = {
+    "timing": 0.20, "pose_error": 0.20, "unsteadiness": 0.22, "amplitude": 0.07, "part": 0.08, "slowness": 0.10,
+    "posture_deg": 3.0, "facing_deg": 12.0, "start_m": 0.25, "markers": 0.3,
+}  # fmt: skip
+# How dancers differ from one another.
+PERSONAL = {"timing": 0.08, "posture_deg": 1.2, "range": 0.04, "bias_s": 0.015, "side": 0.03, "bone": 0.03}
+# Directions in which bodies differ in bearing, each in degrees per unit.
+POSTURE = (
+    {"bend": 0.8, "chest_bend": 0.8, "nod": -1.0},
+    {"Lshrug": 1.0, "Rshrug": 1.0},
+    {"Lelbow": 2.0, "Relbow": 2.0},
+    {"Lhip": 1.0, "Rhip": 1.0, "Lknee": 2.0, "Rknee": 2.0},
+    {"Lturnout": 1.5, "Rturnout": 1.5},
+    {"Lraise": 1.5, "Rraise": 1.5},
+    {"roll": 0.5, "side": 0.8, "tilt": 1.0},
+    {"twist": 1.0, "look": 1.5},
+)
+_POSTURE = np.array([[row.get(name, 0.0) for name in ROTATIONS] for row in POSTURE])
+
+
+def stream(seed: int, *names) -> np.random.Generator:
+    """The generator of random numbers for one named purpose under a seed."""
+    digest = hashlib.sha256("/".join(map(str, names)).encode()).digest()
+    return np.random.default_rng(np.random.SeedSequence([seed, int.from_bytes(digest[:16], "big")]))
+
+
+# ---- choreography ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Choreography:
+    """A dance: beats and accents on the clip's clock, and the pose reached by the stroke on each accent.
+
+    ``beats_s`` (N,), ``accents`` (K,) indices of beats, ``keys`` (K + 1, 32) rad (the first is the opening pose),
+    ``travel_m`` (K, 2) across and forward in the stage's frame, ``stretch`` (K,) how much longer than the style's
+    a stroke takes, ``window_s`` the length of the music.
+    """
+
+    name: str
+    style: Style
+    track: Track
+    first_beat: int
+    beats_s: np.ndarray
+    accents: np.ndarray
+    keys: np.ndarray
+    travel_m: np.ndarray
+    stretch: np.ndarray
+    window_s: float
+    clip_s: float = CLIP_S
+
+    @property
+    def accents_s(self) -> np.ndarray:
+        """Times in s of the accents on the clip's clock."""
+        return self.beats_s[self.accents]
+
+
+def _poses_of(style: Style, count: int, rng) -> list[str]:
+    """``count`` poses out of the style's moves, no pose twice in a row."""
+    poses: list[str] = []
+    while len(poses) < count:
+        move = synthmoves.MOVES[style.moves[rng.integers(len(style.moves))]]
+        if rng.random() < 0.5:
+            move = tuple(name[:-1] if name.endswith("*") else name + "*" for name in move)
+        if not poses or poses[-1].rstrip("*") != move[0].rstrip("*"):
+            poses.extend(move)
+    return poses[:count]
+
+
+def _compose_keys(style: Style, first: int, second: int, rng):
+    """Keys (2 first + second + 1, 32) and travel (.., 2): the third eight is the first one mirrored."""
+    table = []
+    for name in _poses_of(style, first + second, rng):
+        angles, turn, travel = synthmoves.pose(name, style)
+        if rng.random() < style.symmetric:
+            angles = (angles + synthmoves.mirror(angles)) / 2
+        table.append((NEUTRAL + rng.uniform(0.85, 1.15) * (angles - NEUTRAL), turn, travel))
+    table += [(synthmoves.mirror(a), -turn, travel * (-1, 1)) for a, turn, travel in table[:first]]
+    keys = np.stack([NEUTRAL] + [row[0] for row in table])
+    facing = np.concatenate([[0.0], np.cumsum([row[1] for row in table])])
+    keys[:, INDEX["yaw"]] += facing
+    across, forward = np.stack([row[2] for row in table]).T
+    cos, sin = np.cos(facing[1:]), np.sin(facing[1:])
+    return keys, np.stack([cos * across + sin * forward, cos * forward - sin * across], axis=-1)
+
+
+def compose(name: str, style: Style, track: Track, first_beat: int, beats: int, rng, clip_s=CLIP_S) -> Choreography:
+    """Draw a choreography to a window of a track.
+
+    Drawn again is a dance with a stroke that hardly moves the body, or whose first eight is its own mirror image.
+    """
+    while True:
+        first = style.accents[rng.integers(len(style.accents))]
+        second = style.accents[rng.integers(len(style.accents))]
+        if 7 <= 2 * len(first) + len(second) <= 12:
+            break
+    accents = np.array([8 * e + beat for e, part in enumerate((first, second, first)) for beat in part])
+    lengths = np.array(IMPERIALDANCE21.lengths) * 0.5
+    while True:
+        keys, travel = _compose_keys(style, len(first), len(second), rng)
+        joints = np.stack(synthmoves.forward_kinematics(keys.T, lengths)[0])  # (21, 3, K + 1)
+        stroke = np.linalg.norm(np.diff(joints, axis=-1), axis=1).sum(axis=0)
+        answer = np.abs(keys[1 : len(first) + 1] - keys[-len(first) :])[:, INDEX["yaw"] + 1 :].max(axis=1)
+        if stroke.min() > 0.6 * np.median(stroke) and answer.mean() > 0.5:
+            break
+    window_s = beats * track.beat_s
+    beats_s = synthmusic.window_beats(track, beats) * (clip_s / window_s)
+    stretch = np.clip((stroke / np.median(stroke)) ** 0.5, 0.85, 1.4)  # a larger stroke takes longer
+    return Choreography(name, style, track, first_beat, beats_s, accents, keys, travel, stretch, window_s, clip_s)
+
+
+def choreography(name: str, seed: int = 0) -> Choreography:
+    """One of the 20 choreographies, ``b0`` to ``u3``. Raises DataError for any other name."""
+    if name not in CHOREOGRAPHIES:
+        raise DataError(f"choreography {name!r}: not one of SynthDance's, expected {', '.join(CHOREOGRAPHIES)}")
+    # Choreographies on one track, in the order of their windows in it.
+    sharing = sorted((n for n in CHOREOGRAPHIES if MUSIC[n].track == MUSIC[name].track), key=lambda n: MUSIC[n].start_s)
+    rng = stream(seed, "track", sharing[0])
+    track = synthmusic.compose(name[0], rng)
+    fits = [n for n in range(25, 33) if 12.0 <= n * track.beat_s <= 20.0]
+    if len(sharing) > 1:  # windows follow one another, each from the first beat of a bar
+        fits = [n for n in fits if n % 4 == 0]
+    beats = int(rng.choice(fits))
+    first_beat = 4 * int(rng.integers(8)) + beats * sharing.index(name)
+    return compose(name, STYLES[name[0]], track, first_beat, beats, stream(seed, "choreography", name))
+
+
+def render_music(dance: Choreography, seed: int = 0) -> np.ndarray:
+    """The waveform (samples,) at 22,050 Hz of a choreography's window: the same for every dancer."""
+    beats = len(dance.beats_s)
+    rng = stream(seed, "drums", dance.track.genre, dance.track.tempo_bpm)
+    return synthmusic.play(dance.track, dance.first_beat, beats, dance.accents, rng)
+
+
+# ---- dancers -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Dancer:
+    """A person: level, body (21 bone lengths in m), and the style that persists over everything they dance."""
+
+    name: str
+    level: str
+    bones_m: np.ndarray
+    posture: np.ndarray  # (32,) rad
+    timing: float  # factor on the level's timing error
+    range: float  # factor on the range of motion
+    bias_s: float  # early (-) or late (+)
+    side: float  # favours left (+) or right (-)
+
+
+def dancer(level: str, number: int = 1, seed: int = 0, dancers: str = "seen") -> Dancer:
+    """Draw the persistent part of a dancer; levels as in ``sequences.LEVELS``, dancers "seen" or "unseen"."""
+    name = f"{dancers}-{level}-{number}"
+    rng = stream(seed, "dancer", name)
+    bones = np.array(IMPERIALDANCE21.lengths) * rng.uniform(0.47, 0.56)
+    # Proportions differ by limb, alike on both sides.
+    part = {p: np.exp(PERSONAL["bone"] * rng.standard_normal()) for p in ("Arm", "Leg", "Trunk")}
+    for i, joint in enumerate(IMPERIALDANCE21.joints):
+        limb = "Arm" if joint[1:] in ("FArm", "Hand") else "Leg" if joint[1:] in ("Shin", "Foot") else "Trunk"
+        bones[i] *= part[limb]
+    posture = np.radians(PERSONAL["posture_deg"] * rng.standard_normal(len(POSTURE))) @ _POSTURE
+    return Dancer(
+        name, level, bones, posture,
+        timing=float(np.exp(PERSONAL["timing"] * rng.uniform(-1, 1))),
+        range=float(np.exp(PERSONAL["range"] * rng.standard_normal())),
+        bias_s=float(PERSONAL["bias_s"] * rng.uniform(-1, 1)),
+        side=float(PERSONAL["side"] * rng.standard_normal()),
+    )  # fmt: skip
+
+
+def cast(name: str, level: str, seed: int = 0, dancers: str = "seen") -> Dancer:
+    """Who dances a choreography at a level: the one expert, or one of two drawn by choreography."""
+    number = 1 if level == "expert" else 1 + int(stream(seed, "cast", dancers, name, level).integers(2))
+    return dancer(level, number, seed, dancers)
+
+
+# ---- performance -------------------------------------------------------------------------------------------
+
+
+def _minimum_jerk(x):
+    """From 0 to 1 over -1/2..1/2 with the maximum speed at 0."""
+    x = np.clip(x + np.float32(0.5), 0, 1)
+    return x * x * x * (10 + x * (6 * x - 15))
+
+
+def _smooth_noise(rng, trials, channels, frames, knot):
+    """Noise (channels, trials, frames) with unit variance at its knots: a cubic B-spline, ``knot`` frames apart."""
+    spans = -(-frames // knot)
+    control = rng.standard_normal((trials, channels, spans + 3), dtype=np.float32).transpose(1, 0, 2)
+    u = (np.arange(knot, dtype=np.float32) / knot)[None, None, None]
+    basis = ((1 - u) ** 3, 3 * u**3 - 6 * u**2 + 4, -3 * u**3 + 3 * u**2 + 3 * u + 1, u**3)
+    wave = sum(control[:, :, i : i + spans, None] * (b / 6) for i, b in enumerate(basis))
+    return wave.reshape(channels, trials, spans * knot)[:, :, :frames] * np.float32(np.sqrt(2))
+
+
+def _latents(dance: Choreography, who: Dancer, trials: int, seed: int, timing_sd: float | None) -> dict:
+    """What each trial of a performance is like: arrays whose first axis is the trial."""
+    level, count = LEVEL[who.level], len(dance.accents)
+
+    def rng(what):
+        return stream(seed, "performance", who.name, dance.name, what)
+
+    def spread(what, width, *shape):
+        return np.exp(width * rng(what).standard_normal((trials, *shape)) - width**2 / 2)
+
+    mean = PRACTICE_TRIALS / 100 * (1 - np.exp(-100 / PRACTICE_TRIALS))
+    fall = 1 + level.practice * (np.exp(-np.arange(trials) / PRACTICE_TRIALS) - mean)
+    sd = level.timing_sd_s * who.timing * fall * spread("timing", SPREAD["timing"])
+    bias = np.full(trials, who.bias_s)
+    if timing_sd is not None:
+        sd, bias = np.full(trials, float(timing_sd)), np.zeros(trials)
+    error = bias[:, None] + sd[:, None] * np.clip(rng("errors").standard_normal((trials, count)), -2.5, 2.5)
+    missed = rng("missed").random((trials, count)) < (level.missed * fall)[:, None]
+    extra = rng("extra").random((trials, 2)) < (level.extra * fall)[:, None]
+    return {
+        "timing_sd_s": sd,
+        "timing_bias_s": bias,
+        "error_s": error,
+        "missed": missed,
+        "extra": extra,
+        "amplitude": level.amplitude * who.range * spread("amplitude", SPREAD["amplitude"]),
+        "part": spread("part", SPREAD["part"], 3),
+        "pose_error_deg": level.pose_error_deg * np.sqrt(fall) * spread("pose error", SPREAD["pose_error"]),
+        "unsteadiness_deg": level.unsteadiness_deg * np.sqrt(fall) * spread("unsteadiness", SPREAD["unsteadiness"]),
+        "slowness": level.slowness * spread("slowness", SPREAD["slowness"]),
+        "posture": np.radians(SPREAD["posture_deg"] * rng("posture").standard_normal((trials, len(POSTURE)))) @ _POSTURE,
+        "facing": np.radians(SPREAD["facing_deg"] * rng("facing").standard_normal(trials)),
+        "start_m": SPREAD["start_m"] * rng("start").standard_normal((trials, 2)),
+    }  # fmt: skip
+
+
+# Limbs miss their place by more than the trunk does, and a pelvis that tilts would throw the body over.
+_POSE_ERROR = np.array([0.25 if n in ("pitch", "roll") else 1.0 if n[0] in "LR" else 0.5 for n in ROTATIONS])
+
+
+def _strokes(dance: Choreography, who: Dancer, latent: dict, trials: int, rng):
+    """Strokes of each trial: pose steps (trials, S, 32), travel (trials, S, 2), centres and durations (trials, S).
+
+    The first K are the accents, then two that are extra and as a rule empty, then the close of the dance.
+    """
+    count = len(dance.accents)
+    gain = np.repeat(latent["amplitude"][:, None], len(ROTATIONS), axis=1)
+    for part, rows in enumerate((synthmoves.ARMS, synthmoves.LEGS, synthmoves.TORSO)):
+        gain[:, rows] *= latent["part"][:, part : part + 1]
+    for name, i in INDEX.items():
+        if name[0] in "LR":
+            gain[:, i] *= 1 + who.side * (1 if name[0] == "L" else -1)
+    gain[:, INDEX["yaw"]] = 1.0
+    keys = NEUTRAL + gain[:, None] * (dance.keys - NEUTRAL)
+    error = _POSE_ERROR * rng("poses").standard_normal((trials, *dance.keys.shape))
+    keys += np.radians(latent["pose_error_deg"])[:, None, None] * error
+    opening = keys[:, 0] + who.posture + latent["posture"]
+    opening[:, INDEX["yaw"]] += latent["facing"]
+    steps = np.zeros((trials, count + 3, len(ROTATIONS)))
+    steps[:, :count] = np.diff(keys, axis=1)
+    # A missed accent: the pose is drifted into, about a beat late and without a stroke.
+    beat = dance.beats_s[1] - dance.beats_s[0]
+    centres = np.zeros((trials, count + 3))
+    centres[:, :count] = dance.accents_s + np.where(latent["missed"], beat, latent["error_s"])
+    widths = np.full((trials, count + 3), dance.style.stroke_s) * latent["slowness"][:, None]
+    widths[:, :count] *= dance.stretch * np.where(latent["missed"], 3.0, 1.0)
+    # An extra accent: half-way between two real ones towards some other pose, made good in the next stroke.
+    gaps = np.argsort(rng("gaps").random((trials, count - 1)), axis=1)[:, :2]
+    towards = rng("towards").integers(count, size=(trials, 2))
+    trial = np.arange(trials)
+    for slot in range(2):
+        gap = gaps[:, slot]
+        step = 0.6 * (keys[trial, (gap + 2 + towards[:, slot]) % (count + 1)] - keys[trial, gap + 1])
+        step[:, INDEX["yaw"]] = 0
+        step *= latent["extra"][:, slot, None]
+        steps[:, count + slot] = step
+        steps[trial, gap + 1] -= step
+        centres[:, count + slot] = (dance.accents_s[gap] + dance.accents_s[gap + 1]) / 2
+    # What is left after the third eight is a slow return.
+    steps[:, -1] = (NEUTRAL - keys[:, -1]) * (0.8 if len(dance.beats_s) > 26 else 0.0)
+    steps[:, -1, INDEX["yaw"]] = 0
+    centres[:, -1] = dance.beats_s[24] + 0.55 * (dance.clip_s - dance.beats_s[24])
+    widths[:, -1] = 2.2 * dance.style.stroke_s + 0.8 * (dance.clip_s - dance.beats_s[24])
+    travel = np.zeros((trials, count + 3, 2))
+    cos, sin = np.cos(latent["facing"])[:, None], np.sin(latent["facing"])[:, None]
+    across, forward = dance.travel_m[:, 0], dance.travel_m[:, 1]
+    travel[:, :count, 0] = (cos * across + sin * forward) * gain[:, INDEX["Lhip"], None]
+    travel[:, :count, 1] = (cos * forward - sin * across) * gain[:, INDEX["Lhip"], None]
+    return opening, steps, travel, centres, widths
+
+
+def _soft_floor(x, ridge):
+    """x where it is well above zero and never below: knees and elbows do not bend the wrong way."""
+    return (x + np.sqrt(x * x + np.float32(ridge * ridge))) / 2
+
+
+@dataclass(frozen=True, eq=False)
+class Performance:
+    """Danced trials: motion (trials, 3, frames, 21) float32 in m, y up; the truth, one row a trial; head axes."""
+
+    motion: np.ndarray
+    fps: float
+    truth: pd.DataFrame
+    head: tuple[np.ndarray, ...] = ()
+
+
+def perform(
+    dance: Choreography | str,
+    who: Dancer | str = "expert",
+    trials: int = 100,
+    seed: int = 0,
+    timing_sd: float | None = None,
+    marker_noise_m: float = MARKER_NOISE_M,
+    fps: float = FPS,
+) -> Performance:
+    """Dance a choreography: motion and truth of ``trials`` repetitions by one dancer.
+
+    ``dance`` may be a name and ``who`` a level (then whoever is cast). ``timing_sd`` in s puts one standard deviation of
+    timing error in the place of the dancer's own and takes their bias away.
+    """
+    dance = choreography(dance, seed) if isinstance(dance, str) else dance
+    who = cast(dance.name, who, seed) if isinstance(who, str) else who
+    latent = _latents(dance, who, trials, seed, timing_sd)
+
+    def rng(what):
+        return stream(seed, "performance", who.name, dance.name, what)
+
+    opening, steps, travel, centres, widths = _strokes(dance, who, latent, trials, rng)
+    frames = round(dance.clip_s * fps)
+    time = (np.arange(frames, dtype=np.float32) / np.float32(fps))[None, None]
+    style = dance.style
+    angles = np.empty((len(ROTATIONS), trials, frames), dtype=np.float32)
+    steps32, linger = steps.astype(np.float32), np.float32(style.linger)
+    late = np.zeros(len(ROTATIONS), dtype=bool)
+    late[synthmoves.ARMS] = True
+    for group, lag in ((~late, -style.lag_s), (late, style.lag_s)):
+        x = (time - (centres + lag)[:, :, None].astype(np.float32)) / widths[:, :, None].astype(np.float32)
+        curve = (1 - linger) * _minimum_jerk(x) + linger * _minimum_jerk(x / 3)
+        angles[group] = np.einsum("tsd,tsf->dtf", steps32[:, :, group], curve)
+        if not group[0]:
+            continue
+        going = np.einsum("tsd,tsf->dtf", travel.astype(np.float32), curve)
+    angles += opening.T[:, :, None].astype(np.float32)
+    # Unsteadiness: a quick wobble and a slow drift of every joint.
+    wobble = np.radians(latent["unsteadiness_deg"]).astype(np.float32)[None, :, None]
+    for what, knot_s, share in (("wobble", 0.24, 0.5), ("drift", 0.8, 1.0)):
+        noise = _smooth_noise(rng(what), trials, len(ROTATIONS), frames, round(knot_s * fps))
+        angles += noise * (wobble * np.float32(share))
+    beat = float(dance.beats_s[1] - dance.beats_s[0])
+    phase = (time[0] - np.float32(dance.beats_s[0]) - latent["error_s"][:, :1].astype(np.float32)) / np.float32(
+        style.groove_beats * beat
+    )
+    bend = np.float32(np.radians(style.groove)) * (1 - np.cos(np.float32(2 * np.pi) * phase))
+    for side in "LR":
+        angles[INDEX[side + "hip"]] += bend
+        angles[INDEX[side + "knee"]] += 2 * bend
+        for hinge in ("knee", "elbow"):
+            angles[INDEX[side + hinge]] = _soft_floor(angles[INDEX[side + hinge]], 0.05)
+    joints, head = synthmoves.forward_kinematics(angles, who.bones_m)
+    path = synthmoves.stand_on_floor(joints)
+    path[0] += going[0] + latent["start_m"][:, :1].astype(np.float32)
+    path[2] += going[1] + latent["start_m"][:, 1:].astype(np.float32)
+    motion = np.empty((trials, 3, frames, len(joints)), dtype=np.float32)
+    for j, joint in enumerate(joints):
+        motion[..., j] = (joint + path).transpose(1, 0, 2)
+    if marker_noise_m:
+        noise = rng("markers").standard_normal(motion.shape, dtype=np.float32)
+        # As calibrated that day: a fixed noise would give the size of the body away through the accelerations.
+        level = marker_noise_m * np.exp(SPREAD["markers"] * rng("calibration").standard_normal(trials))
+        motion += noise * level[:, None, None, None].astype(np.float32)
+    return Performance(motion, fps, _truth(dance, who, latent, trials, rng), head)
+
+
+RATERS = 3
+
+
+def rater_sd(quality):
+    """Standard deviation of one rater in points: raters agree on the very good and the very bad."""
+    return 1.5 + 9.0 * 4 * quality * (1 - quality)
+
+
+def _truth(dance, who, latent, trials, rng) -> pd.DataFrame:
+    """One row a trial: who, how well, what went wrong, the score and the variance of its noise."""
+    danced = ~latent["missed"]
+    error = np.where(danced, latent["error_s"], np.nan)
+    rms = np.sqrt(np.nanmean(np.where(danced.any(axis=1, keepdims=True), error, 0.3) ** 2, axis=1))
+    # Quality weighs what can be seen in this very performance, not who danced it.
+    quality = 1 - (
+        0.45 * np.minimum(rms / 0.30, 1)
+        + 0.20 * np.minimum(latent["missed"].mean(axis=1) / 0.4, 1)
+        + 0.05 * latent["extra"].mean(axis=1)
+        + 0.10 * np.minimum(latent["pose_error_deg"] / 12, 1)
+        + 0.10 * np.minimum(latent["unsteadiness_deg"] / 4, 1)
+        + 0.10 * np.minimum(np.abs(latent["amplitude"] - 1) / 0.3, 1)
+    )
+    expected = 100 * np.clip(1.3 * quality - 0.22, 0.04, 0.96)
+    sd = rater_sd(expected / 100)
+    ratings = expected[:, None] + sd[:, None] * rng("raters").standard_normal((trials, RATERS))
+    return pd.DataFrame(
+        {
+            "genre": dance.name[0],
+            "choreography": dance.name,
+            "level": who.level,
+            "trial": np.arange(trials),
+            "dancer": who.name,
+            "quality": quality,
+            "timing_sd_s": latent["timing_sd_s"],
+            "timing_bias_s": latent["timing_bias_s"],
+            "timing_rms_s": rms,
+            "missed_accents": latent["missed"].sum(axis=1),
+            "extra_accents": latent["extra"].sum(axis=1),
+            "amplitude": latent["amplitude"],
+            "pose_error_deg": latent["pose_error_deg"],
+            "unsteadiness_deg": latent["unsteadiness_deg"],
+            "slowness": latent["slowness"],
+            "expected_score": expected,
+            "score_noise_variance": sd**2 / RATERS,
+            "score": np.round(np.clip(ratings.mean(axis=1), 0, 100), 2),
+            "window_s": dance.window_s,
+            "tempo_bpm": dance.track.tempo_bpm,
+            "beat_times_s": [dance.beats_s] * trials,
+            "accent_times_s": [dance.accents_s] * trials,
+            "timing_errors_s": list(error),
+        }
+    )
+
+
+# ---- writing -----------------------------------------------------------------------------------------------
+
+
+def _check_writable(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError(f"{out}: exists and is not an empty folder; expected a new or empty folder")
+
+
+def _into_place(out: Path, fill: Callable[[Path], None]) -> None:
+    """Fill a hidden sibling folder and rename it, so that ``out`` is whole or not there."""
+    _check_writable(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = out.parent / f".{out.name}.part"
+    shutil.rmtree(part, ignore_errors=True)  # what an interrupted run left
+    try:
+        part.mkdir()
+        fill(part)
+        os.replace(part, out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def file_name(name: str, level: str) -> str:
+    """ImperialDance's file name of a choreography at a level, ``dance_level_e_b_ch0.npy``."""
+    return f"dance_level_{level[0]}_{name[0]}_ch{name[1:]}.npy"
+
+
+def _write_file(root: Path, seed: int, dancers: str, trials: int, task: tuple[str, str]) -> pd.DataFrame:
+    name, level = task
+    danced = perform(choreography(name, seed), cast(name, level, seed, dancers), trials, seed)
+    np.save(root / file_name(name, level), danced.motion)
+    return danced.truth
+
+
+def write(
+    out: str | Path,
+    trials: int = 100,
+    seed: int = 0,
+    dancers: str = "seen",
+    choreographies: list[str] | None = None,
+    jobs: int = 2,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> None:
+    """Write SynthDance as ImperialDance's tree: motion, music, scores, music intensity, dataset.json and truth.parquet.
+
+    ``choreographies`` defaults to all 20, or to the five test ones for ``dancers="unseen"``: other people of the
+    same levels. ``progress(done, total, file)`` is called after every file. The bytes depend on the seed and
+    not on ``jobs``. Raises DataError where ``out`` is not empty or a parameter is out of range.
+    """
+    out = Path(out)
+    if dancers not in ("seen", "unseen"):
+        raise DataError(f"dancers {dancers!r}: expected 'seen' or 'unseen'")
+    if trials < 1 or seed < 0:
+        raise DataError(f"trials {trials}, seed {seed}: expected at least one trial and a seed from 0")
+    names = list(choreographies or (CHOREOGRAPHIES if dancers == "seen" else TEST_CHOREOGRAPHIES))
+    dances = {name: choreography(name, seed) for name in names}
+    tasks = [(name, level) for name in dances for level in reversed(LEVELS)]
+
+    def fill(root: Path) -> None:
+        (root / "music").mkdir()
+        truth = []
+        # Threads, not processes: numpy works outside the interpreter lock, and a notebook can call this.
+        with ThreadPoolExecutor(jobs) as pool:
+            for task, rows in zip(tasks, pool.map(partial(_write_file, root, seed, dancers, trials), tasks), strict=True):
+                truth.append(rows)
+                if progress:
+                    progress(len(truth), len(tasks), file_name(*task))
+        for name, dance in dances.items():
+            path = root / "music" / f"{name[0]}_ch{name[1:]}.flac"
+            soundfile.write(os.fsencode(path), render_music(dance, seed), SAMPLE_RATE, subtype="PCM_16")
+        table = pd.concat(truth, ignore_index=True)
+        with open(root / "truth.parquet", "wb") as file:  # pyarrow itself opens no file whose name is no UTF-8
+            table.to_parquet(file, index=False)
+        label = pd.DataFrame({"genre": table["genre"], "choreography": table["choreography"].str[1:],
+                              "level": table["level"].str[0], "trial": table["trial"], "score": table["score"]})  # fmt: skip
+        label.to_csv(root / "scores.csv", index=False, lineterminator="\n")
+        accents = [(n[0], n[1:], round(float(t), 4)) for n, dance in dances.items() for t in dance.accents_s]
+        accents = pd.DataFrame(accents, columns=["genre", "choreography", "time_s"])
+        accents.to_csv(root / "music_intensity.csv", index=False, lineterminator="\n")
+        facts = {
+            "name": "synthdance", "synthetic": True, "generator_version": GENERATOR_VERSION, "seed": seed,
+            "dancers": dancers, "trials": trials, "choreographies": names, "fps": FPS, "unit": "m", "up": "y",
+        }  # fmt: skip
+        (root / "dataset.json").write_text(json.dumps(facts, indent=2) + "\n")
+
+    _into_place(out, fill)
+
+
+# ---- the second body, in AIST++'s format -------------------------------------------------------------------
+
+_FACE = {"nose": (0, -0.1, 0.5), "left_eye": (0.15, 0.05, 0.42), "left_ear": (0.35, 0, 0.05),
+         "right_eye": (-0.15, 0.05, 0.42), "right_ear": (-0.35, 0, 0.05)}  # fmt: skip
+_LIMBS = {"shoulder": "UArm", "elbow": "FArm", "wrist": "Hand", "hip": "Thigh", "knee": "Shin", "ankle": "Foot"}
+
+
+def _coco17(danced: Performance, size_m: float) -> np.ndarray:
+    """Keypoints (trials, frames, 17, 3) in cm of a performance: limbs as they are, a face put on the head."""
+    at = {name: danced.motion[..., i] for i, name in enumerate(IMPERIALDANCE21.joints)}
+    points = []
+    for name in COCO17.joints:
+        if name in _FACE:
+            axes = [a.transpose(1, 0, 2) for a in danced.head]
+            points.append(at["Head"] + sum(np.float32(0.3 * size_m * f) * a for f, a in zip(_FACE[name], axes, strict=True)))
+        else:
+            side, part = name.split("_")
+            points.append(at[side[0].upper() + _LIMBS[part]])
+    return 100.0 * np.stack(points, axis=-1).transpose(0, 2, 3, 1).astype(np.float64)
+
+
+def write_aistpp(out: str | Path, seed: int = 0, dancers: int = 6, routines: int = 6) -> None:
+    """Write a second synthetic body in AIST++'s format: three genres SynthDance has not, 17 joints, cm, 60 fps.
+
+    ``keypoints3d/gBR_sBM_cAll_d04_mBR2_ch03.pkl`` and so on, each with ``keypoints3d`` and ``keypoints3d_optim``
+    (frames, 17, 3); every dancer dances every routine once, 8 to 10 s. ``dataset.json`` says that it is synthetic.
+    """
+
+    def fill(root: Path) -> None:
+        (root / "keypoints3d").mkdir()
+        for genre, style in synthmoves.AIST_STYLES.items():
+            for routine in range(routines):
+                name = f"g{genre}/{routine}"
+                rng = stream(seed, "aistpp", name)
+                track = Track("k", float(rng.uniform(90, 125)), 40, synthmusic.SOUNDS["k"].chords[0])
+                dance = compose(name, style, track, 0, 26, rng, clip_s=round(float(rng.uniform(8, 10)), 1))
+                for number in range(1, dancers + 1):
+                    who = dancer("expert" if number % 2 else "intermediate", number, seed, "aistpp")
+                    danced = perform(dance, who, 1, seed, fps=60.0)
+                    smooth = _coco17(danced, float(who.bones_m.max()) / 0.84)[0]
+                    raw = smooth + stream(seed, "aistpp", "raw", name, number).normal(0, 0.5, smooth.shape)
+                    file = f"g{genre}_sBM_cAll_d{number:02d}_m{genre}{routine % 6}_ch{routine + 1:02d}.pkl"
+                    with open(root / "keypoints3d" / file, "wb") as sink:
+                        pickle.dump({"keypoints3d": raw, "keypoints3d_optim": smooth}, sink, protocol=4)
+        facts = {"name": "synthdance-aistpp", "synthetic": True, "generator_version": GENERATOR_VERSION, "seed": seed,
+                 "format": "AIST++", "fps": 60.0, "unit": "cm"}  # fmt: skip
+        (root / "dataset.json").write_text(json.dumps(facts, indent=2) + "\n")
+
+    _into_place(Path(out), fill)

@@ -1,0 +1,248 @@
+"""Motion and music encoders ("Motion and Music Encoders"), their fusion, and the table that builds them.
+
+Every encoder maps motion (N, 3, T, V) or music (N, F, T) to (N, D). Defaults are the paper's full width.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from dancemvp_core.dance.skeleton import IMPERIALDANCE21, Skeleton, spatial_partitions
+from dancemvp_core.models.resnet import ResNet
+
+MUSIC_FEATURES = 54  # music.FEATURES: 20 MFCC, 20 deltas, 12 chroma, tempo, onset strength
+FULL_WIDTH = (64, 64, 64, 64, 128, 128, 128, 256, 256, 256)
+
+
+class GraphConvolution(nn.Module):
+    """Sum over the partitions of (A_k * M_k) x W_k, (N, C, T, V) -> (N, C', T, V) (Yan et al., eq. 10).
+
+    Neighbours are gathered before the channels are mixed: the same sum, and cheaper where C <= C'. Both are matrix
+    products with the channels last, in which layout the result stays for the temporal convolution.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, graph: Tensor):
+        super().__init__()
+        self.register_buffer("graph", graph, persistent=False)
+        self.edge_weight = nn.Parameter(torch.ones_like(graph))
+        self.mix = nn.Conv2d(channels_in * len(graph), channels_out, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, c, t, v = x.shape
+        graph = (self.graph * self.edge_weight).permute(2, 0, 1).flatten(0, 1)  # (V * 3, V): what each joint gathers
+        gathered = graph.to(x.dtype) @ x.permute(0, 2, 3, 1).reshape(n * t, v, c)
+        mixed = F.linear(gathered.view(n, t, v, -1), self.mix.weight.flatten(1), self.mix.bias)
+        return mixed.permute(0, 3, 1, 2)
+
+
+class STGCNBlock(nn.Module):
+    """Graph convolution, then a temporal one of 9 frames, with a residual path; the stride halves time."""
+
+    def __init__(self, channels_in: int, channels_out: int, graph: Tensor, stride: int, residual: bool):
+        super().__init__()
+        self.spatial = GraphConvolution(channels_in, channels_out, graph)
+        self.spatial_norm = nn.BatchNorm2d(channels_out)
+        self.temporal = nn.Conv2d(channels_out, channels_out, (9, 1), (stride, 1), (4, 0))
+        self.temporal_norm = nn.BatchNorm2d(channels_out)
+        if not residual:
+            self.skip = None
+        elif channels_in == channels_out and stride == 1:
+            self.skip = nn.Identity()
+        else:
+            self.skip = nn.Sequential(nn.Conv2d(channels_in, channels_out, 1, (stride, 1)), nn.BatchNorm2d(channels_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = torch.relu(self.spatial_norm(self.spatial(x)))
+        out = self.temporal_norm(self.temporal(out))
+        return torch.relu(out if self.skip is None else out + self.skip(x))
+
+
+class STGCN(nn.Module):
+    """ST-GCN (Yan, Xiong and Lin 2018), motion (N, 3, T, V) -> (N, D): p = phi(m) in the paper.
+
+    ``channels`` lists the blocks; time is halved wherever they widen, as in the original.
+    """
+
+    def __init__(self, skeleton: Skeleton = IMPERIALDANCE21, channels=FULL_WIDTH, dim: int = 256):
+        super().__init__()
+        graph = torch.from_numpy(spatial_partitions(skeleton))
+        self.input_norm = nn.BatchNorm1d(3 * len(skeleton.joints))
+        blocks, before = [], 3
+        for i, width in enumerate(channels):
+            stride = 2 if i > 0 and width > before else 1
+            blocks.append(STGCNBlock(before, width, graph, stride, residual=i > 0))
+            before = width
+        self.blocks = nn.Sequential(*blocks)
+        self.out = nn.Linear(before, dim)
+
+    def forward(self, motion: Tensor) -> Tensor:
+        n, c, t, v = motion.shape
+        x = self.input_norm(motion.permute(0, 1, 3, 2).reshape(n, c * v, t))
+        x = x.view(n, c, v, t).permute(0, 1, 3, 2).contiguous()
+        return self.out(self.blocks(x).mean(dim=(2, 3)))
+
+
+def _frames(x: Tensor) -> Tensor:
+    """One vector a frame: motion (N, 3, T, V) -> (N, T, 3V); music (N, F, T) -> (N, T, F)."""
+    return x.permute(0, 2, 1, 3).flatten(2) if x.ndim == 4 else x.transpose(1, 2)
+
+
+class LSTM(nn.Module):
+    """Two-layer LSTM over frames, the last hidden state, (N, F, T) -> (N, D): q = psi(a) in the paper."""
+
+    def __init__(self, inputs: int = MUSIC_FEATURES, dim: int = 256, layers: int = 2):
+        super().__init__()
+        self.lstm = nn.LSTM(inputs, dim, layers, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.lstm(_frames(x))[1][0][-1]
+
+
+class Transformer(nn.Module):
+    """Transformer encoder over frames with sinusoidal positions, averaged over time -> (N, D)."""
+
+    def __init__(self, inputs: int, dim: int = 256, layers: int = 4, heads: int = 4):
+        super().__init__()
+        self.embed = nn.Linear(inputs, dim)
+        layer = nn.TransformerEncoderLayer(dim, heads, 2 * dim, dropout=0.0, batch_first=True, norm_first=True)
+        self.layers = nn.TransformerEncoder(layer, layers, nn.LayerNorm(dim), enable_nested_tensor=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(_frames(x))
+        steps = torch.arange(x.shape[1], device=x.device, dtype=torch.float32)
+        rates = torch.exp(torch.arange(0, x.shape[2], 2, device=x.device) * (-np.log(1e4) / x.shape[2]))
+        angles = steps[:, None] * rates
+        x = x + torch.cat([angles.sin(), angles.cos()], dim=1).to(x.dtype)
+        # The fused kernels promise no repeatable gradients, and on so few frames a processor is slower with them.
+        with sdpa_kernel(SDPBackend.MATH):
+            return self.layers(x).mean(dim=1)
+
+
+class AccelerationCNN(nn.Module):
+    """1-D CNN on the joints' accelerations, (N, 3, T, V) -> (N, D): HappyFeet's, read for motion capture."""
+
+    def __init__(self, joints: int, dim: int = 256, channels=(64, 128, 128)):
+        super().__init__()
+        layers, before = [nn.BatchNorm1d(3 * joints)], 3 * joints
+        for width in channels:
+            layers += [nn.Conv1d(before, width, 5, padding=2), nn.BatchNorm1d(width), nn.ReLU(), nn.MaxPool1d(2)]
+            before = width
+        self.net = nn.Sequential(*layers)
+        self.out = nn.Linear(before, dim)
+
+    def forward(self, motion: Tensor) -> Tensor:
+        return self.out(self.net(motion.diff(n=2, dim=2).permute(0, 1, 3, 2).flatten(1, 2)).mean(dim=2))
+
+
+def _frame_size(modality: str, skeleton: Skeleton) -> int:
+    return {"motion": 3 * len(skeleton.joints), "music": MUSIC_FEATURES}[modality]
+
+
+_IMAGE_CHANNELS = {"motion": 3, "music": 1}
+
+
+# name -> (modalities it reads, the first being the default; how to build it)
+ENCODERS = {
+    "stgcn": (("motion",), lambda m, skeleton, channels, dim: STGCN(skeleton, channels, dim)),
+    "lstm": (("music", "motion"), lambda m, skeleton, channels, dim: LSTM(_frame_size(m, skeleton), dim)),
+    "tx": (("motion", "music"), lambda m, skeleton, channels, dim: Transformer(_frame_size(m, skeleton), dim)),
+    "res18": (("motion", "music"), lambda m, skeleton, channels, dim: ResNet(18, _IMAGE_CHANNELS[m], dim)),
+    "res50": (("motion", "music"), lambda m, skeleton, channels, dim: ResNet(50, _IMAGE_CHANNELS[m], dim)),
+    "cnn1d": (("motion",), lambda m, skeleton, channels, dim: AccelerationCNN(len(skeleton.joints), dim)),
+}
+
+
+def build(name: str, modality: str | None = None, skeleton: Skeleton = IMPERIALDANCE21,
+          channels: tuple[int, ...] = FULL_WIDTH, dim: int = 256) -> nn.Module:  # fmt: skip
+    """Build an encoder by name: motion (N, 3, T, V) or music (N, F, T) -> (N, dim).
+
+    ``modality`` defaults to the encoder's own (res18, res50, tx: motion); ``channels`` are ST-GCN's blocks.
+    Raises ValueError on a name that is not in ``ENCODERS`` or a modality that it cannot read.
+    """
+    if name not in ENCODERS:
+        raise ValueError(f"no encoder {name!r}; there are {', '.join(ENCODERS)}")
+    modalities, make = ENCODERS[name]
+    modality = modality or modalities[0]
+    if modality not in modalities:
+        raise ValueError(f"encoder {name!r} reads {' or '.join(modalities)}, not {modality!r}")
+    return make(modality, skeleton, tuple(channels), dim)
+
+
+def velocity(motion: Tensor) -> Tensor:
+    """Joint velocities, (N, 3, T, V) -> (N, 3, T, V), in trunk lengths per piece of 3 s; the first frame's are zero.
+
+    How well a dance is done lies in speed and steadiness, which are small changes of large positions: an encoder
+    that is given positions barely learns to see them (``extra_augmentation`` shows both).
+    """
+    return F.pad(motion.diff(dim=2), (0, 0, 1, 0)) * (motion.shape[2] / 3.0)
+
+
+# Devices on which an encoder trains in bfloat16, where the device has it and ``device.bfloat16_is_right`` says so. It costs
+# ST-GCN nothing that two seeds show on validation (benchmarks/precision.py). A ResNet may lose accuracy by it, and on some
+# processors its gradients in bfloat16 change from call to call. The Transformer and the others are too small to gain by it.
+BFLOAT16 = {STGCN: ("cpu", "cuda"), LSTM: (), Transformer: (), ResNet: (), AccelerationCNN: ()}
+JOINS_VIEWS = (ResNet,)  # ST-GCN takes longer on both views at once than on one after the other
+
+REPRESENTATIONS = {"position": lambda motion: motion, "velocity": velocity}
+
+
+class DanceEncoder(nn.Module):
+    """Motion and music encoders and the MLP that joins them: z = MLP([p, q]) ("Motion and Music Encoders").
+
+    ``hidden`` is everything up to the MLP's last layer, which is what stays frozen downstream; ``last`` is the layer
+    that the prompter trains on. The paper does not say how deep the MLP is: with ``mlp_layers`` 1, ``last`` is all of
+    it and ``hidden`` is [p, q]; with 2, a layer of ReLUs stands between. A modality whose encoder is None is left out.
+    Input is a dict with "motion" (N, 3, T, V), positions that ``representation`` turns into what the motion encoder
+    sees, and "music" (N, F, T). ``bfloat16`` lets encoders train in that precision (``BFLOAT16``); in evaluation
+    everything is float32, and so is the MLP always.
+    """
+
+    def __init__(self, motion: nn.Module | None, music: nn.Module | None, dim: int = 256, features: int = 128,
+                 representation: str = "position", mlp_layers: int = 1):  # fmt: skip
+        super().__init__()
+        if mlp_layers not in (1, 2):
+            raise ValueError(f"an MLP of {mlp_layers} layers: expected 1 or 2")
+        self.encoders = nn.ModuleDict(
+            {name: net for name, net in (("motion", motion), ("music", music)) if net is not None}
+        )
+        joined = dim * len(self.encoders)
+        self.mix = nn.Identity() if mlp_layers == 1 else nn.Sequential(nn.Linear(joined, dim), nn.ReLU())
+        self.last = nn.Linear(joined if mlp_layers == 1 else dim, features)
+        self.represent = REPRESENTATIONS[representation]
+        self.bfloat16 = False
+
+    def encode(self, modality: str, pieces: dict[str, Tensor], views: int = 1) -> Tensor:
+        """One modality's features, (N, dim) float32: p or q in the paper; ``views`` as for ``ResNet``."""
+        net, x = self.encoders[modality], pieces[modality]
+        x = self.represent(x) if modality == "motion" else x  # in full precision: it takes differences of positions
+        half = self.bfloat16 and self.training and x.device.type in BFLOAT16[type(net)]
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=half):
+            return (net(x, views) if views > 1 else net(x)).to(x.dtype)
+
+    def hidden(self, pieces: dict[str, Tensor]) -> Tensor:
+        """(N, H): the input of the MLP's last layer."""
+        return self.mix(torch.cat([self.encode(name, pieces) for name in self.encoders], dim=1))
+
+    def forward(self, pieces: dict[str, Tensor]) -> Tensor:
+        """z, (N, features)."""
+        return self.last(self.hidden(pieces))
+
+    def both(self, views: tuple[dict[str, Tensor], dict[str, Tensor]]) -> tuple[Tensor, Tensor]:
+        """z of both views of the same pieces, each (N, features): as ``forward`` of one after the other.
+
+        An encoder that gains by it (``JOINS_VIEWS``) sees both in one call.
+        """
+        encoded: tuple[list[Tensor], list[Tensor]] = ([], [])
+        for name, net in self.encoders.items():
+            if isinstance(net, JOINS_VIEWS):
+                halves = self.encode(name, {name: torch.cat([view[name] for view in views])}, views=2).chunk(2)
+            else:
+                halves = [self.encode(name, view) for view in views]
+            for parts, half in zip(encoded, halves, strict=True):
+                parts.append(half)
+        z_a, z_b = (self.last(self.mix(torch.cat(parts, dim=1))) for parts in encoded)
+        return z_a, z_b

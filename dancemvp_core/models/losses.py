@@ -1,0 +1,86 @@
+"""Losses: InfoNCE (Eq. 1), SupCon, the score distribution (L2), MoCo's and DINO's, each as the paper it cites has it.
+
+The contrastive losses L2-normalise their inputs themselves. All compute in float32 (float64 where that is given), also
+under autocast: sums of exponentials in bfloat16 are wrong by most of the gradient once the loss is small.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dancemvp_core.device import in_full_precision
+
+MAX_LOG_VAR = 10.0  # keeps a variance between e-10 and e10, where its inverse is still a number
+
+
+@in_full_precision
+def info_nce(z_a: Tensor, z_b: Tensor, temperature: float = 0.1) -> Tensor:
+    """InfoNCE over N positive pairs, both directions, mean over the 2N anchors (Eq. 1) -> scalar.
+
+    z_a, z_b (N, D): row i of one is the positive of row i of the other, the other 2(N - 1) are negatives.
+    Raises ValueError on differing shapes or a single pair, which has no negative.
+    """
+    if z_a.shape != z_b.shape or z_a.ndim != 2 or len(z_a) < 2:
+        raise ValueError(f"expected two (N, D) batches with N >= 2, got {tuple(z_a.shape)}, {tuple(z_b.shape)}")
+    n = len(z_a)
+    z = F.normalize(torch.cat([z_a, z_b]), dim=1)
+    similarity = z @ z.T / temperature
+    similarity.fill_diagonal_(float("-inf"))
+    positive = torch.arange(2 * n, device=z.device).roll(n)
+    return F.cross_entropy(similarity, positive)
+
+
+@in_full_precision
+def sup_con(z: Tensor, labels: Tensor, temperature: float = 0.1) -> Tensor:
+    """Supervised contrastive loss, Khosla et al. 2020, eq. 2 (L_out), without a base temperature -> scalar.
+
+    z (N, D), labels (N,). Anchors that no other row shares a label with are left out of the mean; the loss is
+    zero where that leaves none. Raises ValueError where z and labels differ in length.
+    """
+    if z.ndim != 2 or len(z) != len(labels):
+        raise ValueError(f"expected z (N, D) and labels (N,), got {tuple(z.shape)}, {tuple(labels.shape)}")
+    z = F.normalize(z, dim=1)
+    itself = torch.eye(len(z), dtype=torch.bool, device=z.device)
+    similarity = (z @ z.T / temperature).masked_fill(itself, float("-inf"))
+    log_prob = similarity - similarity.logsumexp(dim=1, keepdim=True)
+    positive = (labels[:, None] == labels[None, :]) & ~itself
+    count = positive.sum(dim=1)
+    per_anchor = -log_prob.masked_fill(~positive, 0.0).sum(dim=1) / count.clamp(min=1)
+    return per_anchor[count > 0].mean() if bool((count > 0).any()) else z.sum() * 0.0
+
+
+@in_full_precision
+def score_distribution(mean: Tensor, log_var: Tensor, target: Tensor, alpha: float = 0.5, beta: float = 0.5) -> Tensor:
+    """The paper's L2: mean of alpha (y - mu)^2 / sigma^2 + beta log sigma^2 ("Dance Performance Scoring") -> scalar.
+
+    All (N,). With alpha = beta = 0.5 it is the Gaussian negative log-likelihood less its constant. The
+    log-variance is clamped to +-10, so that no confident error becomes infinite.
+    """
+    log_var = log_var.clamp(-MAX_LOG_VAR, MAX_LOG_VAR)
+    return (alpha * (target - mean) ** 2 * torch.exp(-log_var) + beta * log_var).mean()
+
+
+@in_full_precision
+def queue_nce(query: Tensor, key: Tensor, queue: Tensor, temperature: float = 0.2) -> Tensor:
+    """MoCo's loss, He et al. 2020, eq. 1: each query against its key and a queue of older keys -> scalar.
+
+    query, key (N, D); queue (K, D), already normalised. No gradient flows into key or queue.
+    """
+    query, key = F.normalize(query, dim=1), F.normalize(key.detach(), dim=1)
+    positive = (query * key).sum(dim=1, keepdim=True)
+    logits = torch.cat([positive, query @ queue.detach().T], dim=1) / temperature
+    return F.cross_entropy(logits, torch.zeros(len(query), dtype=torch.long, device=query.device))
+
+
+@in_full_precision
+def self_distillation(
+    student: Tensor, teacher: Tensor, centre: Tensor, student_temperature=0.1, teacher_temperature=0.04
+) -> Tensor:
+    """DINO's cross-entropy of the student with the centred, sharpened teacher, as SVT uses it -> scalar.
+
+    student, teacher (N, K) prototype scores of two views; centre (K,). No gradient flows into the teacher.
+    """
+    target = ((teacher.detach() - centre) / teacher_temperature).softmax(dim=1)
+    return -(target * (student / student_temperature).log_softmax(dim=1)).sum(dim=1).mean()

@@ -1,0 +1,99 @@
+"""The paper's claims, and what this run's results say about them.
+
+``claims.yaml`` lists the claims. A rule (``rules``) reads result files and finds a claim to hold, not to hold, or open; a
+sum (``arithmetic``) recomputes it from numbers that the paper prints. ``judge`` makes verdicts of both.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from dancemvp_core.paper import printed
+from dancemvp_core.paper.arithmetic import ARITHMETIC
+from dancemvp_core.paper.rules import RULES, Finding, Missing, Results
+
+VERIFIED, CONTRADICTED = "verified", "contradicted"
+INCONCLUSIVE, NOT_TESTABLE = "inconclusive", "not testable here"
+FIELDS = ("id", "claim", "place", "estimand", "rule", "settings", "results")
+COLUMNS = [
+    *(
+        "id",
+        "verdict",
+        "claim",
+        "place",
+        "estimand",
+        "measured",
+        "ci_low",
+        "ci_high",
+        "n_seeds",
+        "finding",
+        "measured_verdict",
+    ),
+    *("dataset", "synthetic", "profile", "arithmetic", "arithmetic_agrees", "rule", "results"),
+]
+ABOUT_THE_PAPER = ("paper_only", "set_up")  # rules of claims that a sum alone can verify: sizes, not performance
+SYNTHETIC_NAMES = {"synthdance": "SynthDance"}
+
+
+# --- verdicts ----------------------------------------------------------------------------------------------------
+
+
+def load() -> list[dict]:
+    """The claims of claims.yaml. Raises ValueError, naming the claim, for a missing field or an unknown rule or sum."""
+    claims = yaml.safe_load((Path(__file__).parent / "claims.yaml").read_text(encoding="utf-8"))
+    for claim in claims:
+        who = claim.get("id", "a claim without id")
+        if missing := [f for f in FIELDS if f not in claim]:
+            raise ValueError(f"claims.yaml: {who}: no {missing[0]!r}")
+        if claim["rule"] not in RULES:
+            raise ValueError(f"claims.yaml: {who}: no rule {claim['rule']!r}")
+        if claim.get("arithmetic", next(iter(ARITHMETIC))) not in ARITHMETIC:
+            raise ValueError(f"claims.yaml: {who}: no arithmetic {claim['arithmetic']!r}")
+        if unknown := set(claim) - {*FIELDS, "arithmetic"}:
+            raise ValueError(f"claims.yaml: {who}: unknown field {unknown.pop()!r}")
+    return claims
+
+
+def strongest(holds: bool | None, results: Results) -> str:
+    """A finding as a verdict: on synthetic data or at a reduced profile no more than that it holds there (toy)."""
+    if holds is None:
+        return INCONCLUSIVE
+    if not results.synthetic and results.paths.profile == "paper":
+        return VERIFIED if holds else CONTRADICTED
+    name = SYNTHETIC_NAMES.get(results.paths.dataset, results.paths.dataset)
+    return f"{'holds' if holds else 'does not hold'} on {name} (toy)"
+
+
+def judge_one(claim: dict, results: Results) -> dict:
+    """One claim's row of claims.csv. Where the paper's own numbers speak against the claim, they decide."""
+    try:
+        stated = {"stated": printed.STATED[claim["id"]]} if claim["id"] in printed.STATED else {}
+        finding = RULES[claim["rule"]](results, **claim["settings"], **stated)
+        measured = strongest(finding.holds, results)
+    except Missing as reason:
+        finding, measured = Finding(None, str(reason)), NOT_TESTABLE
+    own = ARITHMETIC[claim["arithmetic"]]() if "arithmetic" in claim else None
+    verdict = measured
+    if own is not None and not own.agrees:
+        verdict = CONTRADICTED
+    elif own is not None and measured == NOT_TESTABLE and claim["rule"] in ABOUT_THE_PAPER:
+        verdict = VERIFIED
+    by_paper = own is not None and verdict in (VERIFIED, CONTRADICTED) and verdict != measured
+    stated = {name: claim[name] for name in ("id", "claim", "place", "estimand", "rule")}
+    return stated | {
+        "verdict": verdict, "measured": finding.measured, "ci_low": finding.low, "ci_high": finding.high,
+        "n_seeds": finding.seeds, "finding": finding.text, "measured_verdict": measured,
+        "dataset": "the paper's own numbers" if by_paper else results.paths.dataset,
+        "synthetic": results.synthetic, "profile": results.paths.profile,
+        "arithmetic": own.text if own else "", "arithmetic_agrees": own.agrees if own else None,
+        "results": "; ".join(claim["results"]),
+    }  # fmt: skip
+
+
+def judge(results: Results, claims: list[dict] | None = None) -> pd.DataFrame:
+    """Every claim's verdict: COLUMNS, in the order of claims.yaml."""
+    rows = [judge_one(claim, results) for claim in (load() if claims is None else claims)]
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"n_seeds": "Int64", "arithmetic_agrees": "boolean"})

@@ -1,0 +1,73 @@
+"""The performances that Figs. 3 and 4 show: of each level the one of median BAR, with its music on the clip's clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dancemvp_core.dance import music, primitives, rhythm
+from dancemvp_core.dance.music import MusicAnalysis
+from dancemvp_core.dance.pieces import PieceSet, median_performance, resample
+from dancemvp_core.dance.sequences import DanceDataset, DanceSequence
+from dancemvp_core.dance.skeleton import front_view
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """A performance, what was heard of its music (None without), the waveform, the fitted grid and the three groups."""
+
+    danced: DanceSequence
+    heard: MusicAnalysis | None
+    waveform: np.ndarray
+    grid_s: np.ndarray
+    groups: list[tuple[float, float]]
+
+    @property
+    def beats_s(self) -> np.ndarray:
+        """The tracked beats, in s on the clip's clock."""
+        return np.zeros(0) if self.heard is None else self.heard.beats_s
+
+
+def median_performances(dataset: DanceDataset, cut: PieceSet) -> list[DanceSequence]:
+    """Of the first pre-training choreography the expert and the beginner of median BAR; where nothing is labelled, any."""
+    pool = cut.sequences[cut.sequences["split"] == "pretrain"]
+    shown = pool["choreography"].dropna().iloc[0] if pool["choreography"].notna().any() else None
+    levels = [level for level in ("expert", "beginner") if ((pool["level"] == level) & (pool["choreography"] == shown)).any()]
+    return [dataset.sequences[median_performance(pool, choreography=shown, level=level)] for level in levels or [None]]
+
+
+def example(danced: DanceSequence, time_normalisation: str, cache: Path | None) -> Example:
+    """Listen to a performance's music and cut it into its three groups."""
+    heard, waveform = None, np.zeros(0)
+    if danced.music is not None:
+        window = (danced.music, danced.music_offset_s, danced.music_window_s or danced.duration_s)
+        heard = music.analyse(*window, danced.duration_s, time_normalisation, cache=cache)
+        waveform, _ = music.load_audio(*window[:2], danced.duration_s / heard.stretch)
+    beats = heard.beats_s if heard is not None else []
+    grid = primitives.fit_grid(beats, danced.duration_s) if len(beats) else None
+    groups = [(piece.start_s, piece.end_s) for piece in primitives.segment(danced, beats)]
+    return Example(danced, heard, waveform, np.zeros(0) if grid is None else grid, groups)
+
+
+def opposite(shown: Example) -> str:
+    """How far the third group is from the first, joint by joint, and from its mirror image; one sentence."""
+    danced = shown.danced
+    seen = front_view(danced.motion, danced.skeleton)
+    cuts = [seen[round(a * danced.fps) : round(b * danced.fps)] for a, b in shown.groups]
+    frames = [resample(part.transpose(2, 0, 1), 100).transpose(1, 2, 0) for part in cuts]
+    as_danced, mirrored = primitives.mirrored_distance(frames[0], frames[2], danced.skeleton.mirror)
+    share = "" if not danced.skeleton.pairs else f", to its mirror image {100 * mirrored / as_danced:.0f} % of that"
+    return f"third group to the first: {as_danced:.3g} per joint in the data's unit of length{share}"
+
+
+def alignments(performances: list[DanceSequence], heard: MusicAnalysis | None) -> list[dict]:
+    """What ``figures.beat_alignment`` draws of each performance: name, intensity, fps, motion and music peaks."""
+    rows = []
+    for danced in performances:
+        trial = f"trial {danced.trial + 1}" if danced.trial is not None else ""
+        name = ", ".join(filter(None, [danced.level, danced.choreography, trial])) or "first recording"
+        intensity = rhythm.motion_intensity(danced.motion, danced.fps)
+        rows.append({"name": name, "intensity": intensity, "fps": danced.fps} | rhythm.alignment(danced, heard))
+    return rows

@@ -1,0 +1,372 @@
+"""The figures: one function a figure, data in, a matplotlib Figure out, in the package's style (``style``).
+
+Widths are a column's (3.3 in) or a page's (6.9 in). Every figure of synthetic data says so on itself.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib import colors, patheffects, ticker
+from matplotlib.figure import Figure
+
+from dancemvp_core.dance import rhythm
+from dancemvp_core.dance.sequences import LEVELS, DanceSequence
+from dancemvp_core.dance.skeleton import Skeleton, front_view
+from dancemvp_core.style import (
+    BLACK,
+    BLUE,
+    COLUMN_IN,
+    GENRE_COLOURS,
+    GREEN,
+    GREY,
+    LEVEL_COLOURS,
+    LEVEL_MARKERS,
+    ORANGE,
+    PAGE_IN,
+    PURPLE,
+    SKY,
+    VERMILION,
+    YELLOW,
+    badge,
+    level_colour,
+    styled,
+)
+
+
+@styled
+def onset_correlation(correlations: pd.DataFrame, synthetic: bool) -> Figure | None:
+    """Per choreography, how motion intensity follows the onset envelope when the music is stretched, and when cropped.
+
+    None where no window is longer than its clip, so that the two do not differ.
+    """
+    if not (correlations["stretch"] != correlations["crop"]).any():
+        return None
+    means = correlations.groupby("choreography", dropna=False)[["crop", "stretch"]].mean().sort_values("stretch")
+    figure, ax = plt.subplots(figsize=(COLUMN_IN, 0.9 + 0.16 * len(means)))
+    heights = np.arange(len(means))
+    ax.hlines(heights, means["crop"], means["stretch"], color=GREY, lw=0.8, zorder=1)
+    ax.scatter(means["crop"], heights, s=18, facecolor="white", edgecolor=VERMILION, zorder=2)
+    ax.scatter(means["stretch"], heights, s=18, color=BLUE, zorder=2)
+    ax.plot([0, 0], [-0.7, len(means) - 0.5], color=BLACK, lw=0.5)
+    for column, colour, word in (("crop", VERMILION, "cropped"), ("stretch", BLUE, "stretched")):
+        mean = means[column].mean()
+        ax.plot([mean, mean], [-0.6, len(means) - 0.4], color=colour, lw=0.7, ls=(0, (3, 2)), zorder=0)
+        ax.annotate(f"{word}\n{mean:+.2f}", (mean, len(means) - 0.4), (0, 2), textcoords="offset points", color=colour,
+                    ha="center", va="bottom", fontsize=7)  # fmt: skip
+    ax.set_yticks(heights, [str(name) if pd.notna(name) else "?" for name in means.index])
+    ax.set(xlabel="correlation of motion intensity and onset strength", ylim=(-0.7, len(means) + 0.6))
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    figure.get_layout_engine().set(rect=(0, 0, 1, 0.94))
+    badge(figure, synthetic)
+    return figure
+
+
+# --- Figs. 3 and 4 -----------------------------------------------------------------------------------------------
+
+GROUP_COLOURS = (SKY, YELLOW, PURPLE)
+
+
+def stick(ax, pose: np.ndarray, skeleton: Skeleton, at: float, scale: float, colour: str | None = None, **line) -> None:
+    """Draw one pose (V, 2), across and up, around x = ``at``: left limbs blue, right limbs red, the trunk black."""
+    left, right = ({side for pair in skeleton.pairs for side in pair[n : n + 1]} for n in (0, 1))
+    for child, parent in skeleton.bones:
+        own = colour or (BLUE if child in left else VERMILION if child in right else BLACK)
+        ax.plot(at + scale * pose[[child, parent], 0], pose[[child, parent], 1], color=own, solid_capstyle="round", **line)
+
+
+@styled
+def primitives(
+    danced: DanceSequence, groups: list[tuple[float, float]], synthetic: bool, waveform=(), beats_s=(), grid_s=(), poses: int = 4
+) -> Figure:
+    """Fig. 3: the waveform with its tracked beats, the fitted grid and the three groups; under it poses, front view.
+
+    ``waveform`` (n,) of the performance's music, brought onto the clip's duration; ``groups`` as (start_s, end_s). Behind
+    the third group's poses stand those of the first, mirrored, in grey.
+    """
+    motion, fps, skeleton = danced.motion, danced.fps, danced.skeleton
+    duration = motion.shape[1] / fps
+    figure, (sound, body) = plt.subplots(2, 1, figsize=(PAGE_IN, 3.0), height_ratios=(1, 1.25), sharex=True)
+    for n, (start, end) in enumerate(groups):
+        for ax in (sound, body):
+            ax.axvspan(start, end, color=GROUP_COLOURS[n % 3], alpha=0.18, lw=0)
+        sound.text((start + end) / 2, 1.28, f"group {n + 1}", ha="center", va="bottom", fontsize=8)
+    if len(waveform):
+        parts = np.array_split(np.asarray(waveform) / np.abs(waveform).max(), 1500)
+        times = (np.arange(len(parts)) + 0.5) * duration / len(parts)
+        sound.fill_between(times, [p.min() for p in parts], [p.max() for p in parts], color=GREY, lw=0)
+    else:
+        sound.text(duration / 2, 0, "no music", ha="center", va="center", color=GREY)
+    sound.vlines(grid_s, -1, 1, color=PURPLE, lw=0.7, ls=(0, (3, 2)))
+    sound.plot(beats_s, np.full(len(beats_s), 1.14), "v", color=BLACK, ms=3, clip_on=False)
+    sound.set(ylim=(-1.05, 1.25), yticks=())
+    sound.set_ylabel("music")
+    sound.spines[["left", "bottom"]].set_visible(False)
+    sound.tick_params(axis="x", length=0)
+
+    seen = front_view(motion, skeleton)
+    low, high = np.percentile(seen[..., 1], [0.5, 99.5])
+    tall = high - low
+    spacing = min(end - start for start, end in groups) / poses
+    scale = 0.95 * spacing / max(float(np.ptp(seen[..., 0], axis=1).max()), 1e-9)
+    seconds_per_inch, units_per_inch = duration / (PAGE_IN - 0.4), 1.12 * tall / 1.25
+    scale = min(scale, seconds_per_inch / units_per_inch)
+    lift = np.array([0, tall * 0.06])
+    for n, (start, end) in enumerate(groups):
+        for k in range(poses):
+            share = (k + 0.75) / poses  # shortly after an even beat, when the stroke on it is done
+            at = start + (k + 0.5) / poses * (end - start)
+            frame = min(round((start + share * (end - start)) * fps), motion.shape[1] - 1)
+            if n == 2 and skeleton.pairs:
+                a, b = groups[0]
+                image = seen[min(round((a + share * (b - a)) * fps), len(seen) - 1)][list(skeleton.mirror)] * (-1, 1)
+                stick(body, image + lift, skeleton, at, scale, "#BBBBBB", lw=2.6, zorder=2)
+            stick(body, seen[frame] + lift, skeleton, at, scale, lw=1.1, zorder=3)
+    body.set(xlim=(0, duration), ylim=(low - tall * 0.02, high + tall * 0.1), yticks=(), xlabel="time in the clip (s)")
+    body.set_ylabel("motion")
+    body.spines["left"].set_visible(False)
+    key = (["▼ tracked beat", "┆ fitted grid"] if len(waveform) else []) + (
+        ["grey: group 1, mirrored"] if skeleton.pairs else []
+    )
+    figure.get_layout_engine().set(rect=(0, 0, 1, 0.95))
+    figure.text(0.03, 0.995, "    ".join(key), fontsize=7, va="top", color=GREY)
+    badge(figure, synthetic)
+    return figure
+
+
+@styled
+def beat_alignment(performances: list[dict], duration_s: float, synthetic: bool, labelled: bool) -> Figure:
+    """Fig. 4: motion intensity with its peaks, the music's intensity peaks above it, and which of them match.
+
+    ``performances``: name, intensity (T,), fps, and the times of motion_peaks and music_peaks in s; one panel each.
+    ``labelled``: the music peaks are dancers' labels (else onset peaks).
+    """
+    count = len(performances)
+    figure, axes = plt.subplots(count, 1, figsize=(PAGE_IN, 0.55 + 1.25 * count), sharex=True, squeeze=False)
+    for ax, given in zip(axes[:, 0], performances, strict=True):
+        intensity = rhythm.smoothed(given["intensity"], given["fps"])
+        curve, times = intensity / intensity.max(), np.arange(len(intensity)) / given["fps"]
+        music, motion = np.sort(given["music_peaks"]), np.sort(given["motion_peaks"])
+        heights, top = np.interp(motion, times, curve), 1.35
+        pairs = rhythm.match_peaks(music, motion)
+        ax.plot(times, curve, color=BLACK, lw=0.9)
+        for i, j in pairs:
+            ax.plot([music[i], music[i], motion[j]], [top, 1.2, heights[j]], color=PURPLE, lw=0.9, zorder=1)
+        missed = np.setdiff1d(np.arange(len(music)), [i for i, _ in pairs])
+        extra = np.setdiff1d(np.arange(len(motion)), [j for _, j in pairs])
+        hit = [j for _, j in pairs]
+        ax.plot(music, np.full(len(music), top), "v", color=PURPLE, ms=5)
+        ax.plot(music[missed], np.full(len(missed), top), "x", color=VERMILION, ms=8, mew=1.4, zorder=4)
+        ax.plot(motion[hit], heights[hit], "o", color=GREEN, ms=4.5, zorder=3)
+        ax.plot(motion[extra], heights[extra], "o", mfc="white", mec=GREEN, ms=4.5, zorder=3)
+        rate = f"{len(pairs)} of {len(music)} matched" if len(music) else "no music intensity"
+        ax.set_title(
+            f"{given['name']}: {rate}" + (f", BAR {100 * len(pairs) / len(music):.0f} %" if len(music) else ""), loc="left"
+        )
+        ax.set(xlim=(0, duration_s), ylim=(0, 1.5), yticks=(0, 1))
+        ax.set_ylabel("motion\nintensity", color=BLACK)
+        ax.spines["left"].set_bounds(0, 1)
+    axes[-1, 0].set_xlabel("time in the clip (s)")
+    music_word = f"music peak ({'labelled' if labelled else 'onset'})"
+    key = ((PURPLE, "v", music_word, {}), (GREEN, "o", "motion peak, matched", {}),
+           (GREEN, "o", "unmatched", {"mfc": "white"}), (VERMILION, "x", "music peak missed", {}))  # fmt: skip
+    handles = [plt.Line2D([], [], color=c, marker=m, ls="", ms=4.5, label=t, **more) for c, m, t, more in key]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, handletextpad=0.2, columnspacing=1.5)
+    badge(figure, synthetic)
+    return figure
+
+
+# --- Fig. 6 ------------------------------------------------------------------------------------------------------
+
+
+def _box(ax, at: float, values: np.ndarray, colour: str) -> None:
+    """One box without whiskers' caps: median as a line, mean as a diamond, every value as a dot."""
+    values = np.asarray(values, float)
+    values = values[np.isfinite(values)]
+    if len(values) == 0:
+        return
+    ax.boxplot([values], positions=[at], widths=0.5, showfliers=False, patch_artist=True, showcaps=False,
+               boxprops={"facecolor": colour, "alpha": 0.3, "lw": 0.6, "edgecolor": colour},
+               whiskerprops={"color": colour, "lw": 0.8}, medianprops={"color": colour, "lw": 1.8})  # fmt: skip
+    ax.plot([at], [values.mean()], "D", color="white", mec=BLACK, mew=0.9, ms=4.5, zorder=4)
+
+
+@styled
+def progression(sources: dict[str, pd.DataFrame], synthetic: bool, trials: int) -> Figure:
+    """Fig. 6, one row of panels a source of BAR: (a) to (c) first against last 5 trials of each level, (d) all trials.
+
+    ``sources``: what the row is, and ``progression.per_choreography`` of it. A dot is a choreography.
+    """
+    figure, grid = plt.subplots(len(sources), 4, figsize=(PAGE_IN, 0.35 + 1.75 * len(sources)), sharey=True, squeeze=False,
+                                width_ratios=(1, 1, 1, 1.35))  # fmt: skip
+    spread = np.random.default_rng(0)
+    for axes, (source, values) in zip(grid, sources.items(), strict=True):
+        by_level = {level: values[values["level"] == level] for level in LEVELS}
+        for ax, (level, own), letter in zip(axes, by_level.items(), "abc", strict=False):
+            colour = level_colour(level)
+            pairs = own[["first", "last"]].to_numpy()
+            ax.plot([0, 1], pairs.T, color=colour, lw=0.5, alpha=0.5, marker="o", ms=2)
+            for at, column in enumerate(("first", "last")):
+                _box(ax, at, own[column], colour)
+            gain = own["gain"].mean()
+            ax.set_title(f"({letter}) {level}", loc="left")
+            told = f"{gain:+.1f} points" if np.isfinite(gain) else "no values"
+            ax.text(0.5, 0.02, told, ha="center", va="bottom", fontsize=7, transform=ax.transAxes, color=BLACK)
+            ax.set_xticks((0, 1), ("first 5", "last 5"))
+        for at, (level, own) in enumerate(by_level.items()):
+            dots = own["all"].dropna()
+            axes[3].plot(at + spread.uniform(-0.16, 0.16, len(dots)), dots, "o", color=level_colour(level), ms=2, alpha=0.6)
+            _box(axes[3], at, own["all"], level_colour(level))
+        axes[3].set_title(f"(d) all {trials} trials", loc="left")
+        axes[3].set_xticks(range(3), ["beginner", "intermed.", "expert"])
+        axes[0].set_ylabel(f"BAR (%)\n{source}")
+        for ax in axes:
+            ax.set(ylim=(0, 106), yticks=(0, 25, 50, 75, 100), xlim=(-0.55, len(ax.get_xticks()) - 0.45))
+    figure.get_layout_engine().set(rect=(0, 0, 1, 0.96))
+    figure.text(0.08, 0.995, "◇ mean   ▬ median   · a choreography", fontsize=7, va="top", color=GREY)
+    badge(figure, synthetic)
+    return figure
+
+
+# --- pre-training, Figs. 5 and 7 ---------------------------------------------------------------------------------
+
+
+def _spread(heights: np.ndarray, apart: float) -> np.ndarray:
+    """Heights for labels beside curves, moved up as little as keeps them ``apart``, in their order."""
+    order, out = np.argsort(heights, kind="stable"), np.array(heights, dtype=float)
+    for below, above in itertools.pairwise(order):
+        out[above] = max(out[above], out[below] + apart)
+    return out
+
+
+@styled
+def pretraining(history: pd.DataFrame, synthetic: bool) -> Figure:
+    """Loss (left) and k-NN accuracy on pieces not trained on (right) against the epochs of one pre-training."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(COLUMN_IN, 1.9), width_ratios=(1, 1.25))
+    epochs = history["epoch"]
+    marker = "o" if len(epochs) <= 12 else ""
+    left.plot(epochs, history["loss"], color=BLACK, marker=marker, ms=2.5)
+    left.set(xlabel="epoch", title="loss")
+    curves = {c.removeprefix("knn_"): 100 * history[c] for c in history if c.startswith("knn_")}
+    colours = {"genre": VERMILION, "choreography": PURPLE, "primitive": GREEN, "level": BLUE}
+    ends = _spread(np.array([curve.iloc[-1] for curve in curves.values()]), 9) if curves else ()
+    for (label, curve), end in zip(curves.items(), ends, strict=True):
+        right.plot(epochs, curve, color=colours[label], marker=marker, ms=2.5)
+        right.annotate(label, (1.03, end), xycoords=("axes fraction", "data"), color=colours[label], fontsize=7, va="center")
+    right.set(xlabel="epoch", ylim=(0, 104), yticks=(0, 50, 100), title="k-NN accuracy (%)")
+    if not curves:
+        right.text(0.5, 0.5, "no labels", ha="center", color=GREY, transform=right.transAxes)
+    for ax in (left, right):
+        ax.title.set_ha("left")
+        ax.title.set_x(0)
+        ax.xaxis.set_major_locator(ticker.MaxNLocator(4, integer=True))
+        ax.set_xlim(epochs.min() - 0.3, max(epochs.max(), 2) + 0.2)
+    figure.get_layout_engine().set(rect=(0, 0, 1, 0.93))
+    badge(figure, synthetic)
+    return figure
+
+
+_PRIMITIVE_SHADES = (0.45, 0.0, -0.4)  # towards white, as it is, towards black
+
+
+def _shade(colour: str, amount: float) -> tuple[float, ...]:
+    rgb = np.array(colors.to_rgb(colour))
+    return tuple(rgb + amount * ((1 - rgb) if amount > 0 else rgb))
+
+
+def _medoid(xy: np.ndarray) -> np.ndarray:
+    """The point nearest to all others: a label there stands on its cluster, also where that is in two parts."""
+    return xy[np.linalg.norm(xy[:, None] - xy[None], axis=2).sum(axis=1).argmin()]
+
+
+@styled
+def feature_map(points: pd.DataFrame, colour_by: str, synthetic: bool) -> Figure:
+    """Fig. 5: a t-SNE map: colour is ``colour_by`` (genre or level), marker the level, lightness and number the primitive.
+
+    ``points`` has x, y, genre, level, primitive.
+    """
+    wide, high = (float(np.ptp(points[axis])) for axis in "xy")
+    figure, ax = plt.subplots(figsize=(COLUMN_IN, 0.85 + (COLUMN_IN - 0.1) * np.clip(high / max(wide, 1e-9), 0.45, 1.0)))
+    names = sorted(points[colour_by].dropna().unique(), key=lambda n: (LEVELS.index(n) if n in LEVELS else 9, n))
+    own = LEVEL_COLOURS if colour_by == "level" else GENRE_COLOURS
+    spare = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+    known = all(name in own for name in names)
+    palette = {name: own[name] if known else spare[i % len(spare)] for i, name in enumerate(names)} or {"": GREY}
+    levels = points["level"].fillna("")
+    for (name, level, primitive), group in points.groupby([points[colour_by].fillna(""), levels, "primitive"], sort=True):
+        colour = _shade(palette.get(name, GREY), _PRIMITIVE_SHADES[int(primitive) % 3])
+        ax.scatter(group["x"], group["y"], s=15 if level == "expert" else 9, marker=LEVEL_MARKERS.get(level, "o"),
+                   color=colour, lw=0, alpha=0.85, rasterized=len(points) > 1000)  # fmt: skip
+    white = [patheffects.withStroke(linewidth=2.5, foreground="white")]
+    many = names or [""]
+    beside = ((-8, 6), (8, 6), (0, -9))  # in points: a number stands beside its cluster, each group's on another side
+    for i, name in enumerate(many):
+        mine = points[points[colour_by].fillna("") == name]
+        for primitive, group in mine.groupby("primitive"):
+            ax.annotate(f"{int(primitive) + 1}", _medoid(group[["x", "y"]].to_numpy()), beside[i % 3], fontsize=9,
+                        textcoords="offset points", weight="bold", ha="center", va="center", path_effects=white, zorder=5,
+                        color=_shade(palette.get(name, GREY), -0.5), annotation_clip=False)  # fmt: skip
+    handles = [plt.Line2D([], [], marker=LEVEL_MARKERS.get(n, "o") if colour_by == "level" else "s", ls="", ms=4.5,
+                          color=palette[n], label=n) for n in names]  # fmt: skip
+    if colour_by != "level" and (levels != "").any():
+        key = [plt.Line2D([], [], marker=m, ls="", ms=4.5, color=GREY, label=n) for n, m in LEVEL_MARKERS.items()]
+        handles = [h for pair in itertools.zip_longest(handles, key) for h in pair if h]  # filled by column: a row each
+    if handles:
+        figure.legend(handles=handles, loc="outside lower center", ncols=3, handletextpad=0.1, columnspacing=1.2)
+    ax.set(xticks=(), yticks=())
+    ax.set_aspect("equal", adjustable="datalim")
+    ax.spines[["left", "bottom"]].set_visible(False)
+    figure.text(0.02, 0.995, "1 2 3: primitive, light to dark", fontsize=7, va="top", color=GREY)
+    figure.get_layout_engine().set(rect=(0, 0, 1, 0.95))
+    badge(figure, synthetic)
+    return figure
+
+
+_TASK_AXES = (("Task 1: accuracy (%) ↑", 1), ("Task 2: L2 of the score ↓", 2), ("Task 3: MSE of BAR (pp²) ↓", 3))
+_PROTOCOL_LOOK = {"prompt": ("prompting", BLUE, "o", "-"), "finetune": ("fine-tuning", VERMILION, "s", "-"),
+                  "chance": ("chance", GREY, "", ":")}  # fmt: skip
+
+
+@styled
+def prompt_vs_finetune(curves: pd.DataFrame, synthetic: bool) -> Figure:
+    """Fig. 7: both protocols against shots (upper row) and against choreographies g (lower row), one column a task.
+
+    ``curves`` is ``prompting.curves``; bars are its intervals over seeds, where there are at least two.
+    """
+    figure, grid = plt.subplots(2, 3, figsize=(PAGE_IN, 3.9))
+    for axes, (varied, words) in zip(
+        grid, {"shots": "shots (performances a class)", "genres": "test choreographies g"}.items(), strict=True
+    ):
+        for ax, (title, task) in zip(axes, _TASK_AXES, strict=True):
+            here = curves[(curves["varied"] == varied) & (curves["task"] == task)]
+            for i, (protocol, (_, colour, marker, line)) in enumerate(_PROTOCOL_LOOK.items()):
+                own = here[here["protocol"] == protocol].sort_values(varied)
+                if own.empty:
+                    continue
+                shift = 1 + (0.03 * (2 * i - 1) if protocol != "chance" else 0)
+                x = own[varied] * shift if varied == "shots" else own[varied] + 2 * (shift - 1)
+                ax.plot(x, own["mean"], color=colour, marker=marker, ms=3.5, ls=line)
+                if own["ci_low"].notna().any():
+                    ax.vlines(x, own["ci_low"], own["ci_high"], color=colour, lw=0.8)
+            ticks = sorted(here[varied].unique())
+            if varied == "shots":
+                ax.set_xscale("log")
+                ax.minorticks_off()
+            if ticks:
+                ax.set_xticks(ticks, [str(t) for t in ticks])
+            else:
+                ax.set_xticks(())
+                ax.set_yticks(())
+                ax.text(0.5, 0.5, "no labels", ha="center", va="center", color=GREY, transform=ax.transAxes)
+            ax.set_xlabel(words)
+            if varied == "shots":
+                ax.set_title(title, loc="left")
+    handles = [plt.Line2D([], [], color=c, marker=m, ls=ls, ms=3.5, label=n) for n, c, m, ls in _PROTOCOL_LOOK.values()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    figure.get_layout_engine().set(rect=(0, 0, 1, 0.96))
+    badge(figure, synthetic)
+    return figure

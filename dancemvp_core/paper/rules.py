@@ -1,0 +1,443 @@
+"""The rules by which a claim is judged on a run's results: each reads result files and returns a ``Finding``.
+
+To add a rule, write a function of ``Results`` and the claim's settings, and list it in ``RULES``. Numbers that the paper
+states come in as ``stated``, from ``printed.STATED``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dancemvp_core.paper import progression, stats
+from dancemvp_core.paper.arithmetic import better, label, relative_lead
+from dancemvp_core.pretraining import methods
+from dancemvp_core.runs.provenance import Paths
+from dancemvp_core.tasks.metrics import HIGHER_IS_BETTER, TASKS
+
+ALPHA = 0.05
+
+
+class Missing(Exception):
+    """What a rule needs is not there; the message says what, and becomes the claim's reason."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a rule measured: ``holds`` True, False or None (open), a number with its interval, seeds, and words."""
+
+    holds: bool | None
+    text: str
+    measured: float = np.nan
+    low: float = np.nan
+    high: float = np.nan
+    seeds: int | None = None
+
+
+@dataclass(frozen=True)
+class Results:
+    """A run's result files: tables by name, read when a rule asks for them. ``shots`` are those of the tables."""
+
+    paths: Paths
+    synthetic: bool
+    shots: int
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+    def file(self, name: str) -> Path:
+        """Where a table is: in the results, or in build/pieces for "pieces" and "sequences"."""
+        return self.paths.results / name if "." in name else self.paths.pieces / f"{name}.parquet"
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A table by its name, read once. Raises Missing where there is none."""
+        if name not in self.tables:
+            file = self.file(name)
+            if not file.exists():
+                raise Missing(f"{name} was not made from this data")
+            self.tables[name] = pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file)
+        return self.tables[name]
+
+    @cached_property
+    def choreographies(self) -> int:
+        """Largest g that was evaluated."""
+        metrics = self.table("metrics.parquet")
+        if not len(metrics):
+            raise Missing("the three tasks could not be run on this data")
+        return int(metrics["genres"].max())
+
+    def per_seed(self, name, protocol, task: int, metric: str, genres=None, shots=None) -> pd.Series:
+        """A measure of a row by seed, (seeds,). Raises Missing where it was not evaluated."""
+        m = self.table("metrics.parquet")
+        genres, shots = genres or self.choreographies, shots or self.shots
+        chosen = m[
+            (m["method"] == name) & (m["protocol"] == protocol) & (m["task"] == task) & (m["metric"] == metric)
+            & (m["genres"] == genres) & (m["shots"] == shots)
+        ]  # fmt: skip
+        if not len(chosen):
+            raise Missing(f"no {metric} of {name} under {protocol} for g = {genres} and {shots} shots")
+        return chosen.drop_duplicates("seed").set_index("seed")["value"].sort_index()
+
+
+# --- rules on this run's results ---------------------------------------------------------------------------------
+
+
+def paper_only(results: Results) -> Finding:
+    """The claim is about the paper's own tables: nothing to measure."""
+    raise Missing("about the paper's own tables; nothing to measure")
+
+
+def other_hardware(results: Results) -> Finding:
+    raise Missing("about other hardware, and the epochs are not stated; this run's times are in cost.csv")
+
+
+def _needs_the_papers_own(results: Results, what: str) -> None:
+    """Raise Missing unless the data are ImperialDance at the profile paper."""
+    if results.synthetic or "imperialdance" not in results.paths.dataset.lower():
+        raise Missing(f"{what} of another data set cannot be set against the paper's")
+    if results.paths.profile != "paper":
+        raise Missing(f"{what} of the profile {results.paths.profile} cannot be set against the paper's")
+
+
+def set_up(results: Results, what: str, stated: int) -> Finding:
+    """A size that the paper states: pieces of a split, classes, or seconds of all sequences."""
+    _needs_the_papers_own(results, "sizes")
+    pieces = results.table("pieces")
+    if what == "classes":
+        value = len(pieces[["choreography", "level", "primitive"]].dropna().drop_duplicates())
+    elif what == "seconds":
+        value = round(float(results.table("sequences")["duration_s"].sum()))
+    else:
+        value = int((pieces["split"] == what).sum())
+    return Finding(value == stated, f"{value:,} {what} here", value)
+
+
+def experts_match(results: Results) -> Finding:
+    """Experts' BAR, one mean a choreography, above one half and above its own chance level."""
+    sequences = results.table("sequences")
+    experts = sequences[sequences["level"] == "expert"].groupby("choreography")[["bar", "bar_chance"]].mean().dropna()
+    if not len(experts):
+        raise Missing("no experts with a beat alignment rate in this data")
+    mean, low, high = stats.mean_interval(experts["bar"])
+    above, above_low, above_high = stats.mean_interval(experts["bar"] - experts["bar_chance"])
+    text = (
+        f"BAR {mean:.1f} %, {above:+.1f} points from chance [{above_low:.1f}, {above_high:.1f}], over {len(experts)} dances"
+    )
+    holds = True if low > 50 and above_low > 0 else False if high < 50 or above_high < 0 else None
+    return Finding(holds, text, mean, low, high)
+
+
+def separated(results: Results, panel: str, attribute: str) -> Finding:
+    """Separate: nine of ten neighbours agree; not: no more than chance; between the two it is open (they overlap)."""
+    table = results.table("fig5_separation.csv")
+    names = table["attribute"].str.split(" | ", regex=False).str[0]
+    chosen = table[(table["panel"] == f"5{panel}") & (table["encoder"] == "ours") & (names == attribute)]
+    if not len(chosen):
+        raise Missing(f"fig5_separation.csv has no {attribute} of panel {panel}: the data do not have it")
+    # with others held fixed where that was measured: a level is separated within a choreography and a move
+    row = chosen.loc[chosen["attribute"].str.len().idxmax()]
+    above = row["purity_p"] <= ALPHA
+    holds = True if above and row["purity"] >= 0.9 and row["silhouette"] > 0 else None if above else False
+    text = (
+        f"{row['attribute']}: neighbours agree in {100 * row['purity']:.0f} % (shuffled {100 * row['purity_chance']:.0f} %, "
+        f"p = {row['purity_p']:.3g}), silhouette {row['silhouette']:.2f}"
+    )
+    return Finding(holds, text + ("; above chance, overlapping" if holds is None else ""), row["purity"])
+
+
+def level_of_unseen_dancers(results: Results) -> Finding:
+    table = results.table("extra_unseen_dancers.csv").set_index("method")
+    if "ours" not in table.index or "level_within" not in table:
+        raise Missing("extra_unseen_dancers.csv has no level accuracy of ours")
+    rows = table.loc[["ours"]]
+    row = rows[(rows["dancers"] == "unseen") & (rows["protocol"] == methods.METHODS["ours"].protocol)].iloc[0]
+    value, low, high = (row.get(f"level_within{part}", np.nan) for part in ("", "_ci_low", "_ci_high"))
+    third = 100 / 3
+    holds = None if pd.isna(low) or low <= third <= high else bool(low > third)
+    return Finding(holds, f"level accuracy within choreography and move {value:.1f} % on unseen dancers; chance 33.3 %",
+                   value, low, high, int(row["n_seeds"]))  # fmt: skip
+
+
+def progression_seen(results: Results, observation: int) -> Finding:
+    table = progression.observations(results.table("fig6_progression.csv"))
+    if not len(table):
+        raise Missing("Fig. 6 could not be made from this data")
+    first = table[table["source"] == table["source"].iloc[0]]  # measured BAR; predictions stand below it
+    row = first.iloc[observation - 1]
+    return Finding({"yes": True, "no": False}.get(row["seen"]), row["numbers"])
+
+
+def numbers_reproduced(results: Results, table: str) -> Finding:
+    """Whether the printed values lie in this run's intervals: asked of the data set that the paper used, and no other."""
+    _needs_the_papers_own(results, "values")
+    rows = results.table(table)
+    inside, outside = [], []
+    for row in rows.itertuples():
+        for task in TASKS:
+            printed, low, high = (getattr(row, f) for f in (f"paper_{task}", f"{task}_ci_low", f"{task}_ci_high"))
+            if np.isfinite([printed, low, high]).all():
+                (inside if low <= printed <= high else outside).append(f"{row.method} {task}")
+    if not inside and not outside:
+        raise Missing("no row has an interval")
+    text = f"{len(inside)} of {len(inside) + len(outside)} values inside the interval" + (
+        f"; outside: {', '.join(outside)}" if outside else ""
+    )
+    return Finding(not outside, text, len(inside) / (len(inside) + len(outside)), seeds=int(rows["n_seeds"].max()))
+
+
+def _standing(results: Results, table: str, tests: str, tasks: list[int], rivals: list[str] | None) -> pd.DataFrame:
+    """Ours against each rival on each task: method, task, stands (ahead, behind, level, untested), mean_ahead (bool)."""
+    rows = results.table(table).set_index("method")
+    rivals = [n for n in rivals or rows.index[rows["paper_task1"].notna()] if n in rows.index and n != "ours"]
+    if "ours" not in rows.index or not rivals:
+        raise Missing(f"{table} has no rows to compare")
+    tested = results.table(tests).set_index(["method", "protocol", "task"])
+    out = []
+    for task in tasks:
+        for name in rivals:
+            ours, other = (rows.loc[n, f"task{task}_mean"] for n in ("ours", name))
+            if pd.isna(ours) or pd.isna(other):
+                continue
+            key = (name, rows.loc[name, "protocol"], task)
+            p = tested.loc[key, "p_holm"] if key in tested.index else np.nan
+            mean_ahead = better(ours, other, task)
+            sure = "ahead" if mean_ahead else "behind"
+            stands = "untested" if pd.isna(p) else "level" if p > ALPHA else sure
+            out.append((name, task, stands, mean_ahead))
+    if not out:
+        raise Missing(f"{table} has no values to compare on Task {', '.join(map(str, tasks))}")
+    return pd.DataFrame(out, columns=["method", "task", "stands", "mean_ahead"])
+
+
+_STANDS = {
+    "ahead": "ahead of",
+    "behind": "behind",
+    "level": "no sure difference to",
+    "untested": "one seed, no test against",
+}
+
+
+def _told(standing: pd.DataFrame) -> str:
+    """How ours stands, in words, task by task; a row without a test that has the better mean is marked *."""
+    parts = []
+    for task, rows in standing.groupby("task"):
+        words = []
+        for stands, phrase in _STANDS.items():
+            own = rows[rows["stands"] == stands]
+            names = [n + ("" if ahead else "*") if stands == "untested" else n
+                     for n, ahead in zip(own["method"], own["mean_ahead"], strict=True)]  # fmt: skip
+            words += [f"{phrase} {', '.join(names)}"] if names else []
+        parts.append(f"Task {task}: " + "; ".join(words))
+    starred = ((standing["stands"] == "untested") & ~standing["mean_ahead"]).any()
+    return ". ".join(parts) + (". (*: has the better mean)" if starred else "")
+
+
+def _ours(results: Results, table: str, task: int) -> dict:
+    """The measured value of ours on a task, as a finding's fields."""
+    row = results.table(table).set_index("method").loc["ours"]
+    mean, low, high = (row[f"task{task}_{part}"] for part in ("mean", "ci_low", "ci_high"))
+    return {"measured": mean, "low": low, "high": high, "seeds": int(row["n_seeds"])}
+
+
+def beats_all(results: Results, table: str, tests: str, tasks: list[int], rivals: list[str] | None = None) -> Finding:
+    """Holds where every rival is beaten on every task (corrected p <= 0.05), fails where one is ahead as surely."""
+    standing = _standing(results, table, tests, tasks, rivals)
+    holds = False if (standing["stands"] == "behind").any() else True if (standing["stands"] == "ahead").all() else None
+    return Finding(holds, _told(standing), **_ours(results, table, tasks[0]))
+
+
+def beats_several(results: Results, table: str, tests: str, tasks: list[int], fewest: int) -> Finding:
+    """Holds where at least ``fewest`` rows are surely beaten on every task, fails where fewer still could be."""
+    standing = _standing(results, table, tests, tasks, None)
+    by_method = standing.groupby("method")["stands"]
+    beaten = by_method.agg(lambda s: (s == "ahead").all())
+    possible = by_method.agg(lambda s: (s != "behind").all())
+    holds = True if beaten.sum() >= fewest else False if possible.sum() < fewest else None
+    text = f"{beaten.sum()} of {len(beaten)} rows surely beaten on every task; {possible.sum()} not ruled out"
+    return Finding(holds, text, **_ours(results, table, tasks[0]))
+
+
+def rank_among(results: Results, table: str, tests: str, task: int, stated: int) -> Finding:
+    """The rank of ours among the paper's rows, as a range: rows that are not surely better or worse may be either."""
+    rows = results.table(table).set_index("method")
+    rows = rows[rows["paper_task1"].notna() & rows[f"task{task}_mean"].notna()]
+    if "ours" not in rows.index:
+        raise Missing(f"{table} has no Task {task}")
+    tested = results.table(tests)
+    ahead = unclear = 0
+    for name in rows.index.drop("ours"):
+        own = tested[
+            (tested["method"] == name) & (tested["protocol"] == rows.loc[name, "protocol"]) & (tested["task"] == task)
+        ]
+        sure = len(own) and own.iloc[0]["p_holm"] <= ALPHA
+        unclear += not sure
+        ahead += bool(sure and own.iloc[0]["difference"] < 0)
+    low, high = 1 + ahead, 1 + ahead + unclear
+    rank = int(rows[f"task{task}_mean"].rank(ascending=not HIGHER_IS_BETTER[f"task{task}"], method="min")["ours"])
+    holds = False if not low <= stated <= high else True if low == high else None
+    return Finding(holds, f"number {rank} of {len(rows)} by the mean; tests leave {low} to {high}", rank, low, high,
+                   int(rows.loc["ours", "n_seeds"]))  # fmt: skip
+
+
+def _interval_finding(values, at_least: float, text: str, unit: str = "%") -> Finding:
+    """A mean over seeds against a bound: holds above it, fails below it, open where the interval has it or there is none."""
+    mean, _, low, high = stats.t_interval(values)
+    holds = None if np.isnan(low) or low <= at_least <= high else bool(low > at_least)
+    open_ = "; one seed: no interval" if np.isnan(low) else ""
+    return Finding(holds, f"{text} {mean:+.1f} {unit}{open_}", mean, low, high, len(values))
+
+
+def margin(results: Results, rivals: list[str], task: int, stated: float) -> Finding:
+    """Relative lead over the rival with the best mean, by seed."""
+    metric = {1: "accuracy", 2: "l2", 3: "mse"}[task]
+    found = {}
+    for name in rivals:
+        values = results.per_seed(name, methods.METHODS[name].protocol, task, metric)
+        found[name] = values
+    means = pd.Series({name: values.mean() for name, values in found.items()})
+    rival = means.idxmax() if HIGHER_IS_BETTER[f"task{task}"] else means.idxmin()
+    ours = results.per_seed("ours", "prompt", task, metric)
+    seeds = ours.index.intersection(found[rival].index)
+    leads = [relative_lead(ours[s], found[rival][s], task) for s in seeds]
+    return _interval_finding(leads, stated, f"over {label(rival)}")
+
+
+_TASK_METRIC = {1: "accuracy", 2: "l2", 3: "mse"}
+_RATIO_METRIC = {1: "accuracy", 2: "mse", 3: "mse"}  # l2 has no zero to take a percentage of
+
+
+def _gains(results: Results, task: int, genres=None, shots=None) -> pd.Series:
+    """Prompting less fine-tuning by seed, above 0 where prompting is better."""
+    metric = _TASK_METRIC[task]
+    both = [results.per_seed("ours", protocol, task, metric, genres, shots) for protocol in ("prompt", "finetune")]
+    sign = 1 if HIGHER_IS_BETTER[f"task{task}"] else -1
+    return sign * (both[0] - both[1]).dropna()
+
+
+def _available(results: Results, tasks, read: Callable[[int], object]) -> dict[int, object]:
+    """Of the tasks that the data support, what ``read`` gives; Missing where there is none."""
+    found = {}
+    for task in tasks:
+        try:
+            found[task] = read(task)
+        except Missing as fault:
+            reason = fault
+    if not found:
+        raise reason
+    return found
+
+
+def prompt_beats_finetune(results: Results, tasks: list[int], shots: int | None = None) -> Finding:
+    gains = _available(results, tasks, lambda task: _gains(results, task, shots=shots))
+    intervals = {task: stats.t_interval(values) for task, values in gains.items()}
+    text = "prompting less fine-tuning: " + ", ".join(
+        f"Task {t} {i.mean:+.3g}" + ("" if np.isnan(i.low) else f" [{i.low:.3g}, {i.high:.3g}]")
+        for t, i in intervals.items()
+    )
+    surely = [i.low > 0 for i in intervals.values()]
+    never = [i.high < 0 for i in intervals.values()]
+    holds = False if any(never) else True if all(surely) and len(gains) == len(tasks) else None
+    first = intervals[min(intervals)]
+    return Finding(
+        holds, text + " (above 0: prompting is better)", first.mean, first.low, first.high, len(gains[min(gains)])
+    )
+
+
+def prompt_ahead_in_most(results: Results) -> Finding:
+    cells = [(g, task) for g in (1, results.choreographies) for task in (1, 2, 3)]
+    found = _available(results, cells, lambda cell: stats.t_interval(_gains(results, cell[1], genres=cell[0])))
+    ahead = sum(i.low > 0 for i in found.values())
+    possible = len(cells) - sum(i.high < 0 for i in found.values())  # what was not measured may be either
+    by_mean = sum(i.mean > 0 for i in found.values())
+    half = len(cells) / 2
+    holds = True if ahead > half else False if possible <= half else None
+    return Finding(holds, f"better in {by_mean} of {len(found)} by the mean, in {ahead} surely", by_mean, ahead, possible)
+
+
+def mean_relative_gain(results: Results, shots: int, stated: float) -> Finding:
+    def gain(task):
+        prompt, tune = (results.per_seed("ours", p, task, _RATIO_METRIC[task], shots=shots) for p in ("prompt", "finetune"))
+        sign = HIGHER_IS_BETTER[f"task{task}"]
+        return (100 * (prompt / tune - 1) if sign else 100 * (1 - prompt / tune)).dropna()
+
+    gains = _available(results, (1, 2, 3), gain)
+    told = ", ".join(f"Task {t} {v.mean():+.1f} %" for t, v in gains.items())
+    return _interval_finding(sum(gains.values()) / len(gains), stated, f"{told}; mean")
+
+
+def _loss(results: Results, protocol: str) -> pd.Series:
+    """Relative loss in percent from g = 1 to all test choreographies by seed, mean over tasks."""
+
+    def loss(task):
+        one, all_ = (results.per_seed("ours", protocol, task, _RATIO_METRIC[task], g) for g in (1, results.choreographies))
+        return (100 * (1 - all_ / one) if HIGHER_IS_BETTER[f"task{task}"] else 100 * (all_ / one - 1)).dropna()
+
+    if results.choreographies < 2:
+        raise Missing("fewer than two test choreographies")
+    found = _available(results, (1, 2, 3), loss)
+    return sum(found.values()) / len(found)
+
+
+def loss_with_genres(results: Results, protocol: str, stated: float, tolerance: float) -> Finding:
+    """Holds where the interval lies within ``stated`` +- ``tolerance``, fails where it misses that range."""
+    values = _loss(results, protocol)
+    mean, _, low, high = stats.t_interval(values)
+    bottom, top = stated - tolerance, stated + tolerance
+    holds = (
+        None if np.isnan(low) else True if bottom <= low and high <= top else False if high < bottom or low > top else None
+    )
+    text = f"{protocol} loses {mean:.1f} % from g = 1 to g = {results.choreographies}" + (
+        "; one seed: no interval" if np.isnan(low) else ""
+    )
+    return Finding(holds, text, mean, low, high, len(values))
+
+
+def prompt_loses_less(results: Results) -> Finding:
+    less = (_loss(results, "finetune") - _loss(results, "prompt")).dropna()
+    return _interval_finding(less, 0, "fine-tuning loses more than prompting by", "points")
+
+
+def inference_time(results: Results, stated: float) -> Finding:
+    row = _timing(results, "inference of 32 pieces")
+    text = f"median {row['median_s']:.3g} s of {int(row['runs'])} runs on {row['device']}; other hardware, other width"
+    return Finding(bool(row["median_s"] <= stated), text, row["median_s"], row["min_s"], row["max_s"])
+
+
+def prompt_slower(results: Results) -> Finding:
+    row = _timing(results, "prompt over finetune")
+    holds = True if row["min_s"] > 1 else False if row["max_s"] < 1 else None
+    text = f"{row['median_s']:.1f} times as long, median of {int(row['runs'])} rows and seeds on {row['device']}"
+    return Finding(holds, text, row["median_s"], row["min_s"], row["max_s"])
+
+
+def _timing(results: Results, what: str) -> pd.Series:
+    timing = results.table("timing.csv").set_index("what")
+    if what not in timing.index:
+        raise Missing(f"timing.csv has no {what}")
+    return timing.loc[what]
+
+
+def similar_are_confused(results: Results) -> Finding:
+    """By the rank correlation of similarity and confusion, permuting choreographies; of ours where it errs at all."""
+    table = results.table("extra_confusion.csv")
+    told, found = [], {}
+    for name, own in table.groupby("method", sort=False):
+        rho, p = stats.mantel(own)
+        found[name] = (rho, p)
+        told.append(f"{name}: " + ("nothing is confused" if np.isnan(rho) else f"rho = {rho:.2f}, p = {p:.2g}"))
+    rho, p = found.get("ours", (np.nan, np.nan))
+    holds = None if np.isnan(rho) else True if p <= ALPHA else False if p >= 1 - ALPHA else None
+    return Finding(holds, "; ".join(told), rho)
+
+
+RULES: dict[str, Callable[..., Finding]] = {
+    f.__name__: f
+    for f in (
+        paper_only, other_hardware, set_up, experts_match, separated, level_of_unseen_dancers, progression_seen,
+        numbers_reproduced, beats_all, beats_several, rank_among, margin, prompt_beats_finetune, prompt_ahead_in_most,
+        mean_relative_gain, loss_with_genres, prompt_loses_less, inference_time, prompt_slower, similar_are_confused,
+    )
+}  # fmt: skip

@@ -1,0 +1,219 @@
+"""Comparison tables from tidy metrics: columns that others rely on, and how a notebook shows them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import pandas as pd
+from pandas.io.formats.style import Styler
+
+from dancemvp_core.dance.sequences import DanceDataset
+from dancemvp_core.paper import arithmetic, printed, stats
+from dancemvp_core.pretraining.methods import Method
+from dancemvp_core.runs.provenance import METRICS_COLUMNS
+from dancemvp_core.tasks.metrics import HIGHER_IS_BETTER, TASKS
+
+ATTRIBUTES = ("genre", "choreography", "primitive", "level", "level_within")  # of Task 1, accuracies in %
+
+_STATISTICS = ("mean", "std", "ci_low", "ci_high")
+COLUMNS = [
+    *("method", "motion_encoder", "music_encoder", "objective", "protocol", "n_seeds"),
+    *(f"{task}_{s}" for task in TASKS for s in _STATISTICS),
+    *(f"paper_{task}" for task in TASKS),
+    "interpretation",
+    *ATTRIBUTES,
+    *("level_within_ci_low", "level_within_ci_high", "score_spearman", "bar_spearman", "synthetic", "underfit"),
+]
+_RANKS = {"score_spearman": (2, "spearman"), "bar_spearman": (3, "spearman")}
+
+
+def comparison_table(
+    metrics: pd.DataFrame,
+    lines: Iterable[tuple],
+    synthetic: bool,
+    underfit: Iterable[str] = (),
+    paper: Callable[[str, Method], tuple[float, float, float]] = lambda name, method: printed.results(name),
+) -> pd.DataFrame:
+    """One row a line, (name, method under its protocol, ...), with COLUMNS; what is undefined or not predicted is nan.
+
+    ``metrics`` is tidy (METRICS_COLUMNS), at one number of shots and one of choreographies, which is the caller's to
+    choose; lines that it does not hold are left out. Intervals are 95 % t-intervals over seeds, nan for one seed.
+    ``underfit`` names the methods whose validation curve was still improving; ``paper`` gives what the paper prints for a
+    line. Raises ValueError where a line has two
+    values for one seed.
+    """
+    missing = [column for column in METRICS_COLUMNS if column not in metrics]
+    if missing:
+        raise ValueError(f"metrics: no column {missing[0]!r}; expected {', '.join(METRICS_COLUMNS)}")
+    underfit = set(underfit)
+    rows = []
+    for name, method, *_ in lines:
+        own = metrics[(metrics["method"] == name) & (metrics["protocol"] == method.protocol)]
+        if not len(own):
+            continue
+        if own.duplicated(["seed", "task", "metric"]).any():
+            raise ValueError(f"{name} under {method.protocol}: more than one value for a seed; choose shots and genres")
+        values = {key: group["value"].to_numpy() for key, group in own.groupby(["task", "metric"])}
+        row = {
+            "method": name, "motion_encoder": method.motion or "none", "music_encoder": method.music or "none",
+            "objective": method.objective, "protocol": method.protocol, "n_seeds": own["seed"].nunique(),
+            "interpretation": method.interpretation, "synthetic": synthetic, "underfit": name in underfit,
+        }  # fmt: skip
+        for task, key in TASKS.items():
+            row |= dict(zip((f"{task}_{s}" for s in _STATISTICS), stats.t_interval(values.get(key, ())), strict=True))
+        row |= {f"paper_{task}": number for task, number in zip(TASKS, paper(name, method), strict=True)}
+        beside = {a: (1, a) for a in ATTRIBUTES} | _RANKS
+        row |= {column: values[key].mean() if key in values else float("nan") for column, key in beside.items()}
+        within = stats.t_interval(values.get((1, "level_within"), ()))
+        rows.append(row | {"level_within_ci_low": within.low, "level_within_ci_high": within.high})
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def table1(dataset: DanceDataset) -> pd.DataFrame:
+    """The paper's Table 1 and, computed, the set in use.
+
+    Columns: data_set, levels, choreographies, samples, subjects, seconds, source, note. ``samples`` are repetitions of one
+    choreography at one level. What a set does not say is empty.
+    """
+    columns = ["data_set", "levels", "choreographies", "samples", "subjects", "seconds"]
+    table = pd.DataFrame(printed.TABLE1, columns=columns).astype(dict.fromkeys(columns[2:], "Int64"))
+    table["levels"] = table["levels"].map({True: "yes", False: "no"})
+    table["source"], table["note"] = "paper, Table 1", ""
+    stated = table["data_set"] == "ImperialDance"
+    table.loc[stated, "note"] = arithmetic.dataset_seconds().text
+    index = dataset.index
+    files = index.dropna(subset=["choreography", "level"]).groupby(["choreography", "level"]).size()
+    own = {
+        "data_set": dataset.name,
+        "levels": "yes" if index["level"].notna().any() else "no",
+        "choreographies": index["choreography"].nunique() or pd.NA,
+        "samples": int(files.max()) if len(files) else pd.NA,
+        "subjects": index["dancer"].nunique() or pd.NA if "dancer" in index else pd.NA,
+        "seconds": round(index["duration_s"].sum()),
+        "source": "computed from the files",
+        "note": "synthetic" if dataset.synthetic else "",
+    }
+    return pd.concat([table, pd.DataFrame([own]).astype(dict.fromkeys(columns[2:], "Int64"))], ignore_index=True)
+
+
+# --- as a reader sees them ---------------------------------------------------------------------------------------
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A number to so many significant digits, with 10^x where it is small, as the paper prints; empty for nan."""
+    if pd.isna(value):
+        return ""
+    if value != 0 and abs(value) < 1e-3:
+        mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+        return f"{mantissa}×10^{int(exponent)}"
+    places = max(0, digits - 1 - (int(np.floor(np.log10(abs(value)))) if value else 0))
+    return f"{value:.{places}f}"
+
+
+def with_spread(row: pd.Series, task: str) -> str:
+    """Mean, and the half width of its interval where there is one: "61.2 ± 3.4"."""
+    mean, half = row[f"{task}_mean"], (row[f"{task}_ci_high"] - row[f"{task}_ci_low"]) / 2
+    return number(mean) + ("" if pd.isna(half) else f" ± {number(half, 2)}")
+
+
+def readable(table: pd.DataFrame, labels: dict[str, str] | None = None) -> pd.DataFrame:
+    """A comparison table as text: a column a task with its interval, the paper's value beside it, and seeds.
+
+    Every heading of a measured column says where the data are synthetic.
+    """
+    where = "synthetic" if table["synthetic"].any() else "measured"
+    out = pd.DataFrame({"Method": table["method"].map(lambda m: (labels or {}).get(m, m)), "Protocol": table["protocol"]})
+    signs = {task: "↑" if up else "↓" for task, up in HIGHER_IS_BETTER.items()}
+    for i, (task, sign) in enumerate(signs.items(), start=1):
+        out[f"Task {i} {sign} ({where})"] = [with_spread(row, task) for _, row in table.iterrows()]
+        out[f"Task {i} (paper)"] = table[f"paper_{task}"].map(number)
+    out[f"Level within ({where})"] = table["level_within"].map(number)
+    out["Seeds"] = table["n_seeds"].astype(str) + table["underfit"].map({True: " (underfit)", False: ""}).astype(str)
+    return out.astype(str).reset_index(drop=True)
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A table of text as Markdown."""
+    cells = [list(table.columns), ["---"] * len(table.columns), *table.to_numpy().tolist()]
+    return "\n".join("| " + " | ".join(str(c).replace("|", "\\|") for c in row) + " |" for row in cells)
+
+
+def best(table: pd.DataFrame, task: str, among: Iterable[str] | None = None) -> str:
+    """Name of the method with the best mean in a task, of those named or of all; "" where none has a value."""
+    chosen = table if among is None else table[table["method"].isin(set(among))]
+    means = chosen.set_index("method")[f"{task}_mean"].dropna()
+    if not len(means):
+        return ""
+    return str(means.idxmax() if HIGHER_IS_BETTER[task] else means.idxmin())
+
+
+def styled(table: pd.DataFrame, labels: dict[str, str] | None = None) -> Styler:
+    """``readable`` for a notebook: the best mean of the paper's rows in bold, the floors above them in grey."""
+    text = readable(table, labels)
+    rival = table["paper_task1"].notna().to_numpy()
+    marks = pd.DataFrame("", index=text.index, columns=text.columns)
+    marks.loc[~rival] = "color: #777"
+    for i, task in enumerate(TASKS, start=1):
+        column = next(c for c in text if c.startswith(f"Task {i} ") and "paper" not in c)
+        marks.loc[(table["method"] == best(table, task, table.loc[rival, "method"])).to_numpy(), column] = (
+            "font-weight: bold"
+        )
+    return show(text, marks)
+
+
+def side_by_side(both: pd.DataFrame, labels: dict[str, str] | None = None) -> Styler:
+    """Every row under both protocols: one column a task and protocol; the paper's pairing in bold."""
+    where = "synthetic" if both["synthetic"].any() else "measured"
+    cells, marks = {}, {}
+    for _, row in both.iterrows():
+        for i, (task, up) in enumerate(HIGHER_IS_BETTER.items(), start=1):
+            key = (f"Task {i} {'↑' if up else '↓'} ({where})", row["protocol"])
+            cells.setdefault(key, {})[row["method"]] = with_spread(row, task)
+            marks.setdefault(key, {})[row["method"]] = "font-weight: bold" if row["paper_pairing"] else ""
+    text = pd.DataFrame(cells).fillna("")
+    names = {name: (labels or {}).get(name, name) for name in text.index}
+    return show(text.rename(index=names), pd.DataFrame(marks).fillna("").rename(index=names), index=True)
+
+
+def verdicts(significance: pd.DataFrame, labels: dict[str, str] | None = None) -> Styler:
+    """``significance.significance`` for a notebook: d and corrected p a task; green where ours is better, red where worse."""
+    cells, marks = {}, {}
+    for row in significance.itertuples():
+        key, name = f"Task {row.task}: d, p (Holm)", f"{(labels or {}).get(row.method, row.method)}, {row.protocol}"
+        tested = pd.notna(row.p_holm)
+        cells.setdefault(key, {})[name] = f"{row.effect_size:+.2f}, {_p(row.p_holm)}" if tested else row.note
+        sure = tested and row.p_holm <= 0.05
+        marks.setdefault(key, {})[name] = f"color: {'#00704f' if row.difference > 0 else '#b04a00'}" if sure else ""
+    return show(pd.DataFrame(cells).fillna(""), pd.DataFrame(marks).fillna(""), index=True)
+
+
+def _p(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def show(text: pd.DataFrame, css: pd.DataFrame | None = None, index: bool = False) -> Styler:
+    """A table of text as HTML with a style a cell; the same table is the same HTML."""
+    name = hashlib.sha256(text.to_csv().encode()).hexdigest()[:8]
+    styler = Styler(text, uuid=name, cell_ids=False)
+    styler = styler.set_properties(**{"text-align": "left"})
+    if css is not None:
+        styler = styler.apply(lambda _: css, axis=None)
+    return styler if index else styler.hide(axis="index")
+
+
+VERDICT_COLOURS = {
+    "verified": "#cdeee1", "holds": "#cdeee1", "contradicted": "#f9d9c3", "does not hold": "#f9d9c3",
+    "inconclusive": "#fdf3c7", "not testable": "#ececec",
+}  # fmt: skip
+
+
+def verdict_page(claims: pd.DataFrame) -> Styler:
+    """claims.csv for a notebook: claim and place, verdict in its colour, what was found, the paper's own arithmetic."""
+    text = claims[["claim", "place", "verdict", "finding", "arithmetic"]].fillna("").astype(str)
+    text.columns = ["Claim (in our words)", "Place", "Verdict", "Found here", "The paper's own numbers"]
+    marks = pd.DataFrame("", index=text.index, columns=text.columns)
+    colours = claims["verdict"].map(lambda v: next(c for start, c in VERDICT_COLOURS.items() if v.startswith(start)))
+    marks["Verdict"] = "background-color: " + colours + "; color: black"
+    return show(text, marks)

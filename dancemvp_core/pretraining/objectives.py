@@ -1,0 +1,208 @@
+"""Pre-training objectives: what a batch of pieces is asked to do. One class each, all driven by ``pretrain.train``.
+
+An objective is a module that owns the ``encoder`` to be kept and whatever it needs beside it (heads, momentum
+copies, queues). ``loss(views, labels)`` takes the two augmented views of a batch; ``after_step(share)`` is called
+after each optimiser step with the share of the run that is done.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dancemvp_core.models import losses
+from dancemvp_core.models.encoders import DanceEncoder
+
+Views = tuple[dict[str, Tensor], dict[str, Tensor]]
+
+
+class Objective(nn.Module):
+    """An encoder and the loss it is trained with; ``settings`` are the objective's own hyper-parameters."""
+
+    def __init__(self, encoder: nn.Module):
+        super().__init__()
+        self.encoder = encoder
+
+    def after_step(self, share: float) -> None:
+        """Nothing to update beside the weights, unless the objective says so."""
+
+
+class InfoNCE(Objective):
+    """The paper's: two views of a piece are a positive pair, all others in the batch negatives (Eq. 1)."""
+
+    def __init__(self, encoder: DanceEncoder, classes: int, temperature: float = 0.1):
+        super().__init__(encoder)
+        self.temperature = temperature
+
+    def loss(self, views: Views, labels: Tensor) -> Tensor:
+        return losses.info_nce(*self.encoder.both(views), self.temperature)
+
+
+class SupCon(Objective):
+    """Supervised contrastive: all views of pieces of one class are positives (Khosla et al. 2020)."""
+
+    def __init__(self, encoder: DanceEncoder, classes: int, temperature: float = 0.1):
+        super().__init__(encoder)
+        self.temperature = temperature
+
+    def loss(self, views: Views, labels: Tensor) -> Tensor:
+        z = torch.cat(self.encoder.both(views))
+        return losses.sup_con(z, torch.cat([labels, labels]), self.temperature)
+
+
+class CrossEntropy(Objective):
+    """A linear classifier of the pre-train classes on top of the features, on both views."""
+
+    def __init__(self, encoder: DanceEncoder, classes: int):
+        super().__init__(encoder)
+        self.classifier = nn.Linear(encoder.last.out_features, classes)
+
+    def loss(self, views: Views, labels: Tensor) -> Tensor:
+        z = torch.cat(self.encoder.both(views))
+        return F.cross_entropy(self.classifier(torch.relu(z)), torch.cat([labels, labels]))
+
+
+def _follow(slow: nn.Module, fast: nn.Module, momentum: float) -> None:
+    """Move the slow copy towards the fast network: an exponential moving average of weights; buffers are copied."""
+    with torch.no_grad():
+        for old, new in zip(slow.parameters(), fast.parameters(), strict=True):
+            old.lerp_(new, 1 - momentum)
+        for old, new in zip(slow.buffers(), fast.buffers(), strict=True):
+            old.copy_(new)
+
+
+def _frozen_copy(module: nn.Module) -> nn.Module:
+    return copy.deepcopy(module).requires_grad_(False)
+
+
+class MoCo(Objective):
+    """MoCo v2 (He et al. 2020): keys from a momentum encoder, negatives from a first-in, first-out queue of them."""
+
+    def __init__(
+        self, encoder: DanceEncoder, classes: int, temperature: float = 0.2, momentum: float = 0.99, queue: int = 512
+    ):
+        super().__init__(encoder)
+        self.temperature, self.momentum = temperature, momentum
+        self.key_encoder = _frozen_copy(encoder)
+        start = torch.Generator().manual_seed(0)
+        keys = torch.randn(queue, encoder.last.out_features, generator=start)
+        self.register_buffer("queue", F.normalize(keys, dim=1))
+        self.register_buffer("head", torch.zeros((), dtype=torch.long))
+        self.fresh: Tensor | None = None
+
+    def loss(self, views: Views, labels: Tensor) -> Tensor:
+        with torch.no_grad():
+            keys = F.normalize(self.key_encoder(views[1]), dim=1)
+        self.fresh = keys
+        return losses.queue_nce(self.encoder(views[0]), keys, self.queue, self.temperature)
+
+    def after_step(self, share: float) -> None:
+        """Follow the query encoder and let the newest keys take the place of the oldest."""
+        _follow(self.key_encoder, self.encoder, self.momentum)
+        place = (self.head + torch.arange(len(self.fresh), device=self.queue.device)) % len(self.queue)
+        self.queue[place] = self.fresh
+        self.head.copy_((self.head + len(self.fresh)) % len(self.queue))
+
+
+class SVT(Objective):
+    """Self-supervised Video Transformer (Ranasinghe et al. 2022): a student matches a teacher across time.
+
+    No negatives. The teacher sees each view whole, at the full and at half the frame rate; the student sees those
+    and a half of the piece at full rate, and must predict the teacher's prototypes of the other view.
+    """
+
+    def __init__(self, encoder: DanceEncoder, classes: int, prototypes: int = 256, momentum: float = 0.99):
+        super().__init__(encoder)
+        self.momentum = momentum
+        features = encoder.last.out_features
+        self.head = nn.Sequential(nn.Linear(features, features), nn.GELU(), nn.Linear(features, prototypes))
+        self.teacher = _frozen_copy(nn.ModuleList([encoder, self.head]))
+        self.register_buffer("centre", torch.zeros(prototypes))
+        self.seen: Tensor | None = None
+
+    @staticmethod
+    def temporal_views(views: Views) -> tuple[list[dict[str, Tensor]], list[dict[str, Tensor]]]:
+        """(global, local): the piece at full and at half frame rate; its first or last half at full rate."""
+        fast, slow = views[0], {k: v[:, :, ::2] for k, v in views[1].items()}
+        half = {k: v.shape[2] // 2 for k, v in views[0].items()}
+        first = {k: v[:, :, : half[k]] for k, v in views[0].items()}
+        last = {k: v[:, :, half[k] :] for k, v in views[1].items()}
+        return [fast, slow], [first, last]
+
+    def loss(self, views: Views, labels: Tensor) -> Tensor:
+        whole, parts = self.temporal_views(views)
+        encoder, head = self.teacher
+        with torch.no_grad():
+            targets = [head(encoder(view)) for view in whole]
+        self.seen = torch.cat(targets).mean(dim=0)
+        guesses = [self.head(self.encoder(view)) for view in whole + parts]
+        pairs = [(g, t) for i, g in enumerate(guesses) for j, t in enumerate(targets) if i != j]
+        return sum(losses.self_distillation(g, t, self.centre) for g, t in pairs) / len(pairs)
+
+    def after_step(self, share: float) -> None:
+        """Teacher by momentum rising to 1 on a cosine; centre by a moving average of its outputs (0.9)."""
+        momentum = 1 - (1 - self.momentum) * (math.cos(math.pi * share) + 1) / 2
+        _follow(self.teacher[0], self.encoder, momentum)
+        _follow(self.teacher[1], self.head, momentum)
+        self.centre.lerp_(self.seen, 0.1)
+
+
+class MelodyAutoencoder(nn.Module):
+    """Music to motion through a bottleneck, Dance with Melody (Tang et al. 2018), as an encoder of pieces.
+
+    An LSTM reads the music into a code, another unrolls the code and the music's own hidden states into
+    motion. A piece's features are the code and, per joint, how far the danced motion lies from
+    the one that the music predicts: the one way in which this model sees the dancer.
+    """
+
+    def __init__(self, music_features: int, joints: int, dim: int = 256):
+        super().__init__()
+        self.read = nn.LSTM(music_features, dim, batch_first=True)
+        self.write = nn.LSTM(2 * dim, dim, batch_first=True)
+        self.pose = nn.Linear(dim, 3 * joints)
+        self.last = nn.Linear(dim + 2 * joints, dim + 2 * joints)
+        nn.init.eye_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def generate(self, music: Tensor) -> tuple[Tensor, Tensor]:
+        """Music (N, F, T) -> the code (N, D) and the motion it predicts (N, 3, T, V)."""
+        states, (code, _) = self.read(music.transpose(1, 2))
+        code = code[-1]
+        repeated = code[:, None].expand(-1, states.shape[1], -1)
+        frames = self.pose(self.write(torch.cat([states, repeated], dim=2))[0])
+        return code, frames.view(len(music), states.shape[1], 3, -1).permute(0, 2, 1, 3)
+
+    def hidden(self, pieces: dict[str, Tensor]) -> Tensor:
+        """(N, D + 2V): the code, and each joint's mean distance and mean speed difference from the prediction."""
+        code, predicted = self.generate(pieces["music"])
+        away = pieces["motion"] - predicted
+        distance = away.norm(dim=1).mean(dim=1)
+        speed = away.diff(dim=2).norm(dim=1).mean(dim=1)
+        return torch.cat([code, distance, speed], dim=1)
+
+    def forward(self, pieces: dict[str, Tensor]) -> Tensor:
+        return self.last(self.hidden(pieces))
+
+
+class MotionReconstruction(Objective):
+    """Mean squared distance of the predicted from the danced motion, on both views."""
+
+    def __init__(self, encoder: MelodyAutoencoder, classes: int):
+        super().__init__(encoder)
+
+    def loss(self, views: Views, labels: Tensor) -> Tensor:
+        return sum(F.mse_loss(self.encoder.generate(v["music"])[1], v["motion"]) for v in views) / len(views)
+
+
+OBJECTIVES = {
+    "infonce": InfoNCE,
+    "supcon": SupCon,
+    "crossentropy": CrossEntropy,
+    "moco": MoCo,
+    "svt": SVT,
+    "reconstruction": MotionReconstruction,
+}

@@ -1,0 +1,126 @@
+"""One pre-training from its name to the encoder's file: run it, keep it, and find it again.
+
+A file holds the encoder's weights, the frozen features of the pieces that are evaluated, the history, and a stamp of all
+that the outcome depends on. A finished encoder is used again where its stamp is still the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from dancemvp_core import code_hash, files
+from dancemvp_core.dance.pieces import PieceSet, evenly_spaced
+from dancemvp_core.dance.skeleton import Skeleton
+from dancemvp_core.pretraining import methods, training
+from dancemvp_core.pretraining.networks import Width, augmentation, build_encoder, new_objective
+from dancemvp_core.pretraining.training import Training
+
+WATCHED = 450  # validation pieces, at most, on which the k-NN accuracy is followed while training
+
+
+def training_of(params) -> Training:
+    """How long and how fast a pre-training notebook's parameters say, and how the method's batches are drawn."""
+    settings = methods.settings(methods.pretrainings()[params.pretraining])
+    rate = params.learning_rate * settings.get("rate_factor", 1.0)
+    return Training(params.epochs, params.batch_size, rate, schedule=params.schedule, same_music=settings["same_music"])
+
+
+@dataclass(frozen=True, eq=False)
+class Pretraining:
+    """A pre-training of the method table by its name, for one seed: on these pieces, at this width, for so long."""
+
+    name: str
+    seed: int
+    pieces: PieceSet
+    skeleton: Skeleton
+    width: Width
+    training: Training
+
+    def run(self, checkpoint: Path | None = None, progress: Callable = lambda epochs: epochs) -> tuple[nn.Module, pd.DataFrame]:
+        """Train; returns the encoder and its history, with k-NN accuracies on validation pieces.
+
+        ``checkpoint`` as in ``training.train``. Without validation pieces the accuracies are those on pre-train pieces.
+        """
+        pieces = self.pieces
+        objective = new_objective(self.name, self.seed, self.width, pieces, self.skeleton)
+        learned = pieces.rows("pretrain")
+        rows = pieces.rows("validation")
+        rows = rows if len(rows) else learned
+        rows = evenly_spaced(rows, min(WATCHED, len(learned)))
+        watched = pieces.table.iloc[rows].reset_index(drop=True)
+
+        def watch(encoder):
+            return training.nearest_neighbour_accuracy(training.encode(encoder, pieces, rows)[1].numpy(), watched)
+
+        views = augmentation(self.name)
+        mirror = self.skeleton.mirror
+        history = training.train(objective, pieces, self.training, views, self.seed, mirror, checkpoint, watch, progress)
+        return objective.encoder, history
+
+    @property
+    def stamp(self) -> str:
+        """All that the outcome depends on, as one line of text; pieces and code by their content."""
+        method = methods.pretrainings()[self.name]
+        entry = [method.motion, method.music, method.objective]
+        settings = {k: v for k, v in methods.settings(method).items() if k != "rate_factor"}  # which ``training`` has in it
+        facts = [asdict(self.width), asdict(self.training), asdict(self.skeleton), entry, settings]
+        return json.dumps([self.name, self.seed, facts, code_hash.stamp(__name__), self.pieces.digest])
+
+    def finished(
+        self, path: Path, checkpoint: Path | None = None, progress: Callable = lambda epochs: epochs
+    ) -> tuple[nn.Module, pd.DataFrame]:
+        """The encoder in ``path`` where its stamp is this one's, else one trained and saved there.
+
+        Returns the encoder, on the pieces' device, and its history. The checkpoint of a finished run is removed.
+        """
+        if path.exists() and (facts := encoder_facts(path)).get("stamp") == self.stamp:
+            encoder = load_encoder(path, self.name, self.width, self.skeleton).to(self.pieces.motion.device)
+            return encoder, pd.DataFrame(json.loads(facts["history"]))
+        encoder, history = self.run(checkpoint, progress)
+        rows = evaluated_rows(self.pieces, self.name)
+        underfit = json.dumps(training.still_improving(history))
+        facts = {"stamp": self.stamp, "underfit": underfit, "history": json.dumps(history.to_dict("records"))}
+        save_encoder(path, encoder, rows, training.encode(encoder, self.pieces, rows)[0], facts)
+        if checkpoint:
+            checkpoint.unlink(missing_ok=True)
+        return encoder, history
+
+
+def evaluated_rows(pieces: PieceSet, pretraining: str) -> np.ndarray:
+    """The pieces whose features are kept: the test pieces; of a variant (``extra_augmentation``) the validation pieces.
+
+    All of them where the data cannot be split.
+    """
+    rows = pieces.rows("validation" if methods.pretrainings()[pretraining].variant else "test")
+    return rows if len(rows) else np.arange(len(pieces))
+
+
+def encoder_facts(path: Path) -> dict[str, str]:
+    """What ``Pretraining.finished`` notes in an encoder's file, as JSON texts: stamp, history, underfit."""
+    with safe_open(path, framework="pt") as file:
+        return dict(file.metadata() or {})
+
+
+def save_encoder(path: Path, encoder: nn.Module, rows: np.ndarray, hidden: Tensor, facts: dict[str, str]) -> None:
+    """One file an encoder: its weights, and the ``hidden`` features (N, H) of the piece ``rows`` that are evaluated."""
+    tensors = {f"encoder.{k}": v.detach().cpu().contiguous() for k, v in encoder.state_dict().items()}
+    tensors |= {"features.rows": torch.as_tensor(rows), "features.hidden": hidden.contiguous()}
+    files.write_tensors(path, tensors, facts)
+
+
+def load_encoder(path: Path, pretraining: str, width: Width, skeleton: Skeleton) -> nn.Module:
+    """The encoder that ``save_encoder`` wrote, on the CPU and in evaluation mode."""
+    encoder = build_encoder(methods.pretrainings()[pretraining], skeleton, width)
+    tensors = load_file(path)
+    encoder.load_state_dict({k[len("encoder.") :]: v for k, v in tensors.items() if k.startswith("encoder.")})
+    return encoder.eval()

@@ -1,0 +1,1 @@
+"""What a notebook is given and leaves: profiles and parameters, folders, provenance, progress."""

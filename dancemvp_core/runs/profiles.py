@@ -1,0 +1,307 @@
+"""The three profiles, smoke, demo and paper, and the check that every notebook's second cell makes.
+
+A profile is one row of ``PROFILES``: every size and length that differs between a quick look and the paper's own
+experiment. A notebook's own parameters are few (``STAGES``): where the data are, which seed; all else comes from
+the profile it names.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import os
+import types
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
+
+from dancemvp_core.pretraining.methods import CHANGES
+
+SHOTS_IN_TABLES = 20
+SYNTHDANCE = "synthdance"  # the embedded data set's name in results
+
+
+class ParameterError(ValueError):
+    """A parameter that is unknown or of the wrong kind. One line: the notebook, the parameter, expected and got."""
+
+    def _render_traceback_(self):  # Jupyter shows this in place of a traceback
+        return [f"{type(self).__name__}: {self}"]
+
+
+def _tuple(value):
+    """YAML and JSON have lists only; strict validation would refuse them where a tuple is meant."""
+    return tuple(_tuple(v) for v in value) if isinstance(value, list) else value
+
+
+Count = Annotated[int, Field(ge=1)]
+Counts = Annotated[tuple[Count, ...], BeforeValidator(_tuple), Field(min_length=1)]
+
+
+class _Strict(BaseModel):
+    """No unknown names, no silent conversions (an int may stand for a float, a bool for nothing else)."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Profile(_Strict):
+    """How large an experiment is. Lengths in frames of the resampled piece, times in seconds, rates per step.
+
+    ``trials`` is what SynthDance writes per file; ``pretrain_trials`` how many of them per choreography and level
+    pre-training sees; ``seeds`` how many seeds (0, 1, ...) the rows with an interval get, ``seeds_others``
+    the remaining rows; ``shots`` are performances per class in the tables, ``shots_curve`` in Fig. 7.
+    """
+
+    name: str
+    # data
+    trials: Count = 100
+    pretrain_trials: Count = 100
+    piece_frames: Count = 100
+    time_normalisation: Literal["stretch", "crop"] = "stretch"
+    bar_scope: Literal["sequence", "piece"] = "sequence"
+    # pre-training
+    channels: Counts = (64, 64, 64, 64, 128, 128, 128, 256, 256, 256)
+    dim: Count = 128
+    features: Count = 256
+    epochs: Count = 100
+    batch_size: Annotated[int, Field(ge=2)] = 16
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-4
+    schedule: Literal["constant", "cosine"] = "cosine"
+    variants: tuple[str, ...] = tuple(CHANGES)
+    # downstream
+    seeds: Count = 5
+    seeds_others: Count = 5
+    shots: Count = SHOTS_IN_TABLES
+    shots_curve: Counts = (1, 5, 10, 20, 50)
+    genres: Counts = (1, 2, 3, 4, 5)
+    downstream_steps: Count = 2000
+    # maps
+    tsne_points: Count = 2700
+
+
+PROFILES: dict[str, Profile] = {
+    "smoke": Profile(
+        name="smoke",
+        trials=20,
+        pretrain_trials=1,
+        piece_frames=32,
+        channels=(16, 32, 64),
+        dim=64,
+        features=64,
+        epochs=2,
+        variants=("position",),
+        batch_size=32,
+        learning_rate=1e-3,
+        seeds=1,
+        seeds_others=1,
+        shots=5,
+        shots_curve=(1, 5),
+        genres=(1, 5),
+        downstream_steps=40,
+        tsne_points=450,
+    ),
+    "demo": Profile(
+        name="demo",
+        pretrain_trials=10,
+        piece_frames=50,
+        channels=(32, 64, 128),
+        dim=128,
+        features=128,
+        epochs=4,
+        batch_size=32,
+        learning_rate=1e-3,
+        seeds=3,
+        seeds_others=1,
+        downstream_steps=200,
+        tsne_points=1350,
+    ),
+    "paper": Profile(name="paper"),
+}
+
+
+def load(profile: str, **overrides) -> Profile:
+    """The profile of that name, with some of its values replaced.
+
+    Raises ParameterError, in one line, for an unknown profile, an unknown name or a value of the wrong kind.
+    """
+    if profile not in PROFILES:
+        raise ParameterError(f"profile {profile!r}: expected one of {', '.join(PROFILES)}")
+    values = PROFILES[profile].model_dump() | overrides
+    return _checked(Profile, values, f"profile {profile}")
+
+
+# What a notebook takes beside profile, data and root: (its own parameters, the profile's values that it reads).
+# A value that is not listed cannot be read, so the workflow knows what a changed profile makes stale.
+_DATA = ("pretrain_trials", "piece_frames", "time_normalisation", "bar_scope")
+_WIDTH = ("channels", "dim", "features")
+_DOWNSTREAM = ("seeds", "shots", "downstream_steps", "bar_scope")
+Seed = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_tuple)]
+
+STAGES: dict[str, tuple[dict[str, tuple[Any, Any]], tuple[str, ...]]] = {
+    "01_table1_data": ({}, _DATA),
+    "02_fig3_fig4_primitives": ({}, _DATA),
+    "03_pretraining": (
+        {"pretraining": (str, "stgcn-lstm-infonce"), "seed": (Seed, 0)},
+        (*_WIDTH, "epochs", "batch_size", "learning_rate", "schedule"),
+    ),
+    "04_fig5_embeddings": ({"aistpp": (str, "")}, (*_WIDTH, "piece_frames", "time_normalisation", "tsne_points")),
+    "05_table2_baselines": ({}, (*_WIDTH, *_DOWNSTREAM, "seeds_others")),
+    "06_table3_ablation": ({}, (*_WIDTH, *_DOWNSTREAM, "seeds_others")),
+    "07_table4_fig7_prompting": ({}, (*_WIDTH, *_DOWNSTREAM, "shots_curve", "genres")),
+    "08_fig6_progression": ({}, (*_WIDTH, *_DOWNSTREAM)),
+    "10_extra_augmentation": ({}, (*_WIDTH, "shots", "variants")),
+    "11_extra_unseen_dancers": ({}, (*_WIDTH, *_DOWNSTREAM, "piece_frames", "time_normalisation")),
+    "12_assessor": ({}, (*_WIDTH, "shots", "downstream_steps", "piece_frames", "bar_scope", "time_normalisation")),
+    "13_claims": ({}, (*_WIDTH, *_DOWNSTREAM, "seeds_others")),
+    "extra_difficulty": ({}, (*_WIDTH, "shots", "seeds", "bar_scope")),
+    "extra_confusion": ({}, (*_WIDTH, *_DOWNSTREAM)),
+    "extra_timing": ({}, (*_WIDTH, *_DOWNSTREAM, "seeds_others")),
+    "explore": ({"encoder": (str, "stgcn-lstm-infonce-seed0")}, (*_WIDTH, "shots", "time_normalisation", "tsne_points")),
+    "assess": (
+        {"motions": (Names, ()), "music": (str, ""), "offset_s": (Seconds, 0.0), "fps": (Seconds, 0.0), "skeleton": (str, "")},
+        (),
+    ),
+}
+
+
+class Parameters(_Strict):
+    """A notebook's checked parameters: its own, and the values of its profile that it reads, as attributes.
+
+    ``data`` is the data set's folder (empty: SynthDance under ``root``), ``root`` the folder that results go
+    to (empty: the project).
+    """
+
+    stage: str
+    profile: str = "smoke"
+    data: str = ""
+    root: str = ""
+
+    @cached_property
+    def project(self) -> Path:
+        """Folder that holds build/, results/ and figures/."""
+        return Path(self.root).expanduser().resolve() if self.root else project_root()
+
+    @cached_property
+    def data_root(self) -> Path:
+        """The data set's folder."""
+        return Path(self.data).expanduser().resolve() if self.data else synthdance_root(self.project, self.profile)
+
+    @cached_property
+    def aistpp_root(self) -> Path:
+        """The AIST++ folder of the stage that maps it, or the stand-in's in AIST++'s own format."""
+        given = getattr(self, "aistpp", "")
+        return Path(given).expanduser().resolve() if given else aistpp_standin_root(self.project)
+
+    @cached_property
+    def label(self) -> str:
+        """The profile's name for folders; "-modified" is added where a value is not the profile's own.
+
+        So numbers from other settings never stand under a profile's name. The number of seeds may differ: every
+        table states it.
+        """
+        own = PROFILES[self.profile]
+        knobs = [k for k in STAGES[self.stage][1] if not k.startswith("seeds")]
+        return self.profile if all(getattr(self, k) == getattr(own, k) for k in knobs) else f"{self.profile}-modified"
+
+    @cached_property
+    def job(self) -> str:
+        """The notebook's name and, where it runs more than once, what this run is about."""
+        own = [k for k in ("pretraining", "seed") if k in STAGES[self.stage][0]]
+        return "-".join([self.stage, *(f"seed{self.seed}" if k == "seed" else getattr(self, k) for k in own)])
+
+
+def validate(stage: str, namespace: dict[str, Any] | None = None, /, **parameters) -> Parameters:
+    """Check a notebook's parameters and fill in its profile's values: the second cell of every notebook.
+
+    ``namespace`` is the notebook's ``globals()``; or pass the parameters by name. Raises ParameterError, in one line,
+    for a name that neither the notebook nor the part of the profile that it reads has (papermill would only
+    warn), and for a value of the wrong kind.
+    """
+    if stage not in STAGES:
+        raise ParameterError(f"notebook {stage!r}: expected one of {', '.join(STAGES)}")
+    own, knobs = STAGES[stage]
+    known = [name for name in (*Parameters.model_fields, *own, *knobs) if name != "stage"]
+    given = parameters if namespace is None else _parameters_of(namespace, known) | parameters
+    for name in given:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(known)}"
+            raise ParameterError(f"notebook {stage}: unknown parameter {name!r}; {hint}")
+    profile = given.get("profile", "smoke")
+    if profile not in PROFILES:
+        raise ParameterError(f"notebook {stage}: profile is {profile!r}, expected one of {', '.join(PROFILES)}")
+    from_profile = {k: getattr(PROFILES[profile], k) for k in knobs}
+    return _checked(_model(stage), {"stage": stage} | from_profile | given, f"notebook {stage}")
+
+
+def synthdance_root(project: Path, profile: str) -> Path:
+    """Where the embedded data set of a profile lies; profiles with as many trials share one."""
+    return project / "build" / "data" / f"{SYNTHDANCE}-{PROFILES[profile].trials}-trials"
+
+
+def unseen_dancers_root(project: Path, profile: str) -> Path:
+    """Where SynthDance's test choreographies danced by unseen dancers lie."""
+    return project / "build" / "data" / f"{SYNTHDANCE}-unseen-dancers-{PROFILES[profile].trials}-trials"
+
+
+def aistpp_standin_root(project: Path) -> Path:
+    """Where the second SynthDance body in AIST++'s format lies, used where no AIST++ folder is given."""
+    return project / "build" / "data" / "aistpp-standin"
+
+
+def project_root() -> Path:
+    """The package's checkout; the working directory where it was installed without one."""
+    root = Path(__file__).resolve().parents[2]
+    return root if (root / "pyproject.toml").is_file() else Path(os.getcwd())
+
+
+def _model(stage: str) -> type[Parameters]:
+    own, knobs = STAGES[stage]
+    copied = {k: (Profile.model_fields[k].annotation, Profile.model_fields[k]) for k in knobs}
+    return create_model(f"Parameters_{stage}", __base__=Parameters, **own, **copied)
+
+
+def _checked(model: type[_Strict], values: dict, where: str):
+    try:
+        return model.model_validate(values)
+    except ValidationError as fault:
+        first = fault.errors(include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise ParameterError(f"{where}: unknown parameter {name!r}") from None
+        # "Input should be a valid integer, got ..." -> "a valid integer"
+        expected = first["msg"].removeprefix("Input should be ").replace("greater than", "a value greater than")
+        got = first["input"]
+        raise ParameterError(f"{where}: {name}: expected {expected}, got {got!r} ({type(got).__name__})") from None
+
+
+def _parameters_of(namespace: dict[str, Any], known: list[str]) -> dict[str, Any]:
+    """The parameters in a notebook's globals: known names, and whatever else the cells before the check assign.
+
+    The history of a live session (``In``) says which names the parameters cell and papermill's own set; so running
+    the second cell again later does not take the notebook's variables for parameters.
+    """
+    cells = list(namespace.get("In", []))
+    first = next((i for i, cell in enumerate(cells) if "validate(" in cell), len(cells))
+    assigned = [name for cell in cells[:first] for name in _assigned(cell)]
+    if "In" not in namespace:
+        assigned = [k for k, v in namespace.items() if not k.startswith("_") and not _is_import(v)]
+    names = [n for n in dict.fromkeys([*assigned, *known]) if n in namespace]
+    return {name: namespace[name] for name in names}
+
+
+def _assigned(cell: str) -> list[str]:
+    """Names that a cell's top level assigns; none where it is not plain Python (a magic, a shell line)."""
+    try:
+        body = ast.parse(cell).body
+    except SyntaxError:
+        return []
+    targets = [t for s in body for t in (s.targets if isinstance(s, ast.Assign) else [getattr(s, "target", None)])]
+    return [t.id for t in targets if isinstance(t, ast.Name)]
+
+
+def _is_import(value) -> bool:
+    return isinstance(value, types.ModuleType | types.FunctionType | type)

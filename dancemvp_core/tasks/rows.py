@@ -1,0 +1,104 @@
+"""The rows that are compared, methods and floors, and how each of them gets its features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from torch import nn
+
+from dancemvp_core.pretraining import methods
+from dancemvp_core.pretraining.methods import Method
+from dancemvp_core.pretraining.networks import new_objective
+from dancemvp_core.pretraining.pretrained import load_encoder
+from dancemvp_core.runs.workspace import Workspace
+from dancemvp_core.tasks import floors
+from dancemvp_core.tasks.features import Features
+from dancemvp_core.tasks.protocols import LOOK_AT_NOTHING
+
+
+def _floor(name: str, label: str, motion: str | None, music: str | None, protocol: str) -> Method:
+    return Method(label, motion, music, "none", protocol, (), floors.DESCRIPTIONS[name])
+
+
+FLOORS: dict[str, Method] = {
+    "chance": _floor("chance", "Chance", None, None, "chance"),
+    "handcrafted": _floor("handcrafted", "Hand-crafted", None, None, "finetune"),
+    "body_only": _floor("body_only", "Body only", None, None, "finetune"),
+    "random_init": _floor("random_init", "Random init", "stgcn", "lstm", "prompt"),
+    **{name: replace(m, interpretation=floors.DESCRIPTIONS[name]) for name, m in methods.SINGLE_MODALITY.items()},
+    "direct": _floor("direct", "Direct", None, None, "direct"),
+}
+BOTH = ("prompt", "finetune")
+
+
+class Row(NamedTuple):
+    """A line of a table: a method or floor by name, under a protocol, for so many seeds."""
+
+    name: str
+    method: Method
+    seeds: int
+
+
+def seeds_of_row(name: str, seeds: int, others: int) -> int:
+    """How many seeds a row gets: as ``methods.seeds_of_method``, and ``seeds`` for every floor."""
+    return seeds if name in FLOORS else methods.seeds_of_method(name, seeds, others)
+
+
+def rows(number: int, seeds: int, others: int) -> list[Row]:
+    """The lines of Table 2 or 3: the floors, then the paper's rows, each under its own protocol."""
+    return [Row(name, m, seeds_of_row(name, seeds, others)) for name, m in (FLOORS | methods.table(number)).items()]
+
+
+def both_protocols(lines: Iterable[Row]) -> list[Row]:
+    """Every line with features of its own under both ``prompt`` and ``finetune``, in the lines' order."""
+    return [
+        Row(row.name, replace(row.method, protocol=protocol), row.seeds)
+        for row in lines
+        for protocol in BOTH
+        if row.method.protocol in BOTH
+    ]
+
+
+def pretraining_of(name: str) -> str:
+    """What a row's features come from: its pre-training, which rows may share, or its own name."""
+    known = methods.everyone()
+    return known[name].pretraining if name in known else name
+
+
+def encoder_of(name: str, seed: int, where: Workspace) -> nn.Module:
+    """A row's encoder on the pieces' device: a finished one, or for ``random_init`` ours before training."""
+    if name == "random_init":
+        return untrained("ours", seed, where)
+    pretraining = methods.everyone()[name].pretraining
+    file = where.paths.encoder(pretraining, seed)
+    return load_encoder(file, pretraining, where.width, where.skeleton).to(where.pieces.motion.device)
+
+
+def untrained(name: str, seed: int, where: Workspace) -> nn.Module:
+    """A row's encoder as the seed initialises it."""
+    return new_objective(methods.everyone()[name].pretraining, seed, where.width, where.pieces, where.skeleton).encoder
+
+
+def features_of(name: str, seed: int, where: Workspace, split: str = "test") -> Features:
+    """A row's frozen features of a split's pieces, by its name: the one way to features.
+
+    A method or single-modality floor: those in its encoder's file, where it keeps these pieces, else encoded anew.
+    Hand-crafted floors are computed; ``chance`` and ``direct`` look at no features. Raises ValueError on an unknown name.
+    """
+    pieces = where.pieces
+    if name in LOOK_AT_NOTHING:
+        return Features.none(pieces)
+    if name == "handcrafted":
+        return floors.handcrafted(pieces)
+    if name == "body_only":
+        return floors.body_only(pieces, where.skeleton)
+    if name == "random_init":
+        return Features.encoded(encoder_of(name, seed, where), pieces, pieces.rows(split))
+    if name not in methods.everyone():
+        raise ValueError(f"no row {name!r}; there are {', '.join(FLOORS | methods.everyone())}")
+    kept, rows = Features.kept(where.paths.encoder(pretraining_of(name), seed), pieces)
+    wanted = pieces.rows(split)
+    return kept if np.isin(wanted, rows).all() else Features.encoded(encoder_of(name, seed, where), pieces, wanted)
