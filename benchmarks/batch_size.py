@@ -21,9 +21,9 @@ from dancemvp_core import files
 from dancemvp_core.controls import selection
 from dancemvp_core.dance.pieces import PieceSet
 from dancemvp_core.dance.skeleton import IMPERIALDANCE21
-from dancemvp_core.pretraining import methods, training
+from dancemvp_core.pretraining import methods, networks, pretrained, training
+from dancemvp_core.pretraining.pretrained import Pretraining
 from dancemvp_core.runs import profiles, provenance
-from dancemvp_core.tasks import evaluation
 
 PAPER = (16, 3e-4)
 LARGER = (32, 64, 256)
@@ -38,8 +38,8 @@ def settings(batch_size: int, learning_rate: float) -> list[tuple[int, float]]:
 
 def trial(pieces: PieceSet, params, how: training.Training) -> dict:
     """Seconds of pre-training, loss, and the three tasks on validation under ours' protocol."""
-    width = evaluation.Width.of(params)
-    encoder, history = evaluation.pretrain_run(OURS.pretraining, 0, pieces, IMPERIALDANCE21, width, how)
+    width = networks.Width.of(params)
+    encoder, history = Pretraining(OURS.pretraining, 0, pieces, IMPERIALDANCE21, width, how).run()
     value = selection.on_validation(encoder, OURS.protocol, pieces, params.profile)
     measured = {f"task{task}_{metric}": value[task] for task, (metric, _) in selection.MEASURES.items()}
     return {"seconds": history["seconds"].sum(), "loss": history["loss"].iloc[-1]} | measured
@@ -47,7 +47,7 @@ def trial(pieces: PieceSet, params, how: training.Training) -> dict:
 
 def study(pieces: PieceSet, params, epochs: int) -> pd.DataFrame:
     """One row a setting and budget ("epochs" or "seconds")."""
-    chosen = evaluation.training(params)
+    chosen = pretrained.training_of(params)
     rows, seconds = [], {}
     for budget in ("epochs", "seconds"):
         for size, rate in settings(chosen.batch_size, chosen.learning_rate):
@@ -70,14 +70,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--profile", default="demo", choices=profiles.PROFILES)
     parser.add_argument("--epochs", type=int, help="of the equal-epochs budget (default: the profile's)")
     options = parser.parse_args(arguments)
-    params = profiles.validate("03_pretraining", profile=options.profile)
-    paths, device = provenance.Paths.of(params), training.pick_device()
-    if not (paths.pieces / "pieces.safetensors").exists():
-        print(f"batch_size: no pieces in {paths.pieces}: first make reproduce PROFILE={options.profile}", file=sys.stderr)
+    if (run := bench.opened("batch_size", options.profile)) is None:
         return 2
-    facts = bench.machine(device)
+    params, where = run
+    facts = bench.machine(where.pieces.motion.device)
     print(facts, flush=True)
-    table = study(PieceSet.load(paths.pieces, device), params, options.epochs or params.epochs)
+    table = study(where.pieces, params, options.epochs or params.epochs)
     path = profiles.project_root() / "results" / "bench" / "batch_size" / f"{options.profile}-{bench.slug(facts)}.csv"
     files.write_csv(path, table.assign(synthetic=True))
     sidecar = {"file": path.name, "sha256": files.sha256(path), "machine": facts, "profile": options.profile}

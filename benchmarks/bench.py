@@ -29,8 +29,12 @@ from cases import CASES, Setting
 from compare import QUICK_RUNS, RUNS, Pair, compare
 
 from dancemvp_core import files
-from dancemvp_core.pretraining import training
+from dancemvp_core.dance.sequences import DataError
+from dancemvp_core.dance.skeleton import IMPERIALDANCE21
+from dancemvp_core.device import pick_device
 from dancemvp_core.runs import profiles, provenance
+from dancemvp_core.runs.profiles import Parameters
+from dancemvp_core.runs.workspace import Workspace
 
 
 def measured(case: str, pair: Pair, runs: int) -> dict:
@@ -112,6 +116,16 @@ def slug(facts: dict) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
+def opened(study: str, profile: str) -> tuple[Parameters, Workspace] | None:
+    """The parameters and pieces of a finished run that a ``study`` needs; None, and a line that says so, where there is none."""
+    params = profiles.validate("03_pretraining", profile=profile)
+    try:
+        return params, Workspace.open(provenance.start(params), IMPERIALDANCE21)
+    except DataError as fault:
+        print(f"{study}: {fault}", file=sys.stderr)
+        return None
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the cases, print the table and keep it; 0, or 2 for a wrong argument."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -124,7 +138,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"bench: --only {name}: no such case, expected some of {', '.join(CASES)}", file=sys.stderr)
             return 2
 
-    device = training.pick_device()
+    device = pick_device()
     facts = machine(device)
     rates = roofline.measure(device, options.quick)
     print(f"{facts}\n{roofline.describe(rates)}", flush=True)

@@ -39,10 +39,12 @@ from dancemvp_core.dance.pieces import PieceSet
 from dancemvp_core.dance.skeleton import IMPERIALDANCE21
 from dancemvp_core.datasets import synthdance
 from dancemvp_core.models import encoders, losses, texts
+from dancemvp_core.models.prompter import Join, Prompter, PrompterSettings
 from dancemvp_core.paper import embeddings, stats
-from dancemvp_core.pretraining import methods, training
+from dancemvp_core.pretraining import methods, networks, training
 from dancemvp_core.runs import profiles
 from dancemvp_core.tasks import evaluation, protocols
+from dancemvp_core.tasks.features import Features
 
 OURS = methods.METHODS["ours"].pretraining
 PROJECT = profiles.project_root()
@@ -71,9 +73,9 @@ class Setting:
         return quick if self.quick else full
 
     @property
-    def width(self) -> evaluation.Width:
+    def width(self) -> networks.Width:
         """The paper's networks, or smoke's."""
-        return evaluation.Width.of(profiles.load(self.size("paper", "smoke")))
+        return networks.Width.of(profiles.load(self.size("paper", "smoke")))
 
     @property
     def frames(self) -> int:
@@ -93,7 +95,7 @@ class Setting:
         """Our motion and music encoder with random weights, on the device."""
         torch.manual_seed(0)
         width = self.width
-        built = methods.build_encoder(methods.METHODS["ours"], IMPERIALDANCE21, width.channels, width.dim, width.features)
+        built = networks.build_encoder(methods.METHODS["ours"], IMPERIALDANCE21, width)
         return built.to(self.device)
 
 
@@ -225,18 +227,11 @@ def inference(setting: Setting) -> Iterator[Pair | str]:
     if fast is not None:
         yield pair("features, compiled", features(fast))
 
-    settings = protocols.Prompting()
-    known = pieces.table
-    classes, _ = protocols.class_table(known)
-    sentences = {
-        "vocabulary": [texts.vocabulary_text(*row) for row in classes.itertuples(index=False)],
-        "score": [texts.score_text(v) for v in texts.LEVELS_OF_SCORE],
-        "rhythm": [texts.rate_text(v) for v in texts.LEVELS_OF_SCORE],
-    }
-    frozen = protocols.Features(training.encode(encoder, pieces)[0].to(setting.device), encoder.last)
-    prompter = protocols.Prompter(
-        frozen, sentences, len(classes), protocols.TASKS, True, False, settings, np.arange(len(pieces))
-    ).eval()
+    classes, _ = protocols.class_table(pieces.table)
+    sentences = texts.candidates(protocols.TASKS, classes)
+    hidden = training.encode(encoder, pieces)[0].to(setting.device)
+    network = (hidden, sentences, protocols.TASKS, len(classes), "words", PrompterSettings())
+    prompter = Prompter(encoder.last, *network).eval()
 
     def answers(network):
         @torch.inference_mode()
@@ -273,9 +268,9 @@ def pretrain_step(setting: Setting) -> Iterator[Pair | str]:
     pieces = setting.pieces(5, -(-batch_size * steps // 45))
     keep = np.arange(batch_size * steps)
     pieces = PieceSet(pieces.motion[: len(keep)], pieces.music, pieces.table.iloc[keep], pieces.sequences)
-    training = training.Training(1, batch_size, schedule="constant")
-    augmentation, mirror = methods.augmentation(OURS), IMPERIALDANCE21.mirror
-    objective = evaluation.new_objective(OURS, 0, setting.width, pieces, IMPERIALDANCE21)
+    how = training.Training(1, batch_size, schedule="constant")
+    augmentation, mirror = networks.augmentation(OURS), IMPERIALDANCE21.mirror
+    objective = networks.new_objective(OURS, 0, setting.width, pieces, IMPERIALDANCE21)
     views = {name: torch.cat([x, x]) for name, x in pieces.batch(np.arange(batch_size)).items()}
     floor = roofline.training_step(objective.encoder, views, setting.precision).floor_s(setting.rates, setting.precision)
     # On two cores, workers would take from the network what they give; beside a GPU the cores are free.
@@ -283,7 +278,7 @@ def pretrain_step(setting: Setting) -> Iterator[Pair | str]:
     batches = reference.loader(pieces, augmentation, mirror, batch_size, workers)
 
     def ours():
-        training.train(objective, pieces, training, augmentation, 0, mirror)
+        training.train(objective, pieces, how, augmentation, 0, mirror)
 
     def plain(network, precision):
         return reference.epoch(network, batches, training, precision, setting.device)
@@ -353,10 +348,10 @@ def info_nce(setting: Setting) -> Iterator[Pair | str]:
 
 def prompt_scoring(setting: Setting) -> Iterator[Pair | str]:
     """Scores of B pieces against C candidates: linear in B x C, and no tensor of every pair's two vectors."""
-    settings = protocols.Prompting()
+    settings = PrompterSettings()
     z_width, t_width = setting.width.features, settings.text_width
     torch.manual_seed(0)
-    join = protocols.Join(z_width, t_width, settings.width).to(setting.device)
+    join = Join(z_width, t_width, settings.width).to(setting.device)
     head = nn.Linear(settings.width, 1).to(setting.device)
     pairwise = reference.PairwiseScores(join, head)
     pieces, candidates = setting.size((256, 45), (16, 9))
@@ -381,26 +376,25 @@ def prompt_scoring(setting: Setting) -> Iterator[Pair | str]:
                note=f"D_z = {z_width}, D_t = {t_width}, W = {settings.width}")  # fmt: skip
     sentences = {"vocabulary": [texts.vocabulary_text("ballet", "b0", "expert", i) for i in range(candidates)]}
     support, own = torch.randn(64, z_width, device=setting.device), nn.Linear(z_width, z_width).to(setting.device)
-    fitted = protocols.Prompter(
-        protocols.Features(support, own), sentences, candidates, ("vocabulary",), True, False, settings, np.arange(64)
-    ).eval()
+    fitted = Prompter(own, support, sentences, ("vocabulary",), candidates, "words", settings).eval()
     yield Pair(f"prediction, B = {pieces}, C = {candidates}", functools.partial(fitted.predict, few[0]), "10 times the pieces",
                functools.partial(fitted.predict, inputs(10)[0]), "at most 10x", memory=peak_tensors_mb)  # fmt: skip
 
 
 def fits(setting: Setting) -> Iterator[Pair | str]:
     """Fit and prediction of the prompter against those of linear heads, on the same frozen features, as in Table 4."""
-    settings = evaluation.prompting(profiles.validate("07_table4_fig7_prompting", profile="demo"))
+    settings = evaluation.prompter_settings(profiles.validate("07_table4_fig7_prompting", profile="demo"))
     shots, asked, steps = setting.size((20, 50, settings.steps), (2, 2, 5))
     pieces = random_pieces(5, shots + asked, 2)
     torch.manual_seed(0)
     dim, features = 2 * setting.width.dim, setting.width.features
-    frozen = protocols.Features(torch.randn(len(pieces), dim), nn.Linear(dim, features))
+    frozen = Features(torch.randn(len(pieces), dim), nn.Linear(dim, features))
     support, query = (np.flatnonzero(mask) for mask in (pieces.table["trial"] < shots, pieces.table["trial"] >= shots))
     settings = replace(settings, steps=steps)
+    episode = protocols.Episode(pieces.table, support, query)
 
     def fit(protocol):
-        return lambda: protocols.run(protocol, frozen, pieces.table, support, query, 0, settings)
+        return lambda: protocols.run(protocol, frozen, episode, 0, settings)
 
     note = f"{len(support)} support and {len(query)} query pieces, {steps} steps; ratio: prompt over finetune"
     yield Pair("finetune", fit("finetune"), "prompt", fit("prompt"), note=note)
@@ -500,12 +494,12 @@ def imports(setting: Setting) -> Iterator[Pair | str]:
 def growth(setting: Setting) -> Iterator[Pair | str]:
     """Time and memory when there is more: 10 times the pieces an epoch, 100 times the rows of a manifest."""
     smoke = profiles.load("smoke")
-    training = training.Training(1, smoke.batch_size, schedule="constant")
+    how = training.Training(1, smoke.batch_size, schedule="constant")
 
     def epoch(trials: int):
         pieces = random_pieces(5, trials, smoke.piece_frames).to(setting.device)
-        objective = evaluation.new_objective(OURS, 0, evaluation.Width.of(smoke), pieces, IMPERIALDANCE21)
-        return len(pieces), lambda: training.train(objective, pieces, training, methods.augmentation(OURS), 0)
+        objective = networks.new_objective(OURS, 0, networks.Width.of(smoke), pieces, IMPERIALDANCE21)
+        return len(pieces), lambda: training.train(objective, pieces, how, networks.augmentation(OURS), 0)
 
     small, few = epoch(setting.size(10, 2))
     large, many = epoch(setting.size(100, 20))
@@ -533,8 +527,8 @@ def manifest(folder: Path, rows: int) -> Path:
 def resident_mb(opened: functools.partial) -> float:
     """MB by which the resident memory of a fresh process grows while it opens a data set (its largest value)."""
     program = (
-        "import sys; from dancemvp_core import artifacts, sources; before = artifacts.peak_memory_mb();"
-        "dataset = datasets.load(sys.argv[1]); print(artifacts.peak_memory_mb() - before)"
+        "import sys; from dancemvp_core import datasets; from dancemvp_core.runs import provenance;"
+        "before = provenance.peak_memory_mb(); dataset = datasets.load(sys.argv[1]); print(provenance.peak_memory_mb() - before)"
     )
     command = [sys.executable, "-c", program, str(opened.args[0])]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout) * 2**20 / 1e6

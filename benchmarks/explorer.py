@@ -23,12 +23,10 @@ from playwright.sync_api import sync_playwright
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT / "tests" / "browser"))
 
-import labserver  # noqa: E402
+# ruff: noqa: E402
+import labserver
 
-from dancemvp_core.explorer import (
-    binary,  # noqa: E402
-    report,  # noqa: E402
-)
+from dancemvp_core.explorer import binary, report
 from dancemvp_core.runs import provenance
 
 PREPARE = """

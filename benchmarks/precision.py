@@ -26,9 +26,9 @@ from dancemvp_core.dance.pieces import PieceSet
 from dancemvp_core.dance.skeleton import IMPERIALDANCE21
 from dancemvp_core.device import has_bfloat16
 from dancemvp_core.models import encoders
-from dancemvp_core.pretraining import methods, training
+from dancemvp_core.pretraining import methods, networks, pretrained, training
+from dancemvp_core.pretraining.pretrained import Pretraining
 from dancemvp_core.runs import profiles, provenance
-from dancemvp_core.tasks import evaluation
 
 ROWS = {"stgcn": "ours", "tx": "tx-lstm-infonce", "res18": "res18-lstm-infonce"}
 PRODUCTS = {
@@ -56,9 +56,8 @@ def trained(row: str, seed: int, half: bool, pieces: PieceSet, params) -> dict:
     emulate = half and not has_bfloat16(pieces.motion.device)
     training.precision_for = lambda *_: "bfloat16" if half else "float32"
     with Emulated() if emulate else contextlib.nullcontext():
-        encoder, history = evaluation.pretrain_run(
-            method.pretraining, seed, pieces, IMPERIALDANCE21, evaluation.Width.of(params), evaluation.training(params)
-        )
+        width, how = networks.Width.of(params), pretrained.training_of(params)
+        encoder, history = Pretraining(method.pretraining, seed, pieces, IMPERIALDANCE21, width, how).run()
     value = selection.on_validation(encoder, method.protocol, pieces, params.profile)
     measured = {f"task{task}_{metric}": value[task] for task, (metric, _) in selection.MEASURES.items()}
     facts = {"seed": seed, "precision": "bfloat16" if half else "float32", "emulated": emulate}
@@ -72,20 +71,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--only", default=",".join(ROWS), help="encoders, as stgcn,tx")
     options = parser.parse_args(arguments)
-    params = profiles.validate("03_pretraining", profile=options.profile)
-    paths, device = provenance.Paths.of(params), training.pick_device()
-    if not (paths.pieces / "pieces.safetensors").exists():
-        print(f"precision: no pieces in {paths.pieces}: first make reproduce PROFILE={options.profile}", file=sys.stderr)
+    if (run := bench.opened("precision", options.profile)) is None:
         return 2
+    params, where = run
     for kind in (encoders.STGCN, encoders.Transformer, encoders.ResNet):
         encoders.BFLOAT16[kind] = ("cpu", "cuda")  # all are tried here
-    pieces, rows = PieceSet.load(paths.pieces, device), []
+    pieces, rows = where.pieces, []
     for name in options.only.split(","):
         for seed in range(options.seeds):
             for half in (False, True):
                 rows.append({"encoder": name} | trained(ROWS[name], seed, half, pieces, params))
                 print(", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in rows[-1].items()), flush=True)
-    facts = bench.machine(device)
+    facts = bench.machine(where.pieces.motion.device)
     path = profiles.project_root() / "results" / "bench" / "precision" / f"{options.profile}-{bench.slug(facts)}.csv"
     files.write_csv(path, pd.DataFrame(rows).assign(synthetic=True))
     sidecar = {"file": path.name, "sha256": files.sha256(path), "machine": facts, "profile": options.profile}

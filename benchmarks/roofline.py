@@ -21,9 +21,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from dancemvp_core import device
 from dancemvp_core.device import has_bfloat16
 from dancemvp_core.models import encoders
-from dancemvp_core.pretraining import training
 
 FLOAT, ADAM = 4, 7  # bytes of a weight; an AdamW step reads weight, gradient and two moments, and writes three of them
 BYTES = {"float32": 4, "bfloat16": 2}
@@ -171,8 +171,8 @@ def describe(rates: Rates) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="rates from small shapes: a check, not a measurement")
-    rates = measure(training.pick_device(), parser.parse_args().quick)
-    precision = precision_used(training.pick_device())
+    rates = measure(device.pick_device(), parser.parse_args().quick)
+    precision = precision_used(device.pick_device())
     print(f"{describe(rates)}\nA training step of {TRAINING_BATCH} pieces in two views and an inference batch of "
           f"{INFERENCE_BATCH}, 100 frames, {precision}:")  # fmt: skip
     print(table(rates, precision).to_string(index=False, float_format="{:.3g}".format))

@@ -27,8 +27,8 @@ def notebook_hash(path: Path) -> str:
 def modules_hash(roots: Iterable[str | Path], ignore: Iterable[str] = ()) -> str:
     """Hash of the core modules that notebooks or modules import, directly or not; comments and docstrings aside.
 
-    ``ignore`` names modules, without the package, that do not count. A data file of the core that a
-    counted module names counts too.
+    ``ignore`` names modules, without the package, that do not count. A data file beside a counted module that
+    this module names counts too.
     """
     skip = {f"{PACKAGE}.{name}" for name in (*NOT_RESULTS, *ignore)}
     waiting = [name for root in roots for name in ([root] if isinstance(root, str) else notebook_imports(root))]
@@ -80,7 +80,7 @@ def _read(file: Path) -> tuple[str, list[str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             node.body[0] = ast.Pass()
-    contents = [(CORE / name).read_text(encoding="utf-8") for name in data if (CORE / name).is_file()]
+    contents = [(file.parent / name).read_text(encoding="utf-8") for name in data if (file.parent / name).is_file()]
     return "\n".join([ast.dump(tree), *contents]), imports
 
 

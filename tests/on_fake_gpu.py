@@ -8,22 +8,23 @@ import nbformat
 import numpy as np
 import pytest
 
-from dancemvp_core.paper import comparison
-
 GPU = fake_gpu.install()  # before the package is imported
 
-import matplotlib  # noqa: E402
-import torch  # noqa: E402
-from tiny import piece_set  # noqa: E402
+# ruff: noqa: E402
+import matplotlib
+import torch
+from tiny import piece_set
 
-from dancemvp_core import datasets  # noqa: E402
-from dancemvp_core.dance.pieces import PieceSet  # noqa: E402
-from dancemvp_core.dance.skeleton import IMPERIALDANCE21  # noqa: E402
-from dancemvp_core.datasets import synthdance  # noqa: E402
-from dancemvp_core.pretraining import methods, objectives, training
-from dancemvp_core.pretraining.augment import Augmentation  # noqa: E402
-from dancemvp_core.runs import profiles, provenance
-from dancemvp_core.tasks import evaluation, outcomes, protocols
+from dancemvp_core import datasets, device
+from dancemvp_core.dance.pieces import PieceSet
+from dancemvp_core.dance.skeleton import IMPERIALDANCE21
+from dancemvp_core.datasets import synthdance
+from dancemvp_core.pretraining import methods, networks, objectives, pretrained, training
+from dancemvp_core.pretraining.augment import Augmentation
+from dancemvp_core.pretraining.pretrained import Pretraining
+from dancemvp_core.runs import profiles, provenance, workspace
+from dancemvp_core.tasks import rows
+from dancemvp_core.tasks.features import Features
 
 PROJECT = Path(__file__).resolve().parents[1]
 SMALL = {
@@ -33,10 +34,12 @@ SMALL = {
 # One row for every objective and kind of encoder, and the strongest baseline, for which 11_extra_unseen_dancers asks.
 ROWS = ("ours", "happyfeet", "dance_with_melody", "svt", "moco", "stgcn-lstm-supcon", *methods.selected()["more_seeds"])
 NOTEBOOKS = (  # in the order in which they need one another
-    "02_fig3_fig4_primitives 03_pretraining 01_table1_data 04_fig5_embeddings 05_table2_baselines 06_table3_ablation 07_table4_fig7_prompting 08_fig6_progression 10_extra_augmentation"
-    " 11_extra_unseen_dancers explore 12_assessor 13_claims"
+    "01_table1_data 02_fig3_fig4_primitives 03_pretraining 04_fig5_embeddings 05_table2_baselines 06_table3_ablation"
+    " 07_table4_fig7_prompting 08_fig6_progression 10_extra_augmentation 11_extra_unseen_dancers explore 12_assessor"
+    " extra_difficulty extra_confusion extra_timing 13_claims"
 ).split()
-ON_THE_CPU = {"02_fig3_fig4_primitives", "assess"}  # assess has no tensors of its own: it asks the assessor, which is for a CPU
+# assess has no tensors of its own: it asks the assessor, which is for a CPU.
+ON_THE_CPU = {"01_table1_data", "02_fig3_fig4_primitives", "13_claims", "assess"}
 
 
 @pytest.fixture(autouse=True)
@@ -108,7 +111,8 @@ def test_waits_copies_and_what_stays_on_the_cpu_are_seen(log):
 def objective(name):
     torch.manual_seed(0)
     method = methods.METHODS[name]
-    return methods.build_objective(method, methods.build_encoder(method, IMPERIALDANCE21, (8, 16), 16, 12), 12).to(GPU)
+    encoder = networks.build_encoder(method, IMPERIALDANCE21, networks.Width((8, 16), 16, 12))
+    return networks.build_objective(method, encoder, 12).to(GPU)
 
 
 def test_random_numbers_of_both_devices_go_on_after_a_seed():
@@ -118,12 +122,12 @@ def test_random_numbers_of_both_devices_go_on_after_a_seed():
     torch.manual_seed(1)
     expected = drawn()
     torch.manual_seed(1)
-    with protocols.seeded(0, GPU):
+    with device.seeded(0, GPU):
         first = drawn()
-    with protocols.seeded(0, GPU):
+    with device.seeded(0, GPU):
         assert drawn() == first != expected
     torch.manual_seed(1)
-    with protocols.seeded(0, GPU):
+    with device.seeded(0, GPU):
         drawn()
     assert drawn() == expected
 
@@ -161,9 +165,9 @@ def test_a_run_goes_on_from_its_checkpoint_on_the_same_device_only(tmp_path):
 def test_an_encoder_and_its_features_stay_where_they_are():
     pieces = piece_set(trials=2)
     encoder = objective("ours").encoder
-    features = evaluation.encoded_features(encoder, pieces.to(GPU), pieces.rows("test"))
+    features = Features.encoded(encoder, pieces.to(GPU), pieces.rows("test"))
     assert {p.device for p in encoder.parameters()} == {features.hidden.device} == {features.last.weight.device} == {GPU}
-    expected = evaluation.encoded_features(encoder.cpu(), pieces, pieces.rows("test"))
+    expected = Features.encoded(encoder.cpu(), pieces, pieces.rows("test"))
     torch.testing.assert_close(features.hidden.cpu(), expected.hidden)
     torch.testing.assert_close(features.z.cpu(), expected.z)
     assert features.last.weight.device == GPU, "the features' own layer followed the encoder"
@@ -178,9 +182,9 @@ def project(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("project")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(profiles.PROFILES, "smoke", profiles.PROFILES["smoke"].model_copy(update=SMALL))
-        patch.setattr(pretrain, "pick_device", lambda: GPU)
-        whole = outcomes.rows  # of the tables ours and the floors: the others' features take the same way
-        patch.setattr(comparison, "rows", lambda *which: [row for row in whole(*which) if row.name in ("ours", *outcomes.FLOORS)])
+        patch.setattr(workspace, "pick_device", lambda: GPU)
+        whole = rows.rows  # of the tables ours and the floors: the others' features take the same way
+        patch.setattr(rows, "rows", lambda *which: [row for row in whole(*which) if row.name in ("ours", *rows.FLOORS)])
         matplotlib.use("Agg")
         seen, unseen = (make(root, "smoke") for make in (profiles.synthdance_root, profiles.unseen_dancers_root))
         synthdance.write(seen, SMALL["trials"], choreographies=["b0", "k3", "b4", "k4"])
@@ -206,7 +210,6 @@ def test_notebook(project, stage, log):
         if "parameters" in cell.metadata.get("tags", []):
             names["root"] = str(project)
     matplotlib.pyplot.close("all")
-    assert not names.get("reason"), "a part of the notebook was switched off"
     assert bool(log.kernels) == (stage not in ON_THE_CPU)
     # The assessor is judged as it is used, on the CPU.
     assert not [where for _, where in log.heavy_on_cpu if "assessor.py" not in where], "an encoder or a fit is left on the CPU"
@@ -217,12 +220,12 @@ def test_notebook(project, stage, log):
 def others(project) -> None:
     """Pre-trainings of the other rows, as the notebook does it for ours; each on the GPU alone."""
     params = profiles.validate("03_pretraining", root=str(project))
-    paths, width = provenance.Paths.of(params), evaluation.Width.of(params)
+    paths, width = provenance.Paths.of(params), networks.Width.of(params)
     pieces, skeleton = PieceSet.load(paths.pieces, GPU), datasets.load(params.data_root).skeleton
     assert {methods.METHODS[name].objective for name in ROWS} == set(objectives.OBJECTIVES)
-    rows = [*(methods.METHODS[name] for name in ROWS), *methods.SINGLE_MODALITY.values(), methods.VARIANTS["position"]]
-    for name in {method.pretraining for method in rows}:
-        how = evaluation.training(params.model_copy(update={"pretraining": name}))
-        encoder, history = evaluation.pretrained(paths.encoder(name, 0), name, 0, pieces, skeleton, width, how)
+    used = [*(methods.METHODS[name] for name in ROWS), *methods.SINGLE_MODALITY.values(), methods.VARIANTS["position"]]
+    for name in {method.pretraining for method in used}:
+        how = pretrained.training_of(params.model_copy(update={"pretraining": name}))
+        encoder, history = Pretraining(name, 0, pieces, skeleton, width, how).finished(paths.encoder(name, 0))
         assert np.isfinite(history["loss"]).all() and {p.device for p in encoder.parameters()} == {GPU}
     assert not fake_gpu.LOG.heavy_on_cpu

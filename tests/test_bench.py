@@ -16,9 +16,9 @@ import compare
 import reference
 import roofline
 
-from dancemvp_core.models import encoders
+from dancemvp_core.models import encoders, prompter
+from dancemvp_core.pretraining import pretrained
 from dancemvp_core.runs import profiles
-from dancemvp_core.tasks import evaluation, protocols
 
 RATES = roofline.Rates({"float32": 1e9, "bfloat16": 2e9}, 1e9)
 
@@ -54,7 +54,7 @@ def test_textbook_is_the_same_function():
 
 def test_pairwise_scores_are_the_same_function():
     torch.manual_seed(0)
-    join, head = protocols.Join(6, 4, 8), torch.nn.Linear(8, 1)
+    join, head = prompter.Join(6, 4, 8), torch.nn.Linear(8, 1)
     z, t = torch.randn(5, 6), torch.randn(3, 4)
     ours = head(join(z, t, True)).squeeze(-1)
     assert torch.allclose(reference.PairwiseScores(join, head)(z, t), ours, atol=1e-6)
@@ -81,7 +81,7 @@ def test_training_is_more_work_than_inference(name):
 
 
 def test_quick_run_prints_a_table_and_keeps_nothing(capsys, monkeypatch):
-    monkeypatch.setattr(bench.artifacts, "write_csv", pytest.fail)
+    monkeypatch.setattr(bench.files, "write_csv", pytest.fail)
     assert bench.main(["--quick", "--only", "prompt_scoring"]) == 0
     assert "| prompt_scoring | B = 16, C = 9" in capsys.readouterr().out
     assert bench.main(["--only", "nothing"]) == 2
@@ -109,7 +109,7 @@ def test_batch_sizes_are_compared_at_equal_epochs_and_at_equal_seconds(monkeypat
     table = batch_size.study(None, params, epochs=4)
     assert table.groupby("equal", sort=False).size().to_dict() == {"epochs": 5, "seconds": 5}
     assert table[["batch_size", "learning_rate"]].iloc[0].tolist() == [16, 3e-4], "the paper's first"
-    own = evaluation.training(params)
+    own = pretrained.training_of(params)
     assert table["learning_rate"][table["batch_size"] == own.batch_size].unique() == pytest.approx(own.learning_rate)
     assert (table["epochs"][table["equal"] == "epochs"] == 4).all()
     assert (table["seconds"][table["equal"] == "seconds"] == 8.0).all()

@@ -14,7 +14,7 @@ from torch import nn
 from dancemvp_core import device
 from dancemvp_core.dance.skeleton import IMPERIALDANCE21
 from dancemvp_core.models import encoders, losses
-from dancemvp_core.pretraining import methods, training
+from dancemvp_core.pretraining import methods, networks, training
 from dancemvp_core.pretraining.augment import Augmentation
 from dancemvp_core.runs import profiles
 
@@ -65,7 +65,7 @@ def test_bfloat16_is_used_only_where_it_is_shown_to_be_right(fault, right):
 
 
 def test_a_device_without_bfloat16_trains_in_float32(monkeypatch):
-    monkeypatch.setattr(pretrain, "has_bfloat16", lambda _: False)
+    monkeypatch.setattr(training, "has_bfloat16", lambda _: False)
     learner = objective("stgcn-lstm-infonce")
     history = training.train(learner, piece_set(trials=2), training.Training(1, 8), Augmentation(), 0)
     assert history["precision"].tolist() == ["float32"]
@@ -73,8 +73,8 @@ def test_a_device_without_bfloat16_trains_in_float32(monkeypatch):
 
 def test_only_the_encoders_that_may_use_bfloat16_do(monkeypatch):
     """Autocast is on inside ST-GCN while training, and nowhere else: not in a ResNet, the MLP or the loss."""
-    monkeypatch.setattr(pretrain, "has_bfloat16", lambda _: True)
-    monkeypatch.setattr(pretrain, "bfloat16_is_right", lambda *_: True)
+    monkeypatch.setattr(training, "has_bfloat16", lambda _: True)
+    monkeypatch.setattr(training, "bfloat16_is_right", lambda *_: True)
     learner = objective("stgcn-res18-infonce")
     seen = {}
     for name, layer in learner.named_modules():
@@ -85,8 +85,8 @@ def test_only_the_encoders_that_may_use_bfloat16_do(monkeypatch):
     history = training.train(learner, pieces, training.Training(1, 6), Augmentation(), 0)
     training.encode(learner.encoder, pieces, [0, 1])
     assert history["precision"].tolist() == ["bfloat16"]
-    for (name, training), states in seen.items():
-        assert states == {training and name.startswith("encoder.encoders.motion")}, (name, training)
+    for (name, learns), states in seen.items():
+        assert states == {learns and name.startswith("encoder.encoders.motion")}, (name, learns)
 
 
 def autocast(on):
@@ -209,8 +209,8 @@ def test_the_first_that_is_not_finite_is_named():
 
 def objective(pretraining, seed=0):
     torch.manual_seed(seed)
-    encoder = methods.build_encoder(PRETRAININGS[pretraining], IMPERIALDANCE21, (8, 16), 16, 12)
-    return methods.build_objective(PRETRAININGS[pretraining], encoder, classes=12)
+    encoder = networks.build_encoder(PRETRAININGS[pretraining], IMPERIALDANCE21, networks.Width((8, 16), 16, 12))
+    return networks.build_objective(PRETRAININGS[pretraining], encoder, classes=12)
 
 
 def fingerprints(times):

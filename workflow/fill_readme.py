@@ -16,14 +16,14 @@ from dancemvp_core.controls import unseen_dancers
 from dancemvp_core.paper import tables
 from dancemvp_core.pretraining import methods
 from dancemvp_core.runs import profiles
-from dancemvp_core.tasks import outcomes
+from dancemvp_core.tasks import rows
 
 ROOT = profiles.project_root()
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from bench import markdown  # noqa: E402
 
 RESULTS = ROOT / "results" / "demo" / profiles.SYNTHDANCE
-LABELS = {name: method.label for name, method in (outcomes.FLOORS | methods.METHODS).items()}
+LABELS = {name: method.label for name, method in (rows.FLOORS | methods.METHODS).items()}
 
 
 def difficulty_card() -> str:

@@ -207,65 +207,49 @@ class Job:
 
 @dataclass
 class Progress:
-    """What Snakemake's output has said so far, and the estimate made from it."""
+    """What Snakemake has reported so far (``logger``), and the estimate made from it."""
 
     paths: provenance.Paths
     cores: int
     expected_s: dict[str, float]
     say: io.TextIOBase
     waiting: dict[str, int] = field(default_factory=dict)  # rule -> jobs that have not started
-    running: dict[str, Job] = field(default_factory=dict)  # by Snakemake's number
+    running: dict[int, Job] = field(default_factory=dict)  # by Snakemake's number
     failed: list[Job] = field(default_factory=list)
     total: int = 0
     done: int = 0
     pace: list[float] = field(default_factory=list)  # actual / expected of what is done
     began: float = field(default_factory=time.monotonic)
-    _block: Job | None = None
-    _number: str = ""
-    _stats: bool = False
 
-    def line(self, text: str) -> None:
-        """Take one line of Snakemake's output."""
-        if text.startswith("Job stats:"):
-            self._stats = True
-        elif self._stats and (row := re.fullmatch(r"(\w+)\s+(\d+)\s*", text)):
-            self._plan(*row.groups())
-        elif head := re.match(r"(?:local)?(rule|checkpoint) (\w+):$", text):
-            self._block = Job(head[2])
-        elif head := re.match(r"Error in rule (\w+):$", text):
-            self._failed(Job(head[1]))
-        elif self._block and (item := re.match(r"\s+(log|jobid|output|resources): (.*)$", text)):
-            self._item(*item.groups())
-        elif ended := re.match(r"Finished jobid: (\d+)", text):
-            self._ended(ended[1])
+    def take(self, event: dict) -> None:
+        """Take one event of Snakemake's logger."""
+        kind = event["event"]
+        if kind == "run_info":
+            self._plan(event["stats"])
+        elif kind == "job_finished":
+            self._ended(event["job_id"])
+        elif event["rule_name"] != "all":
+            log = (event.get("log") or [""])[-1]
+            job = Job(event["rule_name"], Path(log).stem or event["rule_name"], log, time.monotonic())
+            if kind == "job_error":
+                self.failed.append(job)
+            else:
+                self._started(event["jobid"], job)
 
-    def _plan(self, rule: str, count: str) -> None:
-        if rule == "total":
-            self._stats = False
-            if self.total:
-                self.tell(f"{_plural(self.total, 'step')} on {_plural(self.cores, 'core')}, {self.left()}")
-        elif rule != "all":
-            self.waiting[rule] = int(count)
-            self.total += int(count)
+    def _plan(self, stats: dict[str, int]) -> None:
+        if self.total:  # Snakemake repeats its plan after a checkpoint; the first one counts
+            return
+        self.waiting = {rule: count for rule, count in stats.items() if rule not in ("all", "total")}
+        self.total = sum(self.waiting.values())
+        if self.total:
+            self.tell(f"{_plural(self.total, 'step')} on {_plural(self.cores, 'core')}, {self.left()}")
 
-    def _failed(self, job: Job) -> None:
-        self._block = job
-        self.failed.append(job)
+    def _started(self, number: int, job: Job) -> None:
+        self.waiting[job.rule] = self.waiting.get(job.rule, 1) - 1
+        self.running[number] = job
+        self.tell(f"start  {job.name}")
 
-    def _item(self, key: str, value: str) -> None:
-        job = self._block
-        if key == "jobid":
-            self._number = value
-        elif key == "log":
-            job.log = value.split(", ")[-1].split(" (check")[0]
-            job.name = Path(job.log).stem
-        elif key == "resources" and job.rule != "all":  # the last line of a job's announcement
-            job.name, job.started, self._block = job.name or job.rule, time.monotonic(), None
-            self.waiting[job.rule] = self.waiting.get(job.rule, 1) - 1
-            self.running[self._number] = job
-            self.tell(f"start  {job.name}")
-
-    def _ended(self, number: str) -> None:
+    def _ended(self, number: int) -> None:
         job = self.running.pop(number, None)
         if job:
             self.done += 1
@@ -308,21 +292,24 @@ def run(paths: provenance.Paths, settings: dict, jobs: int, mark: str, above: li
     """Run Snakemake to its end and report; returns the exit status. Raises Stopped where make, ``above``, is gone."""
     began = time.monotonic()
     progress = Progress(paths, jobs, {name: cost["wall_s"] for name, cost in costs(paths).items()}, sys.stdout)
-    log, config = paths.build / "snakemake.log", paths.build / "config.json"
+    log, config, events = (paths.build / name for name in ("snakemake.log", "config.json", "events.jsonl"))
     files.write_json(config, settings)
+    files.write_text(events, "")
     warm = [sys.executable, str(PROJECT / "workflow" / "warm.py"), "--serve"]
+    env = environment() | {lifeline.MARK: mark, "DANCEMVP_EVENTS": str(events)}
     process = subprocess.Popen(
-        [*warm, *snakemake(config, jobs)], cwd=paths.root, env=environment() | {lifeline.MARK: mark},
+        [*warm, *snakemake(config, jobs)], cwd=paths.root, env=env,
         encoding="utf-8", errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         start_new_session=True,
     )  # fmt: skip
     progress.tell(f"{paths.profile} on {paths.dataset}: looking at what is to be done")
-    reader = threading.Thread(target=_read, args=(process.stdout, log, progress), daemon=True)
+    reader = threading.Thread(target=_copy, args=(process.stdout, log), daemon=True)
     reader.start()
-    beat = time.monotonic()
+    beat, read = time.monotonic(), 0
     try:
         while process.poll() is None:
             time.sleep(0.2)
+            read = take_new(events, read, progress)
             if lifeline.broken(above):
                 raise Stopped  # nobody would see what goes on here
             if time.monotonic() - beat >= HEARTBEAT_S:
@@ -332,6 +319,7 @@ def run(paths: provenance.Paths, settings: dict, jobs: int, mark: str, above: li
         lifeline.end(mark)  # all of it, should Snakemake be the one that was killed
         process.wait()
     reader.join(timeout=STOP_S)
+    take_new(events, read, progress)
     if process.returncode:
         return report_failure(paths, progress, log, process.returncode, needs)
     report(paths, time.monotonic() - began, progress.done)
@@ -348,7 +336,7 @@ def snakemake(config: Path, jobs: int) -> list[str]:
         sys.executable, "-m", "snakemake", "--snakefile", str(PROJECT / "workflow" / "Snakefile"),
         "--workflow-profile", str(PROJECT / "workflow" / "profiles" / "local"),
         "--nolock",  # only_one is the lock, and never stale
-        "--cores", str(jobs), "--resources", f"gpu={slots}",
+        "--cores", str(jobs), "--resources", f"gpu={slots}", "--logger", "dancemvp",
         # A file takes every path as it is; --config would take letters for YAML's.
         "--configfile", str(config),
     ]  # fmt: skip
@@ -370,18 +358,30 @@ def environment() -> dict[str, str]:
     Logs are UTF-8 and take every file's name.
     """
     kept = {k: v for k, v in os.environ.items() if not k.startswith("SNAKEMAKE_")}
+    # where Snakemake finds the logger; and a place for its events, of which a dry run keeps none
+    places = [str(PROJECT / "workflow" / "logger"), os.environ.get("PYTHONPATH")]
+    kept |= {"PYTHONPATH": os.pathsep.join(filter(None, places)), "DANCEMVP_EVENTS": os.devnull}
     kept |= dict.fromkeys(FIXED, "1") | {"PYTHONHASHSEED": "0"}  # one thread a job: no number depends on how many cores there are
     kept |= {"CUDA_VISIBLE_DEVICES": ",".join(gpus())} if gpus() else {}
     return kept | {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8:backslashreplace"}
 
 
-def _read(stream: Iterable[str], log: Path, progress: Progress) -> None:
+def _copy(stream: Iterable[str], log: Path) -> None:
     with open(log, "w", encoding="utf-8") as copy:
         for text in stream:
             with contextlib.suppress(OSError):  # a full disk: who stopped reading here would stop Snakemake
                 copy.write(text)
                 copy.flush()
-            progress.line(text.rstrip("\n"))
+
+
+def take_new(events: Path, read: int, progress: Progress) -> int:
+    """Pass on the events that stand in the file behind its first ``read`` bytes; returns how many bytes are read now."""
+    with open(events, "rb") as file:
+        file.seek(read)
+        whole = file.read().rpartition(b"\n")[0]
+    for line in whole.splitlines():
+        progress.take(json.loads(line))
+    return read + len(whole) + 1 if whole else read
 
 
 # --- reports -----------------------------------------------------------------------------------------------------

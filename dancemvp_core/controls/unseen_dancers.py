@@ -99,7 +99,7 @@ def compare(
     """
     support, *queries = support_and_queries(pieces.table, setting.shots, setting.seed)
     asked = np.concatenate(queries)
-    features = joined_features(name, setting.seed, where, pieces, asked)
+    features = joined_features(name, setting.seed, where, pieces, queries[1])
     predictions = run(setting.protocol, features, Episode(pieces.table, support, asked), setting.seed, settings)
     measured = per_piece(predictions, pieces.table.iloc[asked])
     facts = {"method": name, "protocol": setting.protocol, "seed": setting.seed}

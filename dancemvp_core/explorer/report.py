@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import argparse
 import base64
-import html
 import json
 import sys
 from pathlib import Path
 
 import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from dancemvp_core import datasets, files
 from dancemvp_core.dance.sequences import DataError
@@ -23,18 +23,20 @@ from dancemvp_core.pretraining import methods
 from dancemvp_core.runs import profiles, provenance
 from dancemvp_core.runs.provenance import Paths, Run
 
+HERE = Path(__file__).parent
+CSS = HERE / "report.css"
 LARGEST_BYTES = 25 * 10**6
 POINTS_A_MAP = (160, 80, 40, 20)  # as many of each map as the page has room for
 ENCODER = f"{methods.METHODS['ours'].pretraining}-seed0"
 
 TABLES = {
-    "claims.csv": "Claims: what stands and what does not",
+    "claims.csv": "Claims of the paper: which ones hold",
     "table1_datasets.csv": "Table 1: data sets",
     "table2_baselines.csv": "Table 2: baselines",
     "table3_ablation.csv": "Table 3: ablation",
     "table4_prompting.csv": "Table 4: prompting and fine-tuning",
-    "extra_unseen_dancers.csv": "Level or dancer? (not in the paper)",
-    "difficulty_card.csv": "How hard the data are: floors and ceiling",
+    "extra_unseen_dancers.csv": "Level or dancer? A test with unseen dancers (not in the paper)",
+    "difficulty_card.csv": "Difficulty of the data: floors and ceiling",
     "leak_audit.csv": "Leak audit",
     "fig5_separation.csv": "Fig. 5 in numbers",
 }
@@ -51,14 +53,21 @@ def write(paths: Paths, scene: Scene | None, synthetic: bool, why_not: str = "")
     larger than the limit.
     """
     missing = []
-    sections = [_table(paths.results / name, title, missing) for name, title in TABLES.items()]
-    sections += [_figure(paths.figures / f"{name}.png", missing) for name in FIGURES]
+    tables_made = [_table(paths.results / name, title, missing) for name, title in TABLES.items()]
+    figures_made = [_figure(paths.figures / f"{name}.png", missing) for name in FIGURES]
     if scene is None:
         missing.append(f"the explorer: {why_not}")
-    where = f"{paths.dataset}{' (synthetic)' if synthetic else ''}, profile {paths.profile}"
+    contents = {
+        "where": f"{paths.dataset}{' (synthetic)' if synthetic else ''}, profile {paths.profile}",
+        "synthetic": synthetic,
+        "tables": [table for table in tables_made if table],
+        "figures": [figure for figure in figures_made if figure],
+        "missing": missing,
+        "profile": paths.profile,
+        "commit": _commit(),
+    }
     for points in POINTS_A_MAP if scene else (0,):
-        explorer = _explorer(scene, points) if scene else ""
-        page = _page(where, synthetic, explorer, [s for s in sections if s], missing, paths)
+        page = _page(contents, _explorer(scene, points) if scene else None)
         if len(page.encode()) <= LARGEST_BYTES:
             file = paths.build / "report.html"
             files.write_text(file, page)
@@ -66,7 +75,8 @@ def write(paths: Paths, scene: Scene | None, synthetic: bool, why_not: str = "")
     raise DataError(f"{paths.results}: the report has {len(page.encode()) / 1e6:.0f} MB, expected at most 25 MB")
 
 
-def _explorer(scene: Scene, points: int) -> str:
+def _explorer(scene: Scene, points: int) -> dict:
+    """What the explorer's script on the page reads: the map, its clips and their music, binary parts as base64."""
     header, data = scene.atlas(ENCODER, points)
     header["encoders"] = [ENCODER]
     clips, audio = {}, {}
@@ -76,23 +86,14 @@ def _explorer(scene: Scene, points: int) -> str:
         clips[f"{sequence}-{primitive}"] = [about, _base64(arrays)]
         if about["audio"] and about["audio"] not in audio:
             audio[about["audio"]] = _base64(scene.audio(about["audio"]))
-    page = {"header": header, "points": _base64(data), "clips": clips, "audio": audio}
-    # "</script>" in a name would end the element, wherever it stands.
-    text = json.dumps(page, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-    script = SCRIPT.read_text(encoding="utf-8")
-    return f"""<h2>Explorer: {len(clips)} pieces with their dances and music</h2>
-<div id="explorer"></div>
-<script type="application/json" id="explorer-data">{text}</script>
-<script type="module">
-{script}
-mount(document.getElementById("explorer"), embedded(JSON.parse(document.getElementById("explorer-data").textContent)));
-</script>"""
+    return {"header": header, "points": _base64(data), "clips": clips, "audio": audio}
 
 
-def _table(file: Path, title: str, missing: list[str]) -> str:
+def _table(file: Path, title: str, missing: list[str]) -> dict | None:
+    """A table with its title and HTML, which pandas has escaped; None, and a line more missing, without it."""
     if not file.exists():
         missing.append(f"{title} ({file.name})")
-        return ""
+        return None
     table = pd.read_csv(file)
     if file.name == "claims.csv":
         styler = tables.verdict_page(table)
@@ -100,7 +101,7 @@ def _table(file: Path, title: str, missing: list[str]) -> str:
         styler = tables.styled(table)
     else:
         styler = tables.show(table.map(_cell))
-    return f"<h2>{html.escape(title)}</h2>\n<div class='wide'>{styler.format(escape='html').to_html()}</div>"
+    return {"title": title, "html": styler.format(escape="html").format_index(escape="html", axis="columns").to_html()}
 
 
 def _cell(value) -> str:
@@ -110,69 +111,38 @@ def _cell(value) -> str:
     return str(int(value)) if isinstance(value, float) else "" if pd.isna(value) else str(value)
 
 
-def _figure(file: Path, missing: list[str]) -> str:
+def _figure(file: Path, missing: list[str]) -> dict | None:
+    """A figure with its caption; None, and a line more missing, without it."""
     if not file.exists():
         missing.append(f"figure {file.stem}")
-        return ""
+        return None
     sidecar = file.with_suffix(".prov.json")
     caption = json.loads(sidecar.read_text(encoding="utf-8")).get("caption", "") if sidecar.exists() else file.stem
-    picture = _base64(file.read_bytes())
-    told = html.escape(caption)
-    image = f"<img alt='{told}' src='data:image/png;base64,{picture}'>"
-    return f"<figure>{image}<figcaption>{told}</figcaption></figure>"
+    return {"caption": caption, "picture": _base64(file.read_bytes())}
 
 
-def _page(where: str, synthetic: bool, explorer: str, sections: list[str], missing: list[str], paths: Paths) -> str:
+def _commit() -> str:
     made = provenance.environment()["git"]
-    told = f"commit {made['commit'][:12]}{', with local changes' if made['dirty'] else ''}" if made["commit"] else "no commit"
-    warning = (
-        "<p class='warning'>All numbers, pictures and dances here are <b>synthetic</b>: they test the method and its measurement, "
-        "and say nothing about real dancers. The paper's values stand in columns of their own.</p>"
-        if synthetic
-        else ""
+    if not made["commit"]:
+        return "no commit"
+    return f"commit {made['commit'][:12]}{', with local changes' if made['dirty'] else ''}"
+
+
+def _page(contents: dict, explorer: dict | None) -> str:
+    """The whole page as text; every value is escaped, and one that is missing is an error."""
+    environment = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
-    absent = "".join(f"<li>{html.escape(item)}</li>" for item in missing)
-    absent = f"<h2>Not made yet</h2><ul>{absent}</ul>" if missing else ""
-    return f"""<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<link rel="icon" href="data:,">
-<title>DanceMVP: {html.escape(where)}</title>
-<style>
-{STYLE.read_text(encoding="utf-8")}
-{_PAGE_STYLE}
-</style>
-<body>
-<main>
-<h1>DanceMVP, reproduced: {html.escape(where)}</h1>
-{warning}
-{explorer}
-{chr(10).join(sections)}
-{absent}
-<footer>Made by <code>make report PROFILE={html.escape(paths.profile)}</code> from {told}.</footer>
-</main>
-</body>
-</html>
-"""
-
-
-_PAGE_STYLE = """
-:root { color-scheme: light dark; --page: #fff; --ink: #1d2126; --rule: #d9dce0; --soft: #5e666f; --warn: #fdf3c7; }
-@media (prefers-color-scheme: dark) {
-  :root { --page: #0e1012; --ink: #e8eaed; --rule: #363c43; --soft: #a3abb4; --warn: #3a3212; }
-}
-body { margin: 0; background: var(--page); color: var(--ink); font: 15px/1.5 system-ui, "DejaVu Sans", sans-serif; }
-main { max-width: 1240px; margin: 0 auto; padding: 4px 16px 40px; }
-h1 { margin: 0.2em 0; font-size: 20px; } h2 { margin: 1.6em 0 0.5em; font-size: 17px; }
-.warning + h2 { margin-top: 0; }
-.warning { margin: 6px 0; padding: 4px 10px; border-radius: 4px; background: var(--warn); font-size: 13px; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: 13px; }
-th, td { padding: 3px 10px 3px 0; border-bottom: 1px solid var(--rule); text-align: left; vertical-align: top; }
-figure { margin: 1.5em 0; } img { max-width: 100%; max-height: 80vh; background: #fff; }
-figcaption, footer { color: var(--soft); font-size: 13px; }
-"""
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    css = [file.read_text(encoding="utf-8") for file in (STYLE, CSS)]
+    return environment.get_template("report.html.j2").render(
+        contents, explorer=explorer, css=css, script=SCRIPT.read_text(encoding="utf-8")
+    )
 
 
 def _base64(data: bytes) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dancemvp_core.dance.pieces import PieceSet
 from dancemvp_core.dance.skeleton import Skeleton
-from dancemvp_core.tasks.protocols import Features
+from dancemvp_core.tasks.features import Features
 
 DESCRIPTIONS = {
     "chance": "support class frequencies; support mean and variance",

@@ -1,0 +1,413 @@
+"""The claims: complete, each rule able to give each verdict on planted tables, and the paper's own sums right."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dancemvp_core.controls import confusion
+from dancemvp_core.paper import arithmetic, claims, printed, progression, rules, stats, timing
+from dancemvp_core.paper.claims import CONTRADICTED, INCONCLUSIVE, NOT_TESTABLE, VERIFIED
+from dancemvp_core.paper.rules import Missing, Results
+from dancemvp_core.pretraining import methods
+from dancemvp_core.runs.provenance import METRICS_COLUMNS, Paths
+
+CLAIMS = claims.load()
+HOLDS, FAILS = "holds on SynthDance (toy)", "does not hold on SynthDance (toy)"
+
+
+def results(synthetic=True, profile="demo", dataset="synthdance", **tables) -> Results:
+    """Results with planted tables, file names with _ for the dot."""
+    named = {name.replace("__", "."): table for name, table in tables.items()}
+    return Results(Paths(profile, dataset, Path("/nowhere")), synthetic, 20, named)
+
+
+def test_every_claim_is_complete():
+    assert len(CLAIMS) >= 25 and len({claim["id"] for claim in CLAIMS}) == len(CLAIMS)
+    for claim in CLAIMS:
+        assert all(isinstance(claim[f], str) and len(claim[f]) > 3 for f in ("claim", "place", "estimand")), claim["id"]
+        assert '"' not in claim["claim"], "claims are in our words"
+    used = {claim["rule"] for claim in CLAIMS}
+    assert used == set(rules.RULES), "a rule that no claim uses, or the other way round"
+    assert {claim["arithmetic"] for claim in CLAIMS if "arithmetic" in claim} == set(arithmetic.ARITHMETIC)
+
+
+def test_without_results_nothing_is_claimed():
+    table = claims.judge(results())
+    assert list(table.columns) == claims.COLUMNS and len(table) == len(CLAIMS)
+    assert set(table["measured_verdict"]) == {NOT_TESTABLE} and (table["finding"].str.len() > 10).all()
+    assert set(table["verdict"]) == {NOT_TESTABLE, VERIFIED, CONTRADICTED}
+    decided = table[table["verdict"] != NOT_TESTABLE]
+    assert (decided["dataset"] == "the paper's own numbers").all() and (decided["arithmetic"] != "").all()
+
+
+def test_faulty_claims_are_named(monkeypatch):
+    good = CLAIMS[0]
+    for broken, message in (
+        ({k: v for k, v in good.items() if k != "place"}, "no 'place'"),
+        (good | {"rule": "eval"}, "no rule 'eval'"),
+        (good | {"arithmetic": "guess"}, "no arithmetic 'guess'"),
+        (good | {"page": 3}, "unknown field 'page'"),
+    ):
+        monkeypatch.setattr(claims.yaml, "safe_load", lambda _, broken=broken: [broken])
+        with pytest.raises(ValueError, match=f"{good['id']}: {message}"):
+            claims.load()
+
+
+# --- the paper's own numbers -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "agrees", "told"),
+    [
+        ("margin_general_task1", False, "71.43 / 55.08 - 1 = 29.7 %, less than 44 %"),
+        ("margin_general_task3", True, "1 - 2.52 / 4.2 = 40.0 %, at least 38 %, and not 38 %"),
+        ("margin_dance_task1", True, "71.43 / 66.85 - 1 = 6.9 %, rounded at least 7 %"),
+        ("margin_dance_task3", True, "52.5 %"),
+        ("best_of_table2", True, "no row is better"),
+        ("best_of_table3", False, "Res18-LSTM-InfoNCE has 2.08 on Task 3; Res50-LSTM-InfoNCE has 2.44 on Task 3"),
+        ("third_on_task2", True, "ours is number 3"),
+        ("rows_of_dance_studies", False, "rows 6 and 7; row 5 is SupCon"),
+        ("finetune_falls", False, "-23.8 %; Task 2: 0.51 to 0.097 = +81.0 %; Task 3: 9.93 to 13.65 = -37.5 %"),
+        ("prompt_holds", True, "prompting -17.7 %, fine-tuning -23.8 %"),
+        ("prompting_at_five", True, "71.43 against 66.85"),
+        ("prompting_in_most", True, "ahead in 5 of 6"),
+        ("pretrain_pieces", False, "9,000, not 90,000"),
+        ("test_pieces", True, "4,500"),
+        ("classes", True, "180"),
+        ("dataset_seconds", False, "60,000 s, not 69,300 s"),
+        ("samples_of_other_sets", False, "2 for AIST++"),
+        ("several_on_all_tasks", True, "13 of 17 rows"),
+    ],
+)
+def test_sums(name, agrees, told):
+    own = arithmetic.ARITHMETIC[name]()
+    assert own.agrees is agrees and told in own.text
+
+
+def test_table4_repeats_rows_of_table2():
+    assert printed.TABLE4["prompt", 5] == printed.results("ours")
+    assert printed.TABLE4["finetune", 5] == printed.results("contrastivedance")
+
+
+def test_every_row_of_the_paper_s_tables_has_its_printed_values():
+    assert set(printed.RESULTS) == set(methods.METHODS)
+    assert set(printed.STATED) <= {claim["id"] for claim in CLAIMS}
+
+
+# --- each rule, each verdict -------------------------------------------------------------------------------------
+
+
+def comparison_table(ours=(90.0, -2.0, 20.0), others=(50.0, -1.0, 90.0)) -> pd.DataFrame:
+    rows = []
+    for name, method in methods.table(2).items():
+        values = ours if name == "ours" else others
+        row = {"method": name, "protocol": method.protocol, "n_seeds": 3}
+        for task, value in enumerate(values, start=1):
+            row |= {f"task{task}_mean": value, f"task{task}_ci_low": value - 1, f"task{task}_ci_high": value + 1}
+            row[f"paper_task{task}"] = printed.results(name)[task - 1]
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def significance_table(p=0.001, difference=1.0) -> pd.DataFrame:
+    rows = [
+        (name, method.protocol, task, p, difference)
+        for name, method in methods.table(2).items()
+        for task in (1, 2, 3)
+        if name != "ours"
+    ]
+    return pd.DataFrame(rows, columns=["method", "protocol", "task", "p_holm", "difference"])
+
+
+def metrics(values: dict, seeds=3, noise=0.05) -> pd.DataFrame:
+    """{(method, protocol, genres, shots, task, metric): mean} -> tidy, a little different by seed."""
+    rows = [
+        (method, protocol, s, g, shots, task, metric, mean * (1 + noise * (s - 1)) if s else mean * (1 - noise / 2))
+        for (method, protocol, g, shots, task, metric), mean in values.items()
+        for s in range(seeds)
+    ]
+    return pd.DataFrame(rows, columns=METRICS_COLUMNS)
+
+
+def both_protocols(prompt, finetune, **kwargs) -> pd.DataFrame:
+    """Ours under both protocols: {(g, shots): (accuracy, l2, score mse, bar mse)}."""
+    names = ((1, "accuracy"), (2, "l2"), (2, "mse"), (3, "mse"))
+    values = {
+        ("ours", protocol, g, shots, task, metric): value
+        for protocol, cells in (("prompt", prompt), ("finetune", finetune))
+        for (g, shots), own in cells.items()
+        for (task, metric), value in zip(names, own, strict=True)
+    }
+    return metrics(values, **kwargs)
+
+
+def verdict(rule, settings, found: Results, claim_id: str = "") -> str:
+    claim = next(c for c in CLAIMS if c["rule"] == rule and claim_id in ("", c["id"]))
+    without_sum = {k: v for k, v in claim.items() if k != "arithmetic"}
+    row = claims.judge_one(without_sum | {"settings": settings}, found)
+    assert row["verdict"] == row["measured_verdict"] and len(row["finding"]) > 5 and "nan" not in row["finding"]
+    return row["verdict"]
+
+
+BETTER, WORSE = (90.0, -2.0, 0.01, 40.0), (50.0, -1.0, 0.04, 90.0)
+TABLES = {"table": "t.csv", "tests": "s.csv", "tasks": [1, 3]}
+
+
+def test_beats_all():
+    def of(table, tests):
+        return verdict("beats_all", TABLES, results(t__csv=table, s__csv=tests))
+
+    assert of(comparison_table(), significance_table()) == HOLDS
+    assert of(comparison_table(ours=(40.0, 0.0, 99.0)), significance_table(difference=-1.0)) == FAILS
+    assert of(comparison_table(), significance_table(p=0.2)) == INCONCLUSIVE
+    assert of(comparison_table(), significance_table(p=np.nan)) == INCONCLUSIVE, "one seed, no test"
+    assert of(comparison_table().iloc[:0], significance_table()) == NOT_TESTABLE
+    mixed = significance_table()
+    mixed.loc[mixed["method"] == "svt", "p_holm"] = np.nan
+    table = comparison_table()
+    table.loc[table["method"] == "svt", "task1_mean"] = 95.0
+    finding = rules.beats_all(results(t__csv=table, s__csv=mixed), **TABLES)
+    assert "one seed, no test against svt*" in finding.text and "has the better mean" in finding.text
+    assert finding.measured == 90.0 and finding.low == 89.0 and finding.seeds == 3
+
+
+def test_beats_several():
+    settings = TABLES | {"fewest": 2}
+
+    def of(table, tests):
+        return verdict("beats_several", settings, results(t__csv=table, s__csv=tests))
+
+    assert of(comparison_table(), significance_table()) == HOLDS
+    assert of(comparison_table(ours=(40.0, 0.0, 99.0)), significance_table()) == FAILS
+    assert of(comparison_table(), significance_table(p=0.2)) == INCONCLUSIVE
+
+
+def test_rank_among():
+    settings = {"table": "t.csv", "tests": "s.csv", "task": 2}
+    table, tests = comparison_table(), significance_table()
+    assert verdict("rank_among", settings, results(t__csv=table, s__csv=tests)) == FAILS, "it is first"
+    for name in ("moco", "happyfeet"):
+        table.loc[table["method"] == name, "task2_mean"] = -3.0
+        tests.loc[tests["method"] == name, "difference"] = -1.0
+    assert verdict("rank_among", settings, results(t__csv=table, s__csv=tests)) == HOLDS
+    tests.loc[tests["method"] == "svt", "p_holm"] = 0.5
+    finding = rules.rank_among(results(t__csv=table, s__csv=tests), **settings, stated=3)
+    assert finding.holds is None and (finding.low, finding.high) == (3, 4)
+
+
+def test_margin():
+    settings = {"rivals": ["simclr", "svt"], "task": 1}
+
+    def of(ours, rival, seeds=3, noise=0.001):
+        values = {("ours", "prompt", 5, 20, 1, "accuracy"): ours, ("simclr", "finetune", 5, 20, 1, "accuracy"): rival}
+        values["svt", "finetune", 5, 20, 1, "accuracy"] = rival - 5
+        table = metrics(values, seeds, 0.0)
+        mine = table["method"] == "ours"
+        table.loc[mine, "value"] *= 1 + noise * (table.loc[mine, "seed"] - 1)
+        return verdict("margin", settings, results(metrics__parquet=table))
+
+    assert of(80.0, 50.0) == HOLDS and of(60.0, 50.0) == FAILS
+    assert of(72.0, 50.0, noise=0.1) == INCONCLUSIVE and of(80.0, 50.0, seeds=1) == INCONCLUSIVE
+    assert verdict("margin", settings, results()) == NOT_TESTABLE
+    assert arithmetic.relative_lead(2.52, 4.20, 3) == pytest.approx(40.0)
+
+
+def test_prompting_against_fine_tuning():
+    def of(rule, prompt, finetune, settings, seeds=3):
+        table = both_protocols(prompt, finetune, seeds=seeds, noise=0.001)
+        return verdict(rule, settings, results(metrics__parquet=table))
+
+    good, bad = {(5, 20): BETTER, (5, 5): BETTER, (1, 20): BETTER}, {(5, 20): WORSE, (5, 5): WORSE, (1, 20): WORSE}
+    tasks = {"tasks": [1, 2, 3], "shots": 5}
+    for rule, settings in (("prompt_beats_finetune", tasks), ("prompt_ahead_in_most", {})):
+        assert of(rule, good, bad, settings) == HOLDS, rule
+        assert of(rule, bad, good, settings) == FAILS, rule
+        assert of(rule, good, bad, settings, seeds=1) == INCONCLUSIVE, rule
+    assert of("prompt_beats_finetune", good, bad, {"tasks": [1], "shots": 50}) == NOT_TESTABLE
+    gain = {"shots": 5}
+    assert of("mean_relative_gain", good, bad, gain) == HOLDS  # +80 %, -75 % and -56 %: 70 %
+    assert of("mean_relative_gain", bad, good, gain) == FAILS
+    assert of("mean_relative_gain", good, bad, gain, seeds=1) == INCONCLUSIVE
+
+
+def test_loss_with_genres():
+    falls = {(1, 20): (90.0, -2.0, 0.01, 40.0), (5, 20): (54.0, -1.0, 0.0135, 54.0)}  # 40, 35 and 35 %: 36.7 %
+    stays = {(1, 20): (90.0, -2.0, 0.01, 40.0), (5, 20): (89.0, -1.0, 0.0101, 40.0)}
+    settings = {"protocol": "finetune", "tolerance": 5}
+
+    def of(rule, prompt, finetune, settings, seeds=3):
+        return verdict(rule, settings, results(metrics__parquet=both_protocols(prompt, finetune, seeds=seeds, noise=0.001)))
+
+    assert of("loss_with_genres", stays, falls, settings) == HOLDS
+    assert of("loss_with_genres", stays, stays, settings) == FAILS
+    assert of("loss_with_genres", stays, falls, settings, seeds=1) == INCONCLUSIVE
+    assert of("prompt_loses_less", stays, falls, {}, seeds=1) == INCONCLUSIVE
+    noisy = both_protocols(stays, falls, seeds=3, noise=0.0)
+    noisy.loc[(noisy["genres"] == 5) & (noisy["metric"] == "accuracy"), "value"] += [0, 1, 2, 0, 1, 2.5]
+    assert verdict("prompt_loses_less", {}, results(metrics__parquet=noisy)) == HOLDS
+    noisy["protocol"] = noisy["protocol"].map({"prompt": "finetune", "finetune": "prompt"})
+    assert verdict("prompt_loses_less", {}, results(metrics__parquet=noisy)) == FAILS
+    one = both_protocols({(1, 20): BETTER}, {(1, 20): WORSE})
+    assert verdict("prompt_loses_less", {}, results(metrics__parquet=one)) == NOT_TESTABLE
+
+
+def test_separated():
+    def of(purity, p, silhouette, panel="5b"):
+        row = {"panel": panel, "encoder": "ours", "attribute": "level | genre, primitive", "purity": purity, "purity_p": p}
+        row |= {"purity_chance": 0.33, "silhouette": silhouette}
+        table = pd.DataFrame(
+            [row, row | {"attribute": "level", "purity": 0.4}, row | {"encoder": "random_init", "purity": 0}]
+        )
+        return verdict("separated", {"panel": "b", "attribute": "level"}, results(fig5_separation__csv=table))
+
+    assert of(0.98, 0.005, 0.5) == HOLDS and of(0.35, 0.4, 0.0) == FAILS and of(0.6, 0.005, 0.1) == INCONCLUSIVE
+    assert of(0.98, 0.005, 0.5, panel="5c") == NOT_TESTABLE
+
+
+def test_progression_seen():
+    def table(gains, alls, width=1.0):
+        rows = []
+        for level, gain, everything in zip(("beginner", "intermediate", "expert"), gains, alls, strict=True):
+            cells = {
+                progression.FIRST: 50.0,
+                progression.LAST: 50.0 + gain,
+                progression.GAIN: gain,
+                progression.ALL: everything,
+            }
+            cells |= {progression.BEYOND: gain - gains[0]} if level == "intermediate" else {}
+            rows += [("measured", "a", level, group, 20, v, v, v - width, v + width) for group, v in cells.items()]
+        return pd.DataFrame(rows, columns=progression.COLUMNS)
+
+    def of(observation, *planted):
+        return verdict("progression_seen", {"observation": observation}, results(fig6_progression__csv=table(*planted)))
+
+    seen, not_seen = ((5.0, 10.0, 0.0), (50.0, 70.0, 95.0)), ((-5.0, -10.0, 30.0), (95.0, 70.0, 50.0))
+    for observation in (1, 2, 3, 4):
+        assert of(observation, *seen) == HOLDS and of(observation, *not_seen) == FAILS
+        assert of(observation, *seen, 30.0) == INCONCLUSIVE
+
+
+def test_experts_match():
+    def of(bars, chance):
+        table = pd.DataFrame({"level": "expert", "choreography": list("abcdef"), "bar": bars, "bar_chance": chance})
+        return verdict("experts_match", {}, results(sequences=table))
+
+    high, low = [90.0, 92, 91, 93, 90, 92], [20.0, 22, 21, 23, 20, 22]
+    assert of(high, 40.0) == HOLDS and of(low, 40.0) == FAILS and of(high, 91.0) == INCONCLUSIVE
+    assert verdict("experts_match", {}, results(sequences=pd.DataFrame({"level": ["x"], "choreography": ["a"], "bar": [1.0],
+                                                                       "bar_chance": [1.0]}))) == NOT_TESTABLE  # fmt: skip
+
+
+def test_level_of_unseen_dancers():
+    def of(value, half):
+        row = {"method": "ours", "level_within": value, "n_seeds": 3}
+        row |= {"level_within_ci_low": value - half, "level_within_ci_high": value + half}
+        others = [("seen", "prompt"), ("unseen", "finetune"), ("unseen", "prompt")]  # the last one is asked about
+        rows = [row | {"dancers": d, "protocol": p} for d, p in others]
+        rows[0] |= {"level_within_ci_low": 0.0, "level_within_ci_high": 100.0}
+        rows[1] |= {"level_within_ci_low": 0.0, "level_within_ci_high": 100.0}
+        return verdict("level_of_unseen_dancers", {}, results(extra_unseen_dancers__csv=pd.DataFrame(rows)))
+
+    assert of(60.0, 5.0) == HOLDS and of(20.0, 5.0) == FAILS and of(35.0, 5.0) == INCONCLUSIVE
+    assert of(60.0, np.nan) == INCONCLUSIVE
+
+
+def test_time():
+    def table(what, low, middle, high):
+        return pd.DataFrame([(what, middle, low, high, 9, "cpu", True)], columns=timing.COLUMNS)
+
+    def of(rule, settings, *planted):
+        return verdict(rule, settings, results(timing__csv=table(*planted)))
+
+    assert of("inference_time", {}, timing.INFERENCE, 0.01, 0.02, 0.03) == HOLDS
+    assert of("inference_time", {}, timing.INFERENCE, 0.4, 0.5, 0.6) == FAILS
+    assert of("inference_time", {}, "other", 0.4, 0.5, 0.6) == NOT_TESTABLE
+    assert (
+        of("prompt_slower", {}, timing.RATIO, 5, 9, 20) == HOLDS
+        and of("prompt_slower", {}, timing.RATIO, 0.1, 0.2, 0.5) == FAILS
+    )
+    assert of("prompt_slower", {}, timing.RATIO, 0.5, 0.9, 3.0) == INCONCLUSIVE
+    assert of("prompt_slower", {}, timing.RATIO, 0.5, 2.0, 3.0) == INCONCLUSIVE
+    made = timing.table({timing.RATIO: [3.0, 1.0, 2.0], timing.INFERENCE: []}, True)
+    assert made["median_s"].tolist() == [2.0] and made["runs"].tolist() == [3]
+    assert len(timing.repeated(lambda: None, runs=7)) == 7
+
+
+def pair_table(confuse) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    points = {
+        (c, move): rng.normal(size=2) + 3 * i for i, c in enumerate(["b4", "h1", "j3", "k4", "u3"]) for move in (1, 2, 3)
+    }
+    rows = []
+    for (c, m), x in points.items():
+        for (d, n), y in points.items():
+            if c < d:
+                similarity = 1 - np.linalg.norm(x - y) / 20
+                rows.append((c, m, d, n, similarity, confuse(similarity)))
+    return pd.DataFrame(rows, columns=confusion.PAIR_COLUMNS)
+
+
+def test_similar_are_confused():
+    def of(confuse):
+        return verdict("similar_are_confused", {}, results(extra_confusion__csv=pair_table(confuse).assign(method="ours")))
+
+    assert of(lambda s: 10 * s) == HOLDS and of(lambda s: -10 * s) == FAILS and of(lambda s: 0.0) == INCONCLUSIVE
+    rho, p = stats.mantel(pair_table(lambda s: 10 * s))
+    assert rho == pytest.approx(1.0) and p <= 0.05
+
+
+def test_only_the_papers_own_data_and_profile_earn_its_words():
+    table = comparison_table()
+    for task in (1, 2, 3):
+        for end in ("ci_low", "ci_high"):
+            table[f"task{task}_{end}"] = table[f"paper_task{task}"] * (0.9 if end == "ci_low" else 1.1)
+    own = {"synthetic": False, "profile": "paper", "dataset": "ImperialDance"}
+    settings = {"table": "t.csv"}
+    assert verdict("numbers_reproduced", settings, results(**own, t__csv=table)) == VERIFIED
+    assert verdict("numbers_reproduced", settings, results(**own, t__csv=comparison_table())) == CONTRADICTED
+    assert verdict("numbers_reproduced", settings, results(**own | {"profile": "demo"}, t__csv=table)) == NOT_TESTABLE
+    assert verdict("numbers_reproduced", settings, results(t__csv=table)) == NOT_TESTABLE
+    beats = results(**own, t__csv=comparison_table(), s__csv=significance_table())
+    assert verdict("beats_all", TABLES, beats) == VERIFIED
+    reduced = results(
+        synthetic=False, profile="demo", dataset="ImperialDance", t__csv=comparison_table(), s__csv=significance_table()
+    )
+    assert verdict("beats_all", TABLES, reduced) == "holds on ImperialDance (toy)"
+    pieces = pd.DataFrame({"split": ["test"] * 4500, "choreography": "b4", "level": "expert", "primitive": 0})
+    sized = results(**own, pieces=pieces)
+    assert verdict("set_up", {"what": "test"}, sized, "setup-test-pieces") == VERIFIED
+    assert verdict("set_up", {"what": "classes"}, sized, "setup-classes") == CONTRADICTED
+    assert verdict("set_up", {"what": "test"}, results(pieces=pieces), "setup-test-pieces") == NOT_TESTABLE
+
+
+def test_the_papers_own_numbers_decide_where_they_speak_against_a_claim():
+    claim = next(c for c in CLAIMS if c["id"] == "table2-margin-general-task1")
+    values = {("ours", "prompt", 5, 20, 1, "accuracy"): 90.0}
+    values |= {(name, "finetune", 5, 20, 1, "accuracy"): 30.0 for name in claim["settings"]["rivals"]}
+    row = claims.judge_one(claim, results(metrics__parquet=metrics(values, noise=0.0)))
+    assert row["verdict"] == CONTRADICTED and row["measured_verdict"] == HOLDS and row["measured"] == pytest.approx(200)
+    assert row["dataset"] == "the paper's own numbers" and not row["arithmetic_agrees"]
+    agrees = next(c for c in CLAIMS if c["id"] == "table2-margin-general-task3")
+    row = claims.judge_one(agrees, results())
+    assert row["arithmetic_agrees"] and row["verdict"] == NOT_TESTABLE, "the paper's own table is no evidence for it"
+
+
+def test_missing_tables_say_which():
+    with pytest.raises(Missing, match=r"table2_baselines\.csv was not made"):
+        results().table("table2_baselines.csv")
+
+
+def test_data_on_which_no_task_was_run_gives_reasons():
+    table = claims.judge(results(metrics__parquet=pd.DataFrame(columns=METRICS_COLUMNS)))
+    reasons = table.set_index("id")["finding"]
+    assert "could not be run" in reasons["table4-all-tasks"] and "could not be run" in reasons["fig7-prompt-holds"]
+    assert set(table["measured_verdict"]) == {NOT_TESTABLE}
+
+
+def test_what_was_not_measured_is_open():
+    only_five = both_protocols({(5, 20): WORSE}, {(5, 20): BETTER}, noise=0.001)
+    assert verdict("prompt_ahead_in_most", {}, results(metrics__parquet=only_five)) == FAILS, "three of six are lost"
+    lost_one = both_protocols({(5, 20): (95.0, *WORSE[1:])}, {(5, 20): BETTER}, noise=0.001)
+    assert verdict("prompt_ahead_in_most", {}, results(metrics__parquet=lost_one)) == INCONCLUSIVE

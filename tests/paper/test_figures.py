@@ -1,0 +1,118 @@
+"""Figures draw from small data, say "synthetic" where it is so, and keep to the style; pixels are not tested."""
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.text import Text
+
+from dancemvp_core import style
+from dancemvp_core.controls import difficulty
+from dancemvp_core.controls import figures as extra
+from dancemvp_core.dance.sequences import DanceSequence
+from dancemvp_core.dance.skeleton import COCO17, IMPERIALDANCE21, Skeleton
+from dancemvp_core.paper import figures, progression
+
+CHAIN = Skeleton("chain", ("a", "b", "c"), (-1, 0, 1))
+
+
+def words(figure) -> str:
+    return " | ".join(text.get_text() for text in figure.findobj(Text))
+
+
+def motion(skeleton, seconds=4.0, fps=50.0):
+    t = np.arange(round(seconds * fps)) / fps
+    rest = np.random.default_rng(0).normal(size=(3, 1, len(skeleton.joints)))
+    return rest + 0.2 * np.sin(2 * np.pi * t)[None, :, None] * rest[:, :, ::-1]
+
+
+def card():
+    rows = [{"row": name, "role": "floor", "accuracy": 20.0, "level_within": 40.0} for name in difficulty.ROWS]
+    rows[-1]["role"] = "ceiling"
+    return pd.DataFrame(rows)
+
+
+def correlations():
+    return pd.DataFrame({"choreography": ["b0", "b0", "k0"], "stretch": [0.3, 0.2, 0.1], "crop": [0.0, 0.1, -0.1]})
+
+
+def rates():
+    rows = [
+        {"choreography": c, "level": level, "trial": t, "bar": 60.0 + t / 10}
+        for c in ("b0", "k0", "j0") for level in ("beginner", "intermediate", "expert") for t in range(20)
+    ]  # fmt: skip
+    return progression.per_choreography(pd.DataFrame(rows), 20)
+
+
+def performance(**more):
+    t = np.arange(400) / 100
+    found = {"name": "expert", "intensity": 1 + np.cos(2 * np.pi * t), "fps": 100.0}
+    return found | {"motion_peaks": np.array([1.0, 2.0, 3.0]), "music_peaks": np.array([1.1, 2.5])} | more
+
+
+DRAWN = {
+    "difficulty_card": lambda synthetic: extra.difficulty_card(card(), 90.0, synthetic),
+    "onset_correlation": lambda synthetic: figures.onset_correlation(correlations(), synthetic),
+    "primitives": lambda synthetic: figures.primitives(
+        DanceSequence(motion(IMPERIALDANCE21), 50.0, IMPERIALDANCE21), [(0.1, 1.3), (1.3, 2.5), (2.5, 3.7)], synthetic,
+        np.sin(np.arange(9000)), [0.1, 0.5], [0.1, 0.3, 0.5],
+    ),
+    "beat_alignment": lambda synthetic: figures.beat_alignment([performance()] * 2, 4.0, synthetic, True),
+    "progression": lambda synthetic: figures.progression({"measured": rates(), "predicted": rates()}, synthetic, 20),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_badge_stands_on_synthetic_data_and_on_no_other(name):
+    assert "synthetic data" in words(DRAWN[name](True))
+    assert "synthetic" not in words(DRAWN[name](False))
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_width_fonts_and_no_figure_left_open(name):
+    before = plt.get_fignums()
+    with matplotlib.rc_context({"font.size": 30, "axes.titlesize": 30}):  # a session's own style does not show
+        figure = DRAWN[name](True)
+    figure.draw_without_rendering()
+    assert figure.get_size_inches()[0] in (style.COLUMN_IN, style.PAGE_IN)
+    sizes = [text.get_fontsize() for text in figure.findobj(Text) if text.get_text()]
+    assert min(sizes) >= 7 and max(sizes) <= 9
+    assert plt.get_fignums() == before
+
+
+def test_fig_3_without_music_and_without_left_and_right():
+    groups = [(0.0, 1.3), (1.3, 2.6), (2.6, 4.0)]
+    for skeleton in (CHAIN, COCO17):
+        text = words(figures.primitives(DanceSequence(motion(skeleton), 50.0, skeleton), groups, False))
+        assert "no music" in text and "tracked beat" not in text
+        assert ("mirrored" in text) == bool(skeleton.pairs)
+
+
+def test_fig_4_counts_its_matches_and_names_the_peaks():
+    labelled = words(figures.beat_alignment([performance()], 4.0, False, True))
+    assert "expert: 1 of 2 matched, BAR 50 %" in labelled and "(labelled)" in labelled
+    silent = words(figures.beat_alignment([performance(music_peaks=np.zeros(0))], 4.0, False, False))
+    assert "no music intensity" in silent and "(onset)" in silent and "BAR" not in silent
+
+
+def test_fig_6_draws_what_is_there():
+    values = rates()
+    values.loc[values["level"] == "expert", ["first", "gain"]] = np.nan
+    assert "no values" in words(figures.progression({"predicted": values}, True, 20))
+
+
+def test_colours_are_fixed_and_unknown_labels_have_one():
+    assert len(set(style.GENRE_COLOURS.values())) == 5 and len(set(style.LEVEL_COLOURS.values())) == 3
+    assert style.level_colour(None) == style.GREY
+
+
+def test_caption_names_the_data():
+    assert style.caption("A map.", True, "synthdance") == "A map. Data: synthdance, which is synthetic."
+    assert style.caption("A map.", False, "imperialdance") == "A map. Data: imperialdance."
+
+
+def test_of_nothing_nothing_is_drawn():
+    assert figures.feature_map(None, "genre", True) is None
+    same = correlations().assign(crop=lambda c: c["stretch"])
+    assert figures.onset_correlation(same, True) is None and plt.get_fignums() == []

@@ -1,0 +1,177 @@
+"""The training loop and the objectives it drives: repeatable, resumable, and each true to its invariants."""
+
+import math
+
+import pytest
+import torch
+from tiny import piece_set
+
+from dancemvp_core.dance.skeleton import IMPERIALDANCE21
+from dancemvp_core.pretraining import methods, networks, training
+from dancemvp_core.pretraining.augment import Augmentation
+from dancemvp_core.pretraining.objectives import SVT, MoCo
+
+AUGMENTATION = Augmentation(turn=30.0, noise=0.05, music_noise=0.2)
+TRAINING = training.Training(epochs=3, batch_size=8)
+
+
+def objective(method, seed=0):
+    torch.manual_seed(seed)
+    encoder = networks.build_encoder(method, IMPERIALDANCE21, networks.Width((8, 16), 16, 12))
+    return networks.build_objective(method, encoder, classes=12)
+
+
+def weights(module):
+    return {k: v.clone() for k, v in module.state_dict().items()}
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+@pytest.mark.parametrize(
+    "name", ["ours", "moco", "svt", "crossentropy", "stgcn-lstm-supcon", "happyfeet", "dance_with_melody"]
+)
+def test_every_objective_learns_and_repeats_with_its_seed(name):
+    pieces, runs = piece_set(trials=4), []
+    for _ in range(2):
+        learner = objective(methods.METHODS[name])
+        history = training.train(learner, pieces, TRAINING, AUGMENTATION, seed=1)
+        runs.append((weights(learner), history["loss"].tolist()))
+    assert same(runs[0][0], runs[1][0]) and runs[0][1] == runs[1][1]
+    assert all(map(math.isfinite, runs[0][1]))
+    assert not same(runs[0][0], weights(objective(methods.METHODS[name])))
+
+
+def test_ours_learns_to_tell_pieces_apart():
+    pieces, learner = piece_set(), objective(methods.METHODS["ours"])
+    history = training.train(
+        learner, pieces, training.Training(epochs=8, batch_size=16, learning_rate=3e-3), AUGMENTATION, 0
+    )
+    assert history["loss"].iloc[-1] < 0.7 * history["loss"].iloc[0]
+    hidden, z = training.encode(learner.encoder, pieces, pieces.rows("test"))
+    table = pieces.table.iloc[pieces.rows("test")].reset_index(drop=True)
+    accuracy = training.nearest_neighbour_accuracy(z.numpy(), table)
+    assert hidden.shape == (96, 32) and z.shape == (96, 12)
+    assert accuracy["knn_choreography"] > 0.9 and accuracy["knn_primitive"] > 0.9
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.mark.parametrize("name", ["ours", "moco"])
+def test_a_resumed_run_ends_at_the_same_weights(name, tmp_path):
+    def stop_after_two(epochs):
+        for epoch in epochs:
+            if epoch == 2:
+                raise Interrupted
+            yield epoch
+
+    pieces, method = piece_set(trials=4), methods.METHODS[name]
+    whole, halves = objective(method), objective(method)
+    expected = training.train(whole, pieces, TRAINING, AUGMENTATION, 5)
+    checkpoint = tmp_path / "run.safetensors"
+    each_epoch = {"checkpoint": checkpoint, "checkpoint_every_s": 0}
+    with pytest.raises(Interrupted):
+        training.train(halves, pieces, TRAINING, AUGMENTATION, 5, progress=stop_after_two, **each_epoch)
+    fresh = objective(method, seed=9)  # everything must come from the checkpoint
+    history = training.train(fresh, pieces, TRAINING, AUGMENTATION, 5, **each_epoch)
+    assert same(weights(whole), weights(fresh))
+    assert history["loss"].tolist() == expected["loss"].tolist()
+    assert list(tmp_path.iterdir()) == [checkpoint]
+
+
+def test_a_checkpoint_of_other_settings_is_not_resumed(tmp_path):
+    pieces, checkpoint = piece_set(trials=2), tmp_path / "run.safetensors"
+    for seed in (0, 1):
+        history = training.train(
+            objective(methods.METHODS["ours"]), pieces, TRAINING, AUGMENTATION, seed, checkpoint=checkpoint, checkpoint_every_s=0
+        )
+        assert len(history) == TRAINING.epochs
+    alone = training.train(objective(methods.METHODS["ours"]), pieces, TRAINING, AUGMENTATION, 1)
+    assert history["loss"].tolist() == alone["loss"].tolist()
+
+
+def test_moco_queue_is_first_in_first_out_and_keys_follow_slowly():
+    torch.manual_seed(0)
+    encoder = networks.build_encoder(methods.METHODS["ours"], IMPERIALDANCE21, networks.Width((8,), 16, 12))
+    moco, pieces = MoCo(encoder, 12, momentum=0.9, queue=10), piece_set(trials=4)
+    before, key_before = moco.queue.clone(), weights(moco.key_encoder)
+    for step in range(3):
+        view = pieces.batch(torch.arange(4) + 4 * step)
+        moco.loss((view, view), torch.zeros(4)).backward()
+        newest = moco.fresh.clone()
+        moco.after_step(0.0)
+        place = (torch.arange(4) + 4 * step) % 10
+        assert torch.equal(moco.queue[place], newest)
+        assert torch.allclose(moco.queue.norm(dim=1), torch.ones(10), atol=1e-5)
+    assert not torch.equal(moco.queue[8:], before[8:]) and int(moco.head) == 2
+    assert all(p.grad is None for p in moco.key_encoder.parameters())
+    with torch.no_grad():
+        for p in moco.encoder.parameters():
+            p.add_(1.0)
+    frozen = weights(moco.key_encoder)
+    moco.after_step(0.0)
+    for name, p in moco.encoder.named_parameters():
+        assert torch.allclose(moco.key_encoder.state_dict()[name], 0.9 * frozen[name] + 0.1 * p, atol=1e-6)
+    assert key_before.keys() == frozen.keys()
+
+
+def test_svt_views_differ_in_rate_and_its_centre_follows_the_teacher():
+    torch.manual_seed(0)
+    encoder = networks.build_encoder(methods.METHODS["svt"], IMPERIALDANCE21, networks.Width((8,), 16, 12))
+    svt, pieces = SVT(encoder, 12, prototypes=32, momentum=0.9), piece_set(trials=2)
+    view = pieces.batch(torch.arange(6))
+    whole, parts = svt.temporal_views((view, view))
+    assert torch.equal(whole[1]["motion"], view["motion"][:, :, ::2])
+    assert torch.equal(torch.cat([p["motion"] for p in parts], dim=2), view["motion"])
+    svt.loss((view, view), torch.zeros(6)).backward()
+    assert all(p.grad is None for p in svt.teacher.parameters())
+    centre = svt.centre.clone()
+    svt.after_step(0.0)
+    assert torch.allclose(svt.centre, 0.9 * centre + 0.1 * svt.seen)
+    slow = weights(svt.teacher)
+    with torch.no_grad():
+        svt.head[0].weight.add_(1.0)
+    svt.after_step(1.0)  # at the end of the run the teacher stands still
+    assert torch.allclose(svt.teacher[1][0].weight, slow["1.0.weight"])
+
+
+def test_a_checkpoint_is_written_at_most_once_in_its_interval(tmp_path):
+    checkpoint = tmp_path / "run.safetensors"
+    training.train(
+        objective(methods.METHODS["ours"]), piece_set(trials=2), TRAINING, AUGMENTATION, 0, checkpoint=checkpoint,
+        checkpoint_every_s=3600,
+    )  # fmt: skip
+    assert not checkpoint.exists()
+
+
+def test_a_diverging_run_says_what_is_not_finite():
+    with pytest.raises(FloatingPointError, match=r"epoch 1, step \d+: the (output|gradient|weight|loss).*\(on cpu, in float32\)"):
+        wild = training.Training(epochs=4, batch_size=8, learning_rate=1e30, schedule="constant")
+        training.train(objective(methods.METHODS["ours"]), piece_set(trials=2), wild, AUGMENTATION, 0)
+
+
+def test_a_piece_that_is_not_finite_is_named_and_not_the_learning_rate():
+    pieces = piece_set(trials=2)
+    pieces.motion[pieces.rows("pretrain")[3], 0, 2, 5] = math.nan
+    with pytest.raises(FloatingPointError, match="the input motion of view 1 is not a finite number"):
+        training.train(objective(methods.METHODS["ours"]), pieces, TRAINING, AUGMENTATION, 0)
+
+
+def test_unknown_schedule_is_refused():
+    with pytest.raises(ValueError, match="expected constant or cosine"):
+        training.Training(epochs=1, schedule="linear").rate(0.5)
+
+
+@pytest.mark.parametrize("together", [1, 4, 5])
+def test_shuffling_keeps_every_piece_and_runs_of_the_same_music(together):
+    rows, windows = torch.arange(100, 160), torch.arange(60) % 3
+    first, again, other = (
+        training.shuffle(rows, windows, together, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)
+    )
+    assert torch.equal(first.sort().values, rows)
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    runs = windows[first - 100].view(-1, together)
+    assert together == 1 or (runs == runs[:, :1]).all()
