@@ -40,10 +40,10 @@ from dancemvp_core.dance.skeleton import IMPERIALDANCE21
 from dancemvp_core.datasets import synthdance
 from dancemvp_core.models import encoders, losses, texts
 from dancemvp_core.models.prompter import Join, Prompter, PrompterSettings
-from dancemvp_core.paper import embeddings, stats
+from dancemvp_core.paper import embeddings
 from dancemvp_core.pretraining import methods, networks, training
 from dancemvp_core.runs import profiles
-from dancemvp_core.tasks import evaluation, protocols
+from dancemvp_core.tasks import evaluation, protocols, stats
 from dancemvp_core.tasks.features import Features
 
 OURS = methods.METHODS["ours"].pretraining

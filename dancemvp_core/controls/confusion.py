@@ -11,7 +11,7 @@ import pandas as pd
 
 from dancemvp_core.dance.pieces import PieceSet
 from dancemvp_core.dance.sequences import LEVELS
-from dancemvp_core.paper.stats import mantel
+from dancemvp_core.tasks.stats import mantel
 
 PLACE = ["choreography", "primitive"]
 

@@ -13,10 +13,9 @@ import pandas as pd
 import torch
 
 from dancemvp_core.models.prompter import PrompterSettings
-from dancemvp_core.paper import stats
 from dancemvp_core.pretraining import methods
 from dancemvp_core.runs.workspace import Workspace
-from dancemvp_core.tasks import floors
+from dancemvp_core.tasks import floors, stats
 from dancemvp_core.tasks.evaluation import Setting, evaluate
 from dancemvp_core.tasks.features import Features
 from dancemvp_core.tasks.protocols import LOOK_AT_NOTHING, supported_tasks

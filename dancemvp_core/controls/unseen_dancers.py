@@ -18,12 +18,11 @@ import torch
 from dancemvp_core import datasets
 from dancemvp_core.dance.pieces import PieceSet, build
 from dancemvp_core.models.prompter import PrompterSettings
-from dancemvp_core.paper import stats
 from dancemvp_core.pretraining import methods
 from dancemvp_core.pretraining.training import encode
 from dancemvp_core.runs import profiles
 from dancemvp_core.runs.workspace import Workspace
-from dancemvp_core.tasks import splits
+from dancemvp_core.tasks import splits, stats
 from dancemvp_core.tasks.evaluation import Setting
 from dancemvp_core.tasks.features import Features
 from dancemvp_core.tasks.metrics import per_piece, summary

@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from dancemvp_core import datasets, files
 from dancemvp_core.dance.sequences import DataError
 from dancemvp_core.explorer.scene import Scene
-from dancemvp_core.explorer.widget import SCRIPT, STYLE
+from dancemvp_core.explorer.widget import STYLE, script
 from dancemvp_core.paper import tables
 from dancemvp_core.pretraining import methods
 from dancemvp_core.runs import profiles, provenance
@@ -140,9 +140,7 @@ def _page(contents: dict, explorer: dict | None) -> str:
     )
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     css = [file.read_text(encoding="utf-8") for file in (STYLE, CSS)]
-    return environment.get_template("report.html.j2").render(
-        contents, explorer=explorer, css=css, script=SCRIPT.read_text(encoding="utf-8")
-    )
+    return environment.get_template("report.html.j2").render(contents, explorer=explorer, css=css, script=script())
 
 
 def _base64(data: bytes) -> str:

@@ -11,7 +11,17 @@ from dancemvp_core.dance.sequences import DataError
 from dancemvp_core.explorer.scene import Scene
 
 HERE = Path(__file__).parent
-SCRIPT, STYLE = HERE / "explorer.js", HERE / "explorer.css"
+STYLE = HERE / "explorer.css"
+# The script's files under js/, from the small things to what puts them together.
+PARTS = (
+    "basics", "data", "sources", "state", "points", "map", "map_input", "toolbar", "legend", "group", "dance", "stage", "curves",
+    "music", "player", "practice", "neighbours", "frames", "mount",
+)  # fmt: skip
+
+
+def script() -> str:
+    """All that runs in the browser, as one ES module: the files share one scope, and the last one has the exports."""
+    return "\n".join((HERE / "js" / f"{part}.js").read_text(encoding="utf-8") for part in PARTS)
 
 
 class Explorer(anywidget.AnyWidget):
@@ -22,7 +32,7 @@ class Explorer(anywidget.AnyWidget):
     an answer holds ``header`` and a buffer, or ``error``, one line.
     """
 
-    _esm = SCRIPT
+    _esm = script()
     _css = STYLE
     header = traitlets.Dict().tag(sync=True)
     points = traitlets.Bytes().tag(sync=True)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from dancemvp_core.dance.sequences import LEVELS
-from dancemvp_core.paper import stats
+from dancemvp_core.tasks import stats
 from dancemvp_core.tasks.outcomes import Outcomes
 
 TRIALS = 100  # of a complete file

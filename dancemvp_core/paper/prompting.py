@@ -10,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from dancemvp_core.paper import printed, stats, tables
+from dancemvp_core.paper import printed, tables
 from dancemvp_core.pretraining import methods
 from dancemvp_core.pretraining.methods import Method
+from dancemvp_core.tasks import stats
 from dancemvp_core.tasks.metrics import TASKS
 from dancemvp_core.tasks.rows import BOTH, FLOORS
 

@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dancemvp_core.paper import progression, stats
+from dancemvp_core.paper import progression
 from dancemvp_core.paper.arithmetic import better, label, relative_lead
 from dancemvp_core.pretraining import methods
 from dancemvp_core.runs.provenance import Paths
+from dancemvp_core.tasks import stats
 from dancemvp_core.tasks.metrics import HIGHER_IS_BETTER, TASKS
 
 ALPHA = 0.05

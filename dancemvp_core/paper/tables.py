@@ -10,9 +10,10 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from dancemvp_core.dance.sequences import DanceDataset
-from dancemvp_core.paper import arithmetic, printed, stats
+from dancemvp_core.paper import arithmetic, printed
 from dancemvp_core.pretraining.methods import Method
 from dancemvp_core.runs.provenance import METRICS_COLUMNS
+from dancemvp_core.tasks import stats
 from dancemvp_core.tasks.metrics import HIGHER_IS_BETTER, TASKS
 
 ATTRIBUTES = ("genre", "choreography", "primitive", "level", "level_within")  # of Task 1, accuracies in %
@@ -178,7 +179,7 @@ def side_by_side(both: pd.DataFrame, labels: dict[str, str] | None = None) -> St
 
 
 def verdicts(significance: pd.DataFrame, labels: dict[str, str] | None = None) -> Styler:
-    """``significance.significance`` for a notebook: d and corrected p a task; green where ours is better, red where worse."""
+    """``comparison.significance`` for a notebook: d and corrected p a task; green where ours is better, red where worse."""
     cells, marks = {}, {}
     for row in significance.itertuples():
         key, name = f"Task {row.task}: d, p (Holm)", f"{(labels or {}).get(row.method, row.method)}, {row.protocol}"

@@ -7,7 +7,7 @@ import torch
 from tiny import piece_set
 
 from dancemvp_core.controls import confusion, figures
-from dancemvp_core.paper import stats
+from dancemvp_core.tasks import stats
 
 
 def answers(predicted_choreography="k4") -> pd.DataFrame:

@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dancemvp_core.controls import confusion
-from dancemvp_core.paper import arithmetic, claims, printed, progression, rules, stats, timing
+from dancemvp_core.controls import confusion, timing
+from dancemvp_core.paper import arithmetic, claims, printed, progression, rules
 from dancemvp_core.paper.claims import CONTRADICTED, INCONCLUSIVE, NOT_TESTABLE, VERIFIED
 from dancemvp_core.paper.rules import Missing, Results
 from dancemvp_core.pretraining import methods
 from dancemvp_core.runs.provenance import METRICS_COLUMNS, Paths
+from dancemvp_core.tasks import stats
 
 CLAIMS = claims.load()
 HOLDS, FAILS = "holds on SynthDance (toy)", "does not hold on SynthDance (toy)"

@@ -11,12 +11,12 @@ from tiny import piece_set
 from dancemvp_core import files
 from dancemvp_core.dance.skeleton import IMPERIALDANCE21
 from dancemvp_core.models.prompter import PrompterSettings
-from dancemvp_core.paper import printed, significance, stats, tables
+from dancemvp_core.paper import comparison, printed, tables
 from dancemvp_core.pretraining import methods, networks
 from dancemvp_core.pretraining.methods import Method
 from dancemvp_core.runs.provenance import METRICS_COLUMNS, Paths
 from dancemvp_core.runs.workspace import Workspace
-from dancemvp_core.tasks import evaluation, outcomes, protocols, rows
+from dancemvp_core.tasks import evaluation, outcomes, protocols, rows, stats
 from dancemvp_core.tasks.features import Features
 from dancemvp_core.tasks.outcomes import Outcomes
 
@@ -168,7 +168,7 @@ def test_rows_of_a_table_become_tests_against_ours(bench):
     ]
     made = bench.evaluate(lines, shots=3)
     assert len(made) == 9
-    tests = significance.significance(made).set_index(["method", "task"])
+    tests = comparison.significance(made).set_index(["method", "task"])
     assert list(tests.reset_index().columns) != [] and ("direct", 1) not in tests.index and ("direct", 3) in tests.index
     assert tests.loc[("simclr", 1), "note"] == "one seed: no test" and pd.isna(tests.loc[("simclr", 1), "p"])
     assert tests.loc[("chance", 2), "n_seeds"] == 2
@@ -187,9 +187,9 @@ def test_performance_values_pair_by_performance():
         )
         return evaluation.Outcome(pieces)
 
-    values = significance.performance_values([outcome(0, [1, 1, 0, 0]), outcome(1, [1, 0, 0, 1])], task=1)
+    values = comparison.performance_values([outcome(0, [1, 1, 0, 0]), outcome(1, [1, 0, 0, 1])], task=1)
     assert values.to_dict() == {4: 75.0, 7: 25.0}
-    assert significance.performance_values([outcome(0, [1, 1, 0, 0])], task=2).empty
+    assert comparison.performance_values([outcome(0, [1, 1, 0, 0])], task=2).empty
 
 
 def test_a_row_by_two_names_is_tested_once_and_ours_never_against_itself():
@@ -200,7 +200,7 @@ def test_a_row_by_two_names_is_tested_once_and_ours_never_against_itself():
 
     names = ["ours", "contrastivedance", "simclr"]  # of which the first two share their pre-training
     made = [outcome(*row) for row in itertools.product(names, ("finetune", "prompt"), (0, 1))]
-    tests = significance.significance(made)
+    tests = comparison.significance(made)
     tested = set(tests[["method", "protocol"]].itertuples(index=False, name=None))
     assert tested == {("ours", "finetune"), ("simclr", "finetune"), ("simclr", "prompt")}
     np.testing.assert_allclose(tests["p_holm"], stats.holm(tests["p"]))
@@ -210,7 +210,7 @@ def test_data_without_a_test_set_gives_no_outcomes(bench):
     bench.where.pieces.table["split"] = "pretrain"
     assert bench.why_not(2)
     assert bench.evaluate(rows.rows(2, 3, 1), shots=2) == []
-    assert significance.significance([]).empty
+    assert comparison.significance([]).empty
     empty = tables.comparison_table(pd.DataFrame(columns=METRICS_COLUMNS), [("ours", methods.METHODS["ours"])], True)
     assert empty.empty and list(empty.columns) == tables.COLUMNS
 

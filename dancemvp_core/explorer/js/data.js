@@ -36,7 +36,8 @@ function readAtlas(header, data) {
   const [sequence, move] = [arrays["piece.sequence"], arrays["piece.move"]];
   const byClip = new Map();
   sequence.forEach((_, i) => byClip.set(`${sequence[i]}-${move[i]}`, i));
-  return { header, maps: readMaps(header, arrays), attributes, sequence, move, byClip, practiceOf: readPractice(header, arrays) };
+  const [maps, practiceOf] = [readMaps(header, arrays), readPractice(header, arrays)];
+  return { header, maps, attributes, sequence, move, byClip, practiceOf };
 }
 
 function readMaps(header, arrays) {

@@ -22,8 +22,7 @@ class Group {
 
   invite() {
     const { map, shown } = this.explorer.state;
-    // The members are points; `piece` is a typed array, of which a map and a filter are typed arrays too.
-    const all = () => this.set(map.piece.map((_, i) => i).filter((i) => shown[i]));
+    const all = () => this.set([...map.piece.keys()].filter((i) => shown[i]));
     this.element.replaceChildren(
       make("p", { class: "hint", text: "Lasso a group to see what it is made of." }),
       button("Group all shown", "Take all shown pieces as a group", all));

@@ -8,7 +8,7 @@ class State {
   mapIndex = 0;
   attributeIndex = 0;        // the attribute that colours the points
   hidden = new Map();        // for an attribute's id, the Set of its bins that are filtered away
-  shown = new Uint8Array(0);  // for each point 1 where no filter hides it
+  shown = new Uint8Array(0); // for each point 1 where no filter hides it
   group = null;              // a Set of points, or none
   hover = -1;                // a point, -1 for none
   selected = -1;             // the point that dances, -1 for none and for one that is not on the map

@@ -1,9 +1,9 @@
-// The hand on the map: dragging moves it or draws a lasso, a click makes a point dance, the wheel zooms, and every one of
-// these has a key. Uses of the explorer: state, map, group, dance, frames.
+// Pointer and keys on the map: a drag moves it or draws a lasso, a click makes a point dance, the wheel zooms; keys walk from
+// point to point, zoom, and make a point dance. Uses of the explorer: state, map, group, dance, frames.
 
 const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-class MapHand {
+class MapInput {
   constructor(explorer) {
     this.explorer = explorer;
     this.map = explorer.map;

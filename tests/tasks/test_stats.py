@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, ttest_1samp
 
-from dancemvp_core.paper import stats
+from dancemvp_core.tasks import stats
 
 RUNS = 2000
 
