@@ -22,6 +22,7 @@ from dancemvp_core.datasets import synthdance
 from dancemvp_core.pretraining import methods, networks, objectives, pretrained, training
 from dancemvp_core.pretraining.augment import Augmentation
 from dancemvp_core.pretraining.pretrained import Pretraining
+from dancemvp_core.pretraining.training import Hooks
 from dancemvp_core.runs import profiles, provenance, workspace
 from dancemvp_core.tasks import rows
 from dancemvp_core.tasks.features import Features
@@ -154,11 +155,11 @@ def test_a_run_goes_on_from_its_checkpoint_on_the_same_device_only(tmp_path):
 
     whole, _ = train(GPU)
     with pytest.raises(KeyboardInterrupt):
-        train(GPU, checkpoint=kept, progress=stop_after_one)
-    again, history = train(GPU, checkpoint=kept)
+        train(GPU, hooks=Hooks(kept, progress=stop_after_one))
+    again, history = train(GPU, hooks=Hooks(kept))
     assert len(history) == 2 and all(torch.equal(whole[k], again[k]) for k in whole)
     started = []
-    train("cpu", checkpoint=kept, progress=lambda epochs: started.extend(epochs) or epochs)
+    train("cpu", hooks=Hooks(kept, progress=lambda epochs: started.extend(epochs) or epochs))
     assert started == [0, 1], "a GPU's random state is not a CPU's"
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 
 from dancemvp_core import datasets
-from dancemvp_core.dance.pieces import PieceSet, build
+from dancemvp_core.dance.pieces import Cutting, PieceSet, build
 from dancemvp_core.models.prompter import PrompterSettings
 from dancemvp_core.pretraining import methods
 from dancemvp_core.pretraining.training import encode
@@ -44,8 +44,7 @@ def with_others(seen: PieceSet, params, cache: Path | None, progress: Callable =
     """``join`` of the seen dancers' pieces and SynthDance's other dancers, cut as the notebook's parameters say."""
     others = datasets.load(profiles.unseen_dancers_root(params.project, params.profile))
     split = pd.Series("test", index=others.index)
-    how = (params.piece_frames, params.bar_scope, params.time_normalisation, cache, progress)
-    return join(seen, build(others, split, split.eq("test").to_numpy(), *how))
+    return join(seen, build(others, split, split.eq("test").to_numpy(), Cutting.of(params), cache, progress))
 
 
 def join(seen: PieceSet, unseen: PieceSet) -> PieceSet:

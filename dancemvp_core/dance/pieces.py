@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -117,81 +117,98 @@ def canonical_lengths(dataset: DanceDataset, sample: int = 50) -> np.ndarray:
     """The canonical body's bone lengths (V,): the skeleton's own, else the set's median with bones summing to V."""
     if dataset.skeleton.lengths:
         return np.asarray(dataset.skeleton.lengths)
-    rows = np.unique(np.linspace(0, len(dataset) - 1, sample).round().astype(int))
+    rows = evenly_spaced(np.arange(len(dataset)), sample)
     lengths = np.stack([bone_lengths(dataset.sequences[i].motion, dataset.skeleton) for i in rows])
     lengths = np.median(lengths / lengths.sum(axis=1, keepdims=True), axis=0)
     return lengths * len(dataset.skeleton.joints)
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """How pieces are made: their length in ``frames``, ``bar_scope`` "sequence" (the paper's) or "piece", and the clock."""
+
+    frames: int
+    bar_scope: str = "sequence"
+    time_normalisation: str = "stretch"
+
+    @classmethod
+    def of(cls, params) -> Cutting:
+        """From a notebook's parameters."""
+        return cls(params.piece_frames, params.bar_scope, params.time_normalisation)
 
 
 def build(
     dataset: DanceDataset,
     splits: pd.Series,
     keep: np.ndarray,
-    frames: int,
-    bar_scope: str = "sequence",
-    time_normalisation: str = "stretch",
+    cutting: Cutting,
     cache: Path | None = None,
     progress: Callable = lambda rows: rows,
 ) -> PieceSet:
-    """Cut, canonicalise and label the primitives of a data set.
+    """Cut the primitives of a data set, put them on the canonical body and label them.
 
     ``splits`` (one per sequence) are the sets the sequences belong to, ``keep`` (bool, one per sequence) says which
-    to cut pieces from; every sequence gets a row in ``sequences``. ``frames`` is the pieces' length,
-    ``bar_scope`` "sequence" (the paper's) or "piece". Music features are standardised by the pre-train windows.
-    Raises DataError on motion or music that cannot be used.
+    to cut pieces from; every sequence gets a row in ``sequences``. ``cache`` keeps music analyses. Music features are
+    standardised by the pre-train windows. Raises DataError on motion or music that cannot be used.
     """
     lengths = canonical_lengths(dataset)
-    analyses, windows = {}, {}
-    motions, features, rows, sequence_rows = [], [], [], []
+    analyses, windows = {}, _Windows(cutting.frames)
+    motions, rows, sequence_rows = [], [], []
     for i in progress(range(len(dataset))):
         sequence = dataset.sequences[i]
-        analysis = _analysis(sequence, time_normalisation, cache, analyses)
+        analysis = _analysis(sequence, cutting.time_normalisation, cache, analyses)
         measured = rhythm.alignment(sequence, analysis)
         facts = _facts(sequence) | {"sequence": i, "split": splits.iloc[i]}
-        sequence_rows.append(
-            facts
-            | {k: v for k, v in measured.items() if not k.endswith("_peaks")}
-            | {k: len(v) for k, v in measured.items() if k.endswith("_peaks")}
-            | {"duration_s": sequence.duration_s, "fps": sequence.fps}
-        )
+        sequence_rows.append(facts | _counted(measured) | {"duration_s": sequence.duration_s, "fps": sequence.fps})
         if not keep[i]:
             continue
-        beats = analysis.beats_s if analysis is not None else np.zeros(0)
-        for piece in primitives.segment(sequence, beats):
+        for piece in primitives.segment(sequence, analysis.beats_s if analysis is not None else np.zeros(0)):
             direct = piece_alignment(piece, measured)
-            motion = resample(piece.motion, frames)
-            motions.append(canonical_body(motion, dataset.skeleton, lengths))
-            key = (id(analysis), piece.start_s, piece.end_s)
-            if analysis is not None and key not in windows:
-                windows[key] = len(features)
-                inside = (analysis.feature_times_s >= piece.start_s) & (analysis.feature_times_s < piece.end_s)
-                features.append(resample(analysis.features[:, inside], frames))
-            rows.append(
-                facts
-                | {
-                    "primitive": piece.primitive,
-                    "start_s": piece.start_s,
-                    "end_s": piece.end_s,
-                    "segmentation": piece.segmentation,
-                    "bar": measured["bar"] if bar_scope == "sequence" else direct,
-                    "bar_direct": direct,
-                    "window": windows.get(key, -1),
-                }
-            )
+            motions.append(canonical_body(resample(piece.motion, cutting.frames), dataset.skeleton, lengths))
+            place = {name: getattr(piece, name) for name in ("primitive", "start_s", "end_s", "segmentation")}
+            bar = measured["bar"] if cutting.bar_scope == "sequence" else direct
+            rows.append(facts | place | {"bar": bar, "bar_direct": direct, "window": windows.add(piece, analysis)})
     table = pd.DataFrame(rows)
-    # A last row of zeros is what the pieces without music (window -1) hear.
-    sound = np.stack([*features, np.zeros((music_size(features), frames), np.float32)])
-    seen = table.loc[(table["split"] == "pretrain") & (table["window"] >= 0), "window"].unique()
-    if len(seen):
-        mean = sound[seen].mean(axis=(0, 2), keepdims=True)
-        spread = sound[seen].std(axis=(0, 2), keepdims=True)
-        sound[:-1] = (sound[:-1] - mean) / np.maximum(spread, 1e-6)
-    return PieceSet(
-        torch.from_numpy(np.ascontiguousarray(np.stack(motions))),
-        torch.from_numpy(sound.astype(np.float32)),
-        table,
-        pd.DataFrame(sequence_rows),
-    )
+    motion = torch.from_numpy(np.ascontiguousarray(np.stack(motions)))
+    return PieceSet(motion, windows.standardised(table), table, pd.DataFrame(sequence_rows))
+
+
+@dataclass(frozen=True)
+class _Windows:
+    """The music of the pieces, each window once: (F, frames) by its analysis and its place in it."""
+
+    frames: int
+    features: list[np.ndarray] = field(default_factory=list)
+    numbers: dict[tuple, int] = field(default_factory=dict)
+
+    def add(self, piece: Piece, analysis: music.MusicAnalysis | None) -> int:
+        """The row of a piece's music, -1 without."""
+        if analysis is None:
+            return -1
+        key = (id(analysis), piece.start_s, piece.end_s)
+        if key not in self.numbers:
+            self.numbers[key] = len(self.features)
+            inside = (analysis.feature_times_s >= piece.start_s) & (analysis.feature_times_s < piece.end_s)
+            self.features.append(resample(analysis.features[:, inside], self.frames))
+        return self.numbers[key]
+
+    def standardised(self, table: pd.DataFrame) -> Tensor:
+        """(W + 1, F, frames) float32, by mean and spread of the pre-train windows.
+
+        The last row of zeros is what pieces without music (window -1) hear.
+        """
+        sound = np.stack([*self.features, np.zeros((music_size(self.features), self.frames), np.float32)])
+        seen = table.loc[(table["split"] == "pretrain") & (table["window"] >= 0), "window"].unique()
+        if len(seen):
+            mean = sound[seen].mean(axis=(0, 2), keepdims=True)
+            spread = sound[seen].std(axis=(0, 2), keepdims=True)
+            sound[:-1] = (sound[:-1] - mean) / np.maximum(spread, 1e-6)
+        return torch.from_numpy(sound.astype(np.float32))
+
+
+def _counted(measured: dict) -> dict:
+    """What ``rhythm.alignment`` measured, with the number of peaks in place of their times."""
+    return {name: len(value) if name.endswith("_peaks") else value for name, value in measured.items()}
 
 
 def median_performance(sequences: pd.DataFrame, **labels) -> int:
@@ -241,7 +258,6 @@ def spread_trials(index: pd.DataFrame, splits: pd.Series, pretrain_trials: int) 
     keep = np.ones(len(index), dtype=bool)
     pretrain = index[(splits == "pretrain").to_numpy()]
     for _, group in pretrain.groupby(["choreography", "level"], dropna=False):
-        chosen = np.unique(np.linspace(0, len(group) - 1, min(pretrain_trials, len(group))).round().astype(int))
         keep[group.index.to_numpy()] = False
-        keep[group.index.to_numpy()[chosen]] = True
+        keep[evenly_spaced(group.index.to_numpy(), pretrain_trials)] = True
     return keep

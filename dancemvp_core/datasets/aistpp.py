@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pickle
 import re
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -129,77 +130,91 @@ def load(path: str | Path, music: str | Path | None = None, gap_s: float = motio
     tracks = reading.audio_files(Path(music) if music is not None else root / "music")
     name, facts = reading.read_facts(root, "aistpp")
 
-    records, files, labels, durations = [], [], [], []
-    dropped, faults, missing, raw, lasting = [], [], set(), 0, {}
-    short: set[str] = set()
+    found = _Found()
     for file in motion_files(folder):
+        found.add(file, tracks, gap_s)
+    reading.raise_all(found.faults)
+    if not found.records:
+        first = f"; the first: {found.dropped[0]}" if found.dropped else ""
+        raise DataError(f"{folder}: no usable motion, expected {FILE_NAME}{first}")
+    files = found.files
+    return motionfiles.opened(
+        motionfiles.Source(name, root, found.records, lambda i: read_keypoints(files[i])[0], found.notes(), facts, gap_s),
+        track=[label["music"] for label in found.labels],
+        dancer=[label["dancer"] for label in found.labels],
+        duration_s=found.durations,
+        file=files,
+    )
+
+
+@dataclass
+class _Found:
+    """What the files of a folder hold, and what is wrong with some of them."""
+
+    records: list[dict] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+    labels: list[dict] = field(default_factory=list)
+    durations: list[float] = field(default_factory=list)
+    faults: list[DataError] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    raw: int = 0
+    missing: set[str] = field(default_factory=set)  # tracks
+    short: set[str] = field(default_factory=set)  # audio files
+    lasting: dict[Path, float] = field(default_factory=dict)  # seconds of an audio file
+
+    def add(self, file: Path, tracks: dict[str, Path], gap_s: float) -> None:
+        """Read one file, and note it or what is wrong with it."""
         try:
             label = parse_file_name(file)
             motion, key = read_keypoints(file)
         except DataError as fault:
-            faults.append(fault)
-            continue
+            self.faults.append(fault)
+            return
         try:
             motionfiles.check_motion(motion, COCO17, FPS, str(file), gap_s)
         except DataError as fault:
-            dropped.append(str(fault))
-            continue
+            self.dropped.append(str(fault))
+            return
         duration_s = motion.shape[1] / FPS
-        audio = tracks.get(label["music"])
+        audio = self._audio(tracks.get(label["music"]), label["music"], duration_s)
+        self.raw += key == "keypoints3d"
+        self.files.append(file)
+        self.labels.append(label)
+        self.durations.append(duration_s)
+        known = {name: label[name] for name in ("genre", "choreography")}
+        self.records.append({"fps": FPS, "skeleton": COCO17, "music": audio, "source": str(file)} | known)
+
+    def _audio(self, audio: Path | None, track: str, duration_s: float) -> Path | None:
+        """The audio file where it is there and lasts as long as the dance."""
         if audio is None:
-            missing.add(label["music"])
-        else:
-            if audio not in lasting:
-                try:
-                    lasting[audio] = reading.audio_duration(audio)
-                except DataError as fault:
-                    faults.append(fault)
-                    lasting[audio] = np.inf
-            if lasting[audio] < duration_s:
-                short.add(audio.name)
-                audio = None
-        raw += key == "keypoints3d"
-        files.append(file)
-        labels.append(label)
-        durations.append(duration_s)
-        records.append(
-            {
-                "fps": FPS,
-                "skeleton": COCO17,
-                "music": audio,
-                "genre": label["genre"],
-                "choreography": label["choreography"],
-                "source": str(file),
-            }
-        )
-    reading.raise_all(faults)
-    if not records:
-        found = f"; the first: {dropped[0]}" if dropped else ""
-        raise DataError(f"{folder}: no usable motion, expected {FILE_NAME}{found}")
+            self.missing.add(track)
+            return None
+        if audio not in self.lasting:
+            try:
+                self.lasting[audio] = reading.audio_duration(audio)
+            except DataError as fault:
+                self.faults.append(fault)
+                self.lasting[audio] = np.inf
+        if self.lasting[audio] < duration_s:
+            self.short.add(audio.name)
+            return None
+        return audio
 
-    notes = []
-    if dropped:
-        notes.append(
-            f"{len(dropped)} of {len(dropped) + len(records)} sequences are left out as unusable; the first: {dropped[0]}"
-        )
-    if raw:
-        notes.append(f"{raw} of {len(records)} files have no keypoints3d_optim: raw keypoints3d serve there")
-    notes.append("no levels in AIST++: level recognition and Fig. 6 are left out")
-    notes.append("no scores in AIST++: Task 2 (scoring) is left out")
-    if missing:
-        notes.append(
-            f"no music for {reading.listing(sorted(missing))}: no music features, primitives are equal "
-            "parts and BAR is left out there; put the tracks in music/ by id, such as mBR2.wav"
-        )
-    if short:
-        notes.append(f"music ends before the dance in {reading.listing(sorted(short))}: not used there")
-
-    index = motionfiles.index_table(
-        records,
-        root,
-        track=[label["music"] for label in labels],
-        dancer=[label["dancer"] for label in labels],
-        duration_s=durations,
-        file=files,
-    )
-    return motionfiles.opened(name, root, index, records, lambda i: read_keypoints(files[i])[0], notes, facts, gap_s)
+    def notes(self) -> list[str]:
+        """What is left out, and what the set switches off."""
+        notes, count = [], len(self.records)
+        if self.dropped:
+            total = len(self.dropped) + count
+            notes.append(f"{len(self.dropped)} of {total} sequences are left out as unusable; the first: {self.dropped[0]}")
+        if self.raw:
+            notes.append(f"{self.raw} of {count} files have no keypoints3d_optim: raw keypoints3d serve there")
+        notes.append("no levels in AIST++: level recognition and Fig. 6 are left out")
+        notes.append("no scores in AIST++: Task 2 (scoring) is left out")
+        if self.missing:
+            notes.append(
+                f"no music for {reading.listing(sorted(self.missing))}: no music features, primitives are equal "
+                "parts and BAR is left out there; put the tracks in music/ by id, such as mBR2.wav"
+            )
+        if self.short:
+            notes.append(f"music ends before the dance in {reading.listing(sorted(self.short))}: not used there")
+        return notes

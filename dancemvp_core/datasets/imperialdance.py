@@ -305,34 +305,13 @@ def load(path: str | Path, trials: int | None = None) -> DanceDataset:
     scores_file, intensity_file = root / "scores.csv", root / "music_intensity.csv"
     scores = read_scores(scores_file) if scores_file.exists() else None
     intensity = read_intensity(intensity_file) if intensity_file.exists() else None
-
-    records, place = [], []
-    for choreography, levels in present.items():
-        audio, offset_s, window_s = music.get(choreography, (None, 0.0, None))
-        for level in levels:
-            file, count = files[choreography, level]
-            taken = range(count)
-            if trials is not None and trials < count:
-                taken = [int(t) for t in np.linspace(0, count - 1, trials).round()]
-            for trial in taken:
-                place.append((file, trial))
-                records.append(
-                    {
-                        "fps": FPS,
-                        "skeleton": IMPERIALDANCE21,
-                        "music": audio,
-                        "music_offset_s": offset_s,
-                        "genre": GENRES[choreography[0]],
-                        "choreography": choreography,
-                        "level": level,
-                        "trial": trial,
-                        "score": (scores or {}).get((choreography, level, trial)),
-                        "music_window_s": window_s,
-                        "music_intensity_s": (intensity or {}).get(choreography),
-                        "split": SPLIT[choreography],
-                        "source": f"{file}: trial {trial}",
-                    }
-                )
+    place = [
+        (choreography, level, trial)
+        for choreography, levels in present.items()
+        for level in levels
+        for trial in _taken(files[choreography, level][1], trials)
+    ]
+    records = [_record(*key, files, music, scores or {}, intensity or {}) for key in place]
 
     notes += _notes(present, dict(files.values()), music, intensity, scores, facts["synthetic"])
     unscored = sum(record["score"] is None for record in records)
@@ -343,20 +322,46 @@ def load(path: str | Path, trials: int | None = None) -> DanceDataset:
     maps: weakref.WeakValueDictionary[Path, np.ndarray] = weakref.WeakValueDictionary()
 
     def read(i: int) -> np.ndarray:
-        file, trial = place[i]
+        choreography, level, trial = place[i]
+        file = files[choreography, level][0]
         array = maps.get(file)
         if array is None:
             maps[file] = array = motionfiles.open_npy(file)
         return motionfiles.as_float32(array[trial])
 
-    index = motionfiles.index_table(
-        records,
-        root,
+    return motionfiles.opened(
+        motionfiles.Source(name, root, records, read, notes, facts),
         track=[_track(record["choreography"], facts["synthetic"]) for record in records],
         duration_s=[CLIP_S] * len(records),
-        file=[file for file, _ in place],
+        file=[files[choreography, level][0] for choreography, level, _ in place],
     )
-    return motionfiles.opened(name, root, index, records, read, notes, facts)
+
+
+def _taken(count: int, trials: int | None) -> list[int]:
+    """The numbers of the trials that are taken of a file of ``count``."""
+    if trials is None or trials >= count:
+        return list(range(count))
+    return [int(t) for t in np.linspace(0, count - 1, trials).round()]
+
+
+def _record(choreography: str, level: str, trial: int, files: dict, music: dict, scores: dict, intensity: dict) -> dict:
+    """What is known of one trial: the fields of a DanceSequence but its motion."""
+    audio, offset_s, window_s = music.get(choreography, (None, 0.0, None))
+    return {
+        "fps": FPS,
+        "skeleton": IMPERIALDANCE21,
+        "music": audio,
+        "music_offset_s": offset_s,
+        "genre": GENRES[choreography[0]],
+        "choreography": choreography,
+        "level": level,
+        "trial": trial,
+        "score": scores.get((choreography, level, trial)),
+        "music_window_s": window_s,
+        "music_intensity_s": intensity.get(choreography),
+        "split": SPLIT[choreography],
+        "source": f"{files[choreography, level][0]}: trial {trial}",
+    }
 
 
 def fetch(out: str | Path, progress: Callable[[str], None] = print) -> int:

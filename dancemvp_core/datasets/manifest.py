@@ -126,6 +126,34 @@ def load(path: str | Path) -> DanceDataset:
     if not rows:
         raise DataError(f"{table}: no rows, expected one per recording")
 
+    records, files, durations = _read_rows(root, rows)
+    kinds = {record["skeleton"] for record in records}
+    if len(kinds) > 1:
+        names = ", ".join(sorted({record["skeleton"].name for record in records}))
+        raise DataError(f"{table}: {len(kinds)} skeletons ({names}), expected one for the whole data set")
+    placed = sum(record["split"] is not None for record in records)
+    if 0 < placed < len(records):
+        raise DataError(f"{table}: {placed} of {len(records)} rows have a split, expected all or none")
+
+    folder = re.sub(r"[^A-Za-z0-9._+-]+", "-", root.resolve().name).strip("-._") or "manifest"
+    name, facts = reading.read_facts(root, folder[:64])
+    mapped = len(files) <= MAPPED_FILES
+
+    def read(i: int) -> np.ndarray:
+        file, layout = files[i]
+        array = motionfiles.open_npy(file)
+        return motionfiles.as_float32((array if mapped else np.array(array)).transpose(_TO_CTV[layout]))
+
+    return motionfiles.opened(
+        motionfiles.Source(name, root, records, read, _notes(list(rows[0][1]), records, durations), facts),
+        track=[r["music"].relative_to(root).as_posix() if r["music"] else None for r in records],
+        duration_s=durations,
+        file=[motion for motion, _ in files],
+    )
+
+
+def _read_rows(root: Path, rows: list) -> tuple[list[dict], list[tuple[Path, str]], list[float]]:
+    """(records, (motion file, layout), durations in s) of all rows; the faults of all of them are raised together."""
     records, files, durations, faults = [], [], [], []
     skeletons: dict[str, Skeleton] = {}
     lasting: dict[Path, float] = {}
@@ -144,17 +172,13 @@ def load(path: str | Path) -> DanceDataset:
         files.append((motion, layout))
         durations.append(duration_s)
     reading.raise_all(faults)
+    return records, files, durations
 
-    kinds = {record["skeleton"] for record in records}
-    if len(kinds) > 1:
-        names = ", ".join(sorted({record["skeleton"].name for record in records}))
-        raise DataError(f"{table}: {len(kinds)} skeletons ({names}), expected one for the whole data set")
-    placed = sum(record["split"] is not None for record in records)
-    if 0 < placed < len(records):
-        raise DataError(f"{table}: {placed} of {len(records)} rows have a split, expected all or none")
 
+def _notes(header: list[str], records: list[dict], durations: list[float]) -> list[str]:
+    """What the manifest switches off, and columns that nobody reads."""
     notes = []
-    unknown = [name for name in rows[0][1] if name not in REQUIRED + OPTIONAL]
+    unknown = [name for name in header if name not in REQUIRED + OPTIONAL]
     if unknown:
         notes.append(f"columns not used: {reading.listing(unknown)}; known are {', '.join(REQUIRED + OPTIONAL)}")
     for name, off in SWITCHED_OFF.items():
@@ -164,21 +188,4 @@ def load(path: str | Path) -> DanceDataset:
             notes.append(f"no {name} in {extent}: {off}")
     if max(durations) - min(durations) > 0.01:
         notes.append(f"recordings last {min(durations):.1f} to {max(durations):.1f} s: pieces differ in length")
-
-    folder = re.sub(r"[^A-Za-z0-9._+-]+", "-", root.resolve().name).strip("-._") or "manifest"
-    name, facts = reading.read_facts(root, folder[:64])
-    mapped = len(files) <= MAPPED_FILES
-
-    def read(i: int) -> np.ndarray:
-        file, layout = files[i]
-        array = motionfiles.open_npy(file)
-        return motionfiles.as_float32((array if mapped else np.array(array)).transpose(_TO_CTV[layout]))
-
-    index = motionfiles.index_table(
-        records,
-        root,
-        track=[r["music"].relative_to(root).as_posix() if r["music"] else None for r in records],
-        duration_s=durations,
-        file=[motion for motion, _ in files],
-    )
-    return motionfiles.opened(name, root, index, records, read, notes, facts)
+    return notes

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from dancemvp_core.dance import orientation
+from dancemvp_core.dance.pieces import evenly_spaced
 from dancemvp_core.dance.sequences import DanceDataset, DanceSequence, DataError
 from dancemvp_core.dance.skeleton import Skeleton
 
@@ -205,26 +206,34 @@ class LazySequences(Sequence):
         return DanceSequence(motion=motion, **record)
 
 
-def opened(
-    name: str,
-    root: Path,
-    index: pd.DataFrame,
-    records: list[dict],
-    read: Callable[[int], np.ndarray],
-    notes: list[str],
-    facts: dict,
-    gap_s: float = GAP_S,
-) -> DanceDataset:
-    """The data set that a source has found, its upright axis settled on up to 20 sequences spread over it.
+@dataclass(frozen=True)
+class Source:
+    """What a reader has found: ``records`` (at least one) and ``read`` as in LazySequences, ``facts`` of dataset.json.
 
-    ``records`` (at least one) and ``read`` as in LazySequences, ``facts`` what ``tables.read_facts`` gives.
+    ``notes`` are one-line warnings; a joint may be missing for ``gap_s``.
     """
 
+    name: str
+    root: Path
+    records: list[dict]
+    read: Callable[[int], np.ndarray]
+    notes: list[str]
+    facts: dict
+    gap_s: float = GAP_S
+
+
+def opened(source: Source, **columns: list) -> DanceDataset:
+    """The data set of a source, its upright axis settled on up to 20 sequences spread over it.
+
+    ``columns`` are what its index has beside the records (``index_table``).
+    """
+    records, facts = source.records, source.facts
+
     def looked_at():
-        for i in np.unique(np.linspace(0, len(records) - 1, LOOKED_AT).round().astype(int)):
+        for i in evenly_spaced(np.arange(len(records)), LOOKED_AT):
             try:
-                stored = read(i)
-            except DataError:  # it is told when the sequence is asked for
+                stored = source.read(i)
+            except DataError:  # whoever reads the sequence gets the fault
                 continue
             yield stored
             let_go(stored)
@@ -233,13 +242,13 @@ def opened(
     upright = orientation.settle(looked_at(), skeleton, facts.get("up"))
     otherwise = "" if "up" in facts else '; state "up" in dataset.json where that is wrong'
     return DanceDataset(
-        name=name,
-        root=root,
+        name=source.name,
+        root=source.root,
         skeleton=skeleton,
-        index=index,
-        sequences=LazySequences(records, read, upright.axis, gap_s),
+        index=index_table(records, source.root, **columns),
+        sequences=LazySequences(records, source.read, upright.axis, source.gap_s),
         synthetic=facts["synthetic"],
-        notes=(*notes, *(note + otherwise for note in upright.notes)),
+        notes=(*source.notes, *(note + otherwise for note in upright.notes)),
         facts=facts,
         upright=str(upright),
     )

@@ -411,11 +411,7 @@ def perform(
             continue
         going = np.einsum("tsd,tsf->dtf", travel.astype(np.float32), curve)
     angles += opening.T[:, :, None].astype(np.float32)
-    # Unsteadiness: a quick wobble and a slow drift of every joint.
-    wobble = np.radians(latent["unsteadiness_deg"]).astype(np.float32)[None, :, None]
-    for what, knot_s, share in (("wobble", 0.24, 0.5), ("drift", 0.8, 1.0)):
-        noise = _smooth_noise(rng(what), trials, len(ROTATIONS), frames, round(knot_s * fps))
-        angles += noise * (wobble * np.float32(share))
+    _add_unsteadiness(angles, latent["unsteadiness_deg"], fps, rng)
     beat = float(dance.beats_s[1] - dance.beats_s[0])
     phase = (time[0] - np.float32(dance.beats_s[0]) - latent["error_s"][:, :1].astype(np.float32)) / np.float32(
         style.groove_beats * beat
@@ -434,11 +430,26 @@ def perform(
     for j, joint in enumerate(joints):
         motion[..., j] = (joint + path).transpose(1, 0, 2)
     if marker_noise_m:
-        noise = rng("markers").standard_normal(motion.shape, dtype=np.float32)
-        # As calibrated that day: a fixed noise would give the size of the body away through the accelerations.
-        level = marker_noise_m * np.exp(SPREAD["markers"] * rng("calibration").standard_normal(trials))
-        motion += noise * level[:, None, None, None].astype(np.float32)
+        _add_marker_noise(motion, marker_noise_m, rng)
     return Performance(motion, fps, _truth(dance, who, latent, trials, rng), head)
+
+
+def _add_unsteadiness(angles: np.ndarray, size_deg: np.ndarray, fps: float, rng) -> None:
+    """Add a quick wobble and a slow drift to every rotation, (D, trials, frames), as large as each trial's (trials,)."""
+    wobble = np.radians(size_deg).astype(np.float32)[None, :, None]
+    for what, knot_s, share in (("wobble", 0.24, 0.5), ("drift", 0.8, 1.0)):
+        noise = _smooth_noise(rng(what), angles.shape[1], len(ROTATIONS), angles.shape[2], round(knot_s * fps))
+        angles += noise * (wobble * np.float32(share))
+
+
+def _add_marker_noise(motion: np.ndarray, size_m: float, rng) -> None:
+    """Add the markers' noise to the motion of all trials, as calibrated that day.
+
+    A fixed noise would give the size of the body away through the accelerations.
+    """
+    noise = rng("markers").standard_normal(motion.shape, dtype=np.float32)
+    level = size_m * np.exp(SPREAD["markers"] * rng("calibration").standard_normal(len(motion)))
+    motion += noise * level[:, None, None, None].astype(np.float32)
 
 
 RATERS = 3

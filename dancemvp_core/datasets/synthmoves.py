@@ -31,21 +31,39 @@ NEUTRAL_ARM = (12, 70, 0, 18)  # raise, swing (0 forward, 90 sideways), turn, el
 NEUTRAL_LEG = (8, 4, 12, 14, 0)  # hip, out, turnout, knee, point
 
 
-def _pose(arms=None, L=None, R=None, legs=None, LL=None, RL=None, spine=(0, 0, 0), chest=(0, 0, 0),
-          head=(0, 0, 0), shrug=0, pelvis=(0, 0), turn=0, travel=(0, 0)):  # fmt: skip
-    """One row of POSES: ``arms`` and ``legs`` are both sides, L R LL RL one arm or leg, all in degrees.
+@dataclass(frozen=True)
+class _Pose:
+    """``arms`` and ``legs`` are both sides, L R LL RL one arm or leg, all in degrees.
 
     ``turn`` (degrees to the left) and ``travel`` (metres to the left and forward) are what the dancer adds
     to facing and place on the way into the pose.
     """
-    angles = np.zeros(len(ROTATIONS))
-    angles[1:3] = pelvis
-    angles[3:6], angles[6:9], angles[9:12] = spine, chest, head
-    for offset, arm, leg in ((12, L, LL), (22, R, RL)):
-        angles[offset] = shrug
-        angles[offset + 1 : offset + 5] = arm or arms or NEUTRAL_ARM
-        angles[offset + 5 : offset + 10] = leg or legs or NEUTRAL_LEG
-    return np.radians(angles), np.radians(turn), np.array(travel, dtype=float)
+
+    arms: tuple | None = None
+    L: tuple | None = None
+    R: tuple | None = None
+    legs: tuple | None = None
+    LL: tuple | None = None
+    RL: tuple | None = None
+    spine: tuple = (0, 0, 0)
+    chest: tuple = (0, 0, 0)
+    head: tuple = (0, 0, 0)
+    shrug: float = 0
+    pelvis: tuple = (0, 0)
+    turn: float = 0
+    travel: tuple = (0, 0)
+
+
+def _pose(**given) -> tuple[np.ndarray, float, np.ndarray]:
+    """One row of POSES, (angles in radians, turn, travel), from the fields of a ``_Pose``."""
+    p, angles = _Pose(**given), np.zeros(len(ROTATIONS))
+    angles[1:3] = p.pelvis
+    angles[3:6], angles[6:9], angles[9:12] = p.spine, p.chest, p.head
+    for offset, arm, leg in ((12, p.L, p.LL), (22, p.R, p.RL)):
+        angles[offset] = p.shrug
+        angles[offset + 1 : offset + 5] = arm or p.arms or NEUTRAL_ARM
+        angles[offset + 5 : offset + 10] = leg or p.legs or NEUTRAL_LEG
+    return np.radians(angles), np.radians(p.turn), np.array(p.travel, dtype=float)
 
 
 NEUTRAL = _pose()[0]

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from dancemvp_core.dance.pieces import PieceSet, build, evenly_spaced
+from dancemvp_core.dance.pieces import Cutting, PieceSet, build, evenly_spaced
 from dancemvp_core.dance.sequences import DanceDataset
 from dancemvp_core.dance.skeleton import Skeleton, canonical_body, coco17_to_imperialdance21
 from dancemvp_core.device import full_precision
@@ -63,13 +63,7 @@ def motion_features(encoder: nn.Module, pieces: PieceSet, rows, batch_size: int 
 
 
 def foreign_pieces(
-    dataset: DanceDataset,
-    skeleton: Skeleton,
-    frames: int,
-    genres: int,
-    points: int,
-    time_normalisation: str = "stretch",
-    cache: Path | None = None,
+    dataset: DanceDataset, skeleton: Skeleton, cutting: Cutting, genres: int, points: int, cache: Path | None = None
 ) -> PieceSet | None:
     """Pieces of another data set (AIST++) on the encoder's skeleton, for Fig. 5c; None where bodies do not match or pieces are few.
 
@@ -92,7 +86,7 @@ def foreign_pieces(
         [dataset.sequences[i] for i in chosen], dataset.synthetic,
     )  # fmt: skip
     everything = pd.Series("pretrain", index=part.index.index)
-    cut = build(part, everything, np.ones(len(part), bool), frames, time_normalisation=time_normalisation, cache=cache)
+    cut = build(part, everything, np.ones(len(part), bool), cutting, cache)
     if len(cut) < FEWEST_POINTS:
         return None
     if not convertible:

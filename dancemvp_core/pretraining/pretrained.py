@@ -62,9 +62,9 @@ class Pretraining:
         def watch(encoder):
             return training.nearest_neighbour_accuracy(training.encode(encoder, pieces, rows)[1].numpy(), watched)
 
-        views = augmentation(self.name)
-        mirror = self.skeleton.mirror
-        history = training.train(objective, pieces, self.training, views, self.seed, mirror, checkpoint, watch, progress)
+        hooks = training.Hooks(checkpoint, watch, progress)
+        how = (self.training, augmentation(self.name), self.seed, self.skeleton.mirror, hooks)
+        history = training.train(objective, pieces, *how)
         return objective.encoder, history
 
     @property

@@ -15,7 +15,7 @@ from safetensors import safe_open
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor, nn
 
-from dancemvp_core import files
+from dancemvp_core import code_hash, files
 from dancemvp_core.dance.pieces import LABELS, PieceSet
 from dancemvp_core.device import bfloat16_is_right, first_not_finite, full_precision, has_bfloat16, repeatable
 from dancemvp_core.models.encoders import BFLOAT16, DanceEncoder
@@ -75,6 +75,20 @@ def class_codes(table: pd.DataFrame) -> tuple[np.ndarray, int]:
     return codes, len(classes)
 
 
+@dataclass(frozen=True)
+class Hooks:
+    """What goes on beside the training: nothing of it changes the weights.
+
+    ``checkpoint``: a file for the state at the end of an epoch, at most every ``checkpoint_every_s`` seconds. ``watch``
+    measures the encoder after each epoch; ``progress`` wraps the loop over the epochs.
+    """
+
+    checkpoint: Path | None = None
+    watch: Callable[[nn.Module], dict] | None = None
+    progress: Callable = lambda epochs: epochs
+    checkpoint_every_s: float = 60.0
+
+
 @repeatable()
 def train(
     objective: Objective,
@@ -83,81 +97,101 @@ def train(
     augmentation: Augmentation,
     seed: int,
     mirror=(),
-    checkpoint: Path | None = None,
-    watch: Callable[[nn.Module], dict] | None = None,
-    progress: Callable = lambda epochs: epochs,
-    checkpoint_every_s: float = 60.0,
+    hooks: Hooks | None = None,
 ) -> pd.DataFrame:
     """Pre-train ``objective.encoder`` in place on the pre-train pieces; returns one row an epoch.
 
-    Its columns: epoch, loss, learning_rate, precision, seconds, and what ``watch(encoder)`` measures. ``pieces`` and
+    Its columns: epoch, loss, learning_rate, precision, seconds, and what ``hooks.watch`` measures. ``pieces`` and
     ``objective`` share a device. The same seed on the same machine gives the same weights. bfloat16 is used where an
-    encoder allows it (``encoders.BFLOAT16``) and the first batch shows that this machine computes it rightly. With
-    ``checkpoint`` the state is saved at the end of an epoch, at most every ``checkpoint_every_s`` seconds, and a run that
-    finds one goes on from it to the same weights as one that was never interrupted. Raises FloatingPointError, saying what
-    is not a finite number, where a loss or a gradient is not.
+    encoder allows it (``encoders.BFLOAT16``) and the first batch shows that this machine computes it rightly. A run that
+    finds a checkpoint of the same settings goes on from it, to the same weights as one that was never interrupted. Raises
+    FloatingPointError, saying what is not a finite number, where a loss or a gradient is not.
     """
-    rows = pieces.rows("pretrain")
-    if len(rows) < 2:
-        raise ValueError(f"{len(rows)} pre-train pieces: at least two are needed to tell them apart")
-    device = pieces.motion.device
-    codes = torch.as_tensor(class_codes(pieces.table)[0], device=device)
-    batch_size = min(training.batch_size, len(rows))
-    steps = len(rows) // batch_size
-    generator = torch.Generator(device=device).manual_seed(seed)
-    weights = [p for p in objective.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(weights, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True)
+    hooks = hooks or Hooks()
+    loop = _Loop(objective, pieces, training, augmentation, seed, mirror)
     # A generator's state fits its own kind of device only.
-    machine = [device.type, has_bfloat16(device)]
-    stamp = json.dumps([asdict(training), asdict(augmentation), seed, machine, pieces.digest if checkpoint else ""])
-    history = resume(checkpoint, objective, optimizer, generator, stamp) if checkpoint else []
-    rows = torch.as_tensor(rows, device=device)
-
-    def two_views(chosen: Tensor, generator: torch.Generator) -> Views:
-        batch = pieces.batch(chosen)
-        return augmentation(batch, generator, mirror), augmentation(batch, generator, mirror)
-
-    objective.train()
-    if history:
-        precision = history[-1]["precision"]
-    else:
-        first = rows[:batch_size]
-        views = two_views(first, torch.Generator(device=device).manual_seed(seed))
-        precision = precision_for(objective, views, codes[first])
+    machine = [loop.device.type, has_bfloat16(loop.device)]
+    digest = pieces.digest if hooks.checkpoint else ""
+    stamp = json.dumps([asdict(training), asdict(augmentation), seed, machine, digest, code_hash.stamp(__name__)])
+    state = (objective, loop.optimizer, loop.generator, stamp)
+    history = resume(hooks.checkpoint, *state) if hooks.checkpoint else []
+    precision = history[-1]["precision"] if history else loop.precision(seed)
     use_bfloat16(objective, precision == "bfloat16")
     saved = time.monotonic()
-
-    for epoch in progress(range(len(history), training.epochs)):
-        started, sums = time.perf_counter(), torch.zeros(2, device=device)  # of losses and of gradients' norms
-        objective.train()
-        order = shuffle(rows, pieces.windows[rows], training.same_music, generator)
-        for step in range(steps):
-            share = (epoch * steps + step) / (training.epochs * steps)
-            for group in optimizer.param_groups:
-                group["lr"] = training.rate(share)
-            chosen = order[step * batch_size : (step + 1) * batch_size]
-            views = two_views(chosen, generator)
-            loss = objective.loss(views, codes[chosen])
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            norm = nn.utils.clip_grad_norm_(weights, 5.0)
-            if device.type == "cpu" and not (loss.isfinite() and norm.isfinite()):  # a GPU would have to wait for it
-                raise FloatingPointError(not_finite(objective, views, codes[chosen], f"epoch {epoch + 1}, step {step + 1}"))
-            optimizer.step()
-            objective.after_step(share)
-            sums += torch.stack([loss.detach(), norm])
-        total, norms = sums.tolist()
-        mean_loss = total / steps
-        if not np.isfinite([mean_loss, norms]).all():
-            raise FloatingPointError(not_finite(objective, views, codes[chosen], f"epoch {epoch + 1}"))
-        row = {"epoch": epoch + 1, "loss": mean_loss, "learning_rate": training.rate((epoch + 1) / training.epochs)}
+    for epoch in hooks.progress(range(len(history), training.epochs)):
+        started = time.perf_counter()
+        loss = loop.epoch(epoch)
+        row = {"epoch": epoch + 1, "loss": loss, "learning_rate": training.rate((epoch + 1) / training.epochs)}
         row |= {"precision": precision, "seconds": time.perf_counter() - started}
-        history.append(row | (watch(objective.encoder) if watch else {}))
-        if checkpoint and time.monotonic() - saved >= checkpoint_every_s:
-            save_checkpoint(checkpoint, objective, optimizer, generator, stamp, history)
+        history.append(row | (hooks.watch(objective.encoder) if hooks.watch else {}))
+        if hooks.checkpoint and time.monotonic() - saved >= hooks.checkpoint_every_s:
+            save_checkpoint(hooks.checkpoint, *state, history)
             saved = time.monotonic()
     objective.eval()
     return pd.DataFrame(history)
+
+
+class _Loop:
+    """The steps of a pre-training: data, optimiser and random state, all on the pieces' device."""
+
+    def __init__(self, objective: Objective, pieces: PieceSet, training: Training, augmentation: Augmentation, seed: int, mirror):
+        rows = pieces.rows("pretrain")
+        if len(rows) < 2:
+            raise ValueError(f"{len(rows)} pre-train pieces: InfoNCE needs at least two")
+        self.objective, self.pieces, self.training, self.augmentation, self.mirror = (
+            objective, pieces, training, augmentation, mirror
+        )  # fmt: skip
+        self.device = pieces.motion.device
+        self.codes = torch.as_tensor(class_codes(pieces.table)[0], device=self.device)
+        self.batch_size = min(training.batch_size, len(rows))
+        self.steps = len(rows) // self.batch_size
+        self.generator = torch.Generator(device=self.device).manual_seed(seed)
+        self.weights = [p for p in objective.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            self.weights, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
+        )
+        self.rows = torch.as_tensor(rows, device=self.device)
+
+    def views(self, chosen: Tensor, generator: torch.Generator) -> Views:
+        """Two augmented views of the pieces of some rows."""
+        batch = self.pieces.batch(chosen)
+        return self.augmentation(batch, generator, self.mirror), self.augmentation(batch, generator, self.mirror)
+
+    def precision(self, seed: int) -> str:
+        """The precision in which to train, shown right on a first batch that does not count (``precision_for``)."""
+        self.objective.train()
+        first = self.rows[: self.batch_size]
+        views = self.views(first, torch.Generator(device=self.device).manual_seed(seed))
+        return precision_for(self.objective, views, self.codes[first])
+
+    def epoch(self, number: int) -> float:
+        """One pass over the pre-train pieces; returns the mean loss."""
+        self.objective.train()
+        sums = torch.zeros(2, device=self.device)  # of losses and of gradients' norms
+        order = shuffle(self.rows, self.pieces.windows[self.rows], self.training.same_music, self.generator)
+        for step in range(self.steps):
+            chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
+            views = self.views(chosen, self.generator)
+            sums += self.step(views, self.codes[chosen], number, step)
+        total, norms = sums.tolist()
+        if not np.isfinite([total, norms]).all():
+            raise FloatingPointError(not_finite(self.objective, views, self.codes[chosen], f"epoch {number + 1}"))
+        return total / self.steps
+
+    def step(self, views: Views, labels: Tensor, epoch: int, step: int) -> Tensor:
+        """One step of the optimiser; returns (2,): the loss, and the gradient's norm before it is clipped."""
+        share = (epoch * self.steps + step) / (self.training.epochs * self.steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.training.rate(share)
+        loss = self.objective.loss(views, labels)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.weights, 5.0)
+        if self.device.type == "cpu" and not (loss.isfinite() and norm.isfinite()):  # a GPU would have to wait for it
+            raise FloatingPointError(not_finite(self.objective, views, labels, f"epoch {epoch + 1}, step {step + 1}"))
+        self.optimizer.step()
+        self.objective.after_step(share)
+        return torch.stack([loss.detach(), norm])
 
 
 def not_finite(objective: Objective, views: Views, labels: Tensor, place: str) -> str:

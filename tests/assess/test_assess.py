@@ -255,7 +255,7 @@ def test_music_is_standardised_as_in_training(tmp_path):
         write_music(root / "music" / f"b_ch{n}.wav", 15.0, rate=22050, beat_s=beat)
     dataset = datasets.load(root)
     splits = dataset.index["choreography"].map({"b0": "pretrain", "b1": "pretrain", "b4": "test"})
-    cut = pieces.build(dataset, splits, np.ones(len(dataset), bool), 24)
+    cut = pieces.build(dataset, splits, np.ones(len(dataset), bool), pieces.Cutting(24))
     mean, spread = fitting.music_scale(dataset, cut, "stretch", None)
     row = cut.table[cut.table["choreography"] == "b4"].iloc[1]
     sequence = dataset.sequences[row["sequence"]]

@@ -74,7 +74,7 @@ def write(source, root, axis, unit, danced, second_body):
 
 def cut(dataset, cache):
     splits = pd.Series("pretrain", index=dataset.index.index)
-    return pieces.build(dataset, splits, np.ones(len(dataset), bool), 32, cache=cache)
+    return pieces.build(dataset, splits, np.ones(len(dataset), bool), pieces.Cutting(32), cache)
 
 
 @pytest.fixture(scope="module")

@@ -17,11 +17,11 @@ from written_data import moving, write_facts, write_music
 
 from dancemvp_core import datasets, files
 from dancemvp_core.dance import primitives, rhythm
-from dancemvp_core.dance.pieces import build
+from dancemvp_core.dance.pieces import Cutting, build
 from dancemvp_core.dance.sequences import DataError, Piece
 from dancemvp_core.dance.skeleton import IMPERIALDANCE21, front_view
 from dancemvp_core.datasets import imperialdance
-from dancemvp_core.explorer import Explorer, Scene, binary, clips, report
+from dancemvp_core.explorer import Explorer, Scene, binary, clips, report, widget
 from dancemvp_core.pretraining import networks, pretrained
 from dancemvp_core.pretraining.networks import Width
 from dancemvp_core.runs import profiles
@@ -47,7 +47,7 @@ def scene(tmp_path_factory) -> Scene:
     dataset = datasets.load(data)
     paths, profile = Paths("smoke", "tiny", root), profiles.load("smoke")
     split = splits.assign(dataset.index)
-    pieces = build(dataset, split, np.ones(len(dataset), bool), 16, cache=paths.music_cache)
+    pieces = build(dataset, split, np.ones(len(dataset), bool), Cutting(16), paths.music_cache)
     pieces.table["genre"] = NAME
     width = Width(profile.channels, profile.dim, profile.features)
     pretraining = ENCODER.removesuffix("-seed0")
@@ -250,10 +250,10 @@ def test_predictions_of_other_pieces_are_not_shown(scene):
 
 
 def test_the_widget_answers_and_refuses_in_one_line(scene):
-    widget, sent = Explorer(scene, ENCODER), []
-    widget.send = lambda content, buffers=None: sent.append((content, buffers))
+    shown, sent = Explorer(scene, ENCODER), []
+    shown.send = lambda content, buffers=None: sent.append((content, buffers))
     for message in ({"ask": "clip", "sequence": 1, "primitive": 0}, {"ask": "clip", "sequence": "x"}, {"ask": "rm -rf"}, {}):
-        widget._answer(widget, {"id": "7"} | message, [])
+        shown._answer(shown, {"id": "7"} | message, [])
     assert all(content["id"] == "7" for content, _ in sent)
     assert sent[0][0]["header"]["sequence"] == 1 and len(sent[0][1][0]) > 1000
     assert all("error" in content and "\n" not in content["error"] for content, _ in sent[1:])
@@ -298,3 +298,83 @@ def test_a_report_of_nothing_says_so(tmp_path, scene, capsys):
     assert report.main(["--profile", "smoke", "--root", str(tmp_path), "--data", str(tmp_path / "nowhere")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert report.main(["--profile", "huge", "--root", str(tmp_path)]) == 2
+
+
+# --- the script ----------------------------------------------------------------------------------------------------------
+
+LONGEST, MOST_PARAMETERS = 60, 7
+FILES = {file.stem: file.read_text(encoding="utf-8") for file in (widget.HERE / "js").glob("*.js")}
+COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+QUOTED = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'""", re.DOTALL)
+PATTERN = re.compile(r"/(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\[\n])+/\w*")  # a regular expression, where no number can be divided
+BEFORE_PATTERN = re.compile(r"(?:^|[(,=:\[!&|?{};+*%<>~^-]|\breturn)\s*\Z")
+TEMPLATE = re.compile(r"[`}](?:\\.|\$(?!\{)|[^\\`$])*(?:`|\$\{)", re.DOTALL)  # up to its end or to the next ${, from ` or from a }
+NO_FUNCTION = {"if", "for", "while", "switch", "catch"}
+
+
+def code_of(text: str) -> str:
+    """JavaScript of the same length and lines, with spaces for comments and underscores for all that is quoted.
+
+    What a template computes stays, in round brackets.
+    """
+    code, depths = "", []  # for each template that computes something, how many braces are open in that
+    while len(code) < len(text):
+        at = len(code)
+        goes_on = text[at] == "}" and depths and depths[-1] == 0
+        if found := COMMENT.match(text, at):
+            code += re.sub(r"[^\n]", " ", found[0])
+        elif text[at] == "`" or goes_on:
+            found = TEMPLATE.match(text, at)[0]
+            computes = found.endswith("${")
+            depths = depths[: -1 if goes_on else None] + [0] * computes
+            middle = re.sub(r"[^\n]", "_", found[1 : -1 if computes else None])
+            code += (")" if goes_on else "_") + middle + "(" * computes
+        elif found := QUOTED.match(text, at) or (text[at] == "/" and BEFORE_PATTERN.search(code) and PATTERN.match(text, at)):
+            code += re.sub(r"[^\n]", "_", found[0])
+        else:
+            if depths:
+                depths[-1] += {"{": 1, "}": -1}.get(text[at], 0)
+            code += text[at]
+    return code
+
+
+def partners(code: str) -> dict[int, int]:
+    """Where each bracket's partner is, both ways."""
+    open_, pairs = [], {}
+    for at, sign in enumerate(code):
+        if sign in "([{":
+            open_.append(at)
+        elif sign in ")]}":
+            start = open_.pop()
+            assert code[start] + sign in ("()", "[]", "{}"), f"line {code.count(chr(10), 0, at) + 1}: {sign} closes {code[start]}"
+            pairs |= {start: at, at: start}
+    assert not open_
+    return pairs
+
+
+def parts_of(code: str, start: int, ends: str, pairs: dict[int, int]) -> tuple[int, int]:
+    """From a place up to one of ``ends``, brackets passed over: (where that is, how many parts commas make of it)."""
+    at, commas = start, []
+    while code[at] not in ends:
+        commas += [at] * (code[at] == ",")
+        at = pairs[at] + 1 if code[at] in "([{" else at + 1
+    last = code[commas[-1] + 1 if commas else start : at]  # nothing after the last comma
+    return at, len(commas) + bool(last.strip())
+
+
+def functions_of(text: str) -> list[tuple[str, int, int]]:
+    """A script's functions, methods and arrows, those within others too: (how it begins, its lines, its parameters)."""
+    code = code_of(text)
+    pairs, found = partners(code), []
+    for arrow in re.finditer(r"\s*=>\s*", code):
+        bracketed = code[arrow.start() - 1] == ")"
+        start = pairs[arrow.start() - 1] if bracketed else re.search(r"[\w$]+\Z", code[: arrow.start()]).start()
+        parameters = parts_of(code, start + 1, ")", pairs)[1] if bracketed else 1
+        block = code[arrow.end()] == "{"
+        end = pairs[arrow.end()] if block else parts_of(code, arrow.end(), ",;)]}", pairs)[0] - 1
+        found.append((start, end, parameters))
+    for head in re.finditer(r"([\w$]+|\])\s*\(", code):
+        _, body = after = pairs[head.end() - 1], re.compile(r"\s*\{").match(code, pairs[head.end() - 1] + 1)
+        if body and head[1] not in NO_FUNCTION:
+            found.append((head.start(), pairs[body.end() - 1], parts_of(code, head.end(), ")", pairs)[1]))
+    return [(text[s:e].split("\n")[0], code.count("\n", s, e) + 1, parameters) for s, e, parameters in sorted(found)]

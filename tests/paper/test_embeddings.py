@@ -8,6 +8,7 @@ from sklearn.metrics import silhouette_samples
 from tiny import piece_set
 
 from dancemvp_core import datasets
+from dancemvp_core.dance.pieces import Cutting
 from dancemvp_core.dance.skeleton import COCO17, IMPERIALDANCE21, bone_lengths
 from dancemvp_core.datasets import synthdance
 from dancemvp_core.paper import embeddings
@@ -111,11 +112,11 @@ def test_rows_are_spread_evenly_and_choreographies_one_a_genre():
 def test_another_data_set_comes_onto_our_body(tmp_path):
     synthdance.write_aistpp(tmp_path / "aist", dancers=2, routines=1)
     dataset = datasets.load(tmp_path / "aist")
-    ours = embeddings.foreign_pieces(dataset, IMPERIALDANCE21, 16, 3, 100)
+    ours = embeddings.foreign_pieces(dataset, IMPERIALDANCE21, Cutting(16), 3, 100)
     assert ours.motion.shape == (18, 3, 16, 21) and ours.table["genre"].nunique() == 3
     lengths = bone_lengths(ours.motion[0].numpy(), IMPERIALDANCE21)
     assert np.allclose(lengths[1:], np.asarray(IMPERIALDANCE21.lengths)[1:], atol=1e-4)
-    same = embeddings.foreign_pieces(dataset, COCO17, 16, 2, 6)
+    same = embeddings.foreign_pieces(dataset, COCO17, Cutting(16), 2, 6)
     assert same.motion.shape == (6, 3, 16, 17) and same.table["genre"].nunique() == 2
     encoder = networks.build_encoder(methods.METHODS["ours"], IMPERIALDANCE21, networks.Width((8,), 16, 12))
     features = embeddings.motion_features(encoder, ours, np.arange(18))

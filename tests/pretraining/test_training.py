@@ -1,6 +1,7 @@
 """The training loop and the objectives it drives: repeatable, resumable, and each true to its invariants."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from dancemvp_core.dance.skeleton import IMPERIALDANCE21
 from dancemvp_core.pretraining import methods, networks, training
 from dancemvp_core.pretraining.augment import Augmentation
 from dancemvp_core.pretraining.objectives import SVT, MoCo
+from dancemvp_core.pretraining.training import Hooks
 
 AUGMENTATION = Augmentation(turn=30.0, noise=0.05, music_noise=0.2)
 TRAINING = training.Training(epochs=3, batch_size=8)
@@ -72,11 +74,11 @@ def test_a_resumed_run_ends_at_the_same_weights(name, tmp_path):
     whole, halves = objective(method), objective(method)
     expected = training.train(whole, pieces, TRAINING, AUGMENTATION, 5)
     checkpoint = tmp_path / "run.safetensors"
-    each_epoch = {"checkpoint": checkpoint, "checkpoint_every_s": 0}
+    each_epoch = Hooks(checkpoint, checkpoint_every_s=0)
     with pytest.raises(Interrupted):
-        training.train(halves, pieces, TRAINING, AUGMENTATION, 5, progress=stop_after_two, **each_epoch)
+        training.train(halves, pieces, TRAINING, AUGMENTATION, 5, hooks=replace(each_epoch, progress=stop_after_two))
     fresh = objective(method, seed=9)  # everything must come from the checkpoint
-    history = training.train(fresh, pieces, TRAINING, AUGMENTATION, 5, **each_epoch)
+    history = training.train(fresh, pieces, TRAINING, AUGMENTATION, 5, hooks=each_epoch)
     assert same(weights(whole), weights(fresh))
     assert history["loss"].tolist() == expected["loss"].tolist()
     assert list(tmp_path.iterdir()) == [checkpoint]
@@ -86,7 +88,8 @@ def test_a_checkpoint_of_other_settings_is_not_resumed(tmp_path):
     pieces, checkpoint = piece_set(trials=2), tmp_path / "run.safetensors"
     for seed in (0, 1):
         history = training.train(
-            objective(methods.METHODS["ours"]), pieces, TRAINING, AUGMENTATION, seed, checkpoint=checkpoint, checkpoint_every_s=0
+            objective(methods.METHODS["ours"]), pieces, TRAINING, AUGMENTATION, seed,
+            hooks=Hooks(checkpoint, checkpoint_every_s=0),
         )
         assert len(history) == TRAINING.epochs
     alone = training.train(objective(methods.METHODS["ours"]), pieces, TRAINING, AUGMENTATION, 1)
@@ -140,10 +143,8 @@ def test_svt_views_differ_in_rate_and_its_centre_follows_the_teacher():
 
 def test_a_checkpoint_is_written_at_most_once_in_its_interval(tmp_path):
     checkpoint = tmp_path / "run.safetensors"
-    training.train(
-        objective(methods.METHODS["ours"]), piece_set(trials=2), TRAINING, AUGMENTATION, 0, checkpoint=checkpoint,
-        checkpoint_every_s=3600,
-    )  # fmt: skip
+    hooks = Hooks(checkpoint, checkpoint_every_s=3600)
+    training.train(objective(methods.METHODS["ours"]), piece_set(trials=2), TRAINING, AUGMENTATION, 0, hooks=hooks)
     assert not checkpoint.exists()
 
 
