@@ -36,9 +36,10 @@ import importlib.util
 spec = importlib.util.spec_from_file_location("bench", {here!r})
 bench = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(bench)
-from dancemvp_core import explorer, profiles, sources
+from dancemvp_core import datasets, explorer
+from dancemvp_core.runs import profiles, provenance
 params = profiles.validate("explore", profile={profile!r})
-scene = explorer.Scene.of(params, sources.load(params.data_root))
+scene = explorer.Scene.of(provenance.start(params), datasets.load(params.data_root))
 widget = explorer.Explorer(scene, params.encoder)
 widget.header, widget.points = bench.crowded(widget.header, widget.points, {points})
 print("ready")

@@ -110,7 +110,7 @@ def epoch(objective: Objective, batches: DataLoader, training: Training, precisi
 class PairwiseScores(nn.Module):
     """w . GELU(W [z, t] + b) from the concatenation of every pair: z (B, D_z), t (C, D_t) -> (B, C).
 
-    Builds a B x C x (D_z + D_t) tensor. Weights are those of a ``downstream.Join`` and its head.
+    Builds a B x C x (D_z + D_t) tensor. Weights are those of a ``models.prompter.Join`` and its head.
     """
 
     def __init__(self, join: nn.Module, head: nn.Linear):

@@ -1,4 +1,4 @@
-"""Fill the README's tables from the committed results: `make readme`. A test compares the two.
+"""Fill the tables of the READMEs from the committed results: `make readme`. A test compares the two.
 
 A block stands between ``<!-- name -->`` and ``<!-- end of name -->``; prose between blocks names no measured number.
 """
@@ -37,6 +37,16 @@ def comparison_table(name: str) -> str:
     return tables.markdown(tables.readable(pd.read_csv(RESULTS / name), LABELS))
 
 
+def short_table_2() -> str:
+    """Table 2 with what makes each row, and what was measured."""
+    table = pd.read_csv(RESULTS / "table2_baselines.csv")
+    text = tables.readable(table, LABELS)
+    known = methods.everyone()
+    made = [f"`{known[name].pretraining}`" if name in known else "-" for name in table["method"]]
+    text.insert(1, "Pre-training", made)
+    return tables.markdown(text.drop(columns=[c for c in text if "paper" in c and "Task 1" not in c] + ["Seeds"]))
+
+
 def table_4() -> str:
     """Ours and the controls under every protocol, at all choreographies and at one."""
     table = pd.read_csv(RESULTS / "table4_prompting.csv")
@@ -61,7 +71,7 @@ def ours_against() -> str:
     return tables.markdown(wide.rename(columns=heads).reset_index(names="Ours (prompt) minus"))
 
 
-def table_5() -> str:
+def dancers() -> str:
     """Seen and unseen dancers side by side."""
     shown = unseen_dancers.readable(pd.read_csv(RESULTS / "extra_unseen_dancers.csv"))
     return _text(shown.assign(method=shown["method"].map(LABELS).fillna(shown["method"])))
@@ -94,27 +104,31 @@ def batch_size() -> str:
     return _text(table.round(digits).astype({"seconds": int, "task3_mse": int}))
 
 
+# file -> block -> what fills it
 BLOCKS = {
-    "difficulty card": difficulty_card,
-    "Table 2": lambda: comparison_table("table2_baselines.csv"),
-    "Table 3": lambda: comparison_table("table3_ablation.csv"),
-    "Table 4": table_4,
-    "ours against": ours_against,
-    "Table 5": table_5,
-    "claims": verdicts,
-    "bench": bench,
-    "batch size": batch_size,
+    "README.md": {"Table 2 in short": short_table_2},
+    "results/README.md": {
+        "difficulty card": difficulty_card,
+        "Table 2": lambda: comparison_table("table2_baselines.csv"),
+        "Table 3": lambda: comparison_table("table3_ablation.csv"),
+        "Table 4": table_4,
+        "ours against": ours_against,
+        "unseen dancers": dancers,
+        "claims": verdicts,
+    },
+    "benchmarks/README.md": {"bench": bench, "batch size": batch_size},
 }
 
 
-def filled(text: str) -> str:
-    """The README with every block as the results have it. Raises ValueError where a block is not there."""
-    for name, made in BLOCKS.items():
+def filled(file: str, text: str) -> str:
+    """The text of one of ``BLOCKS``'s files with every block as the results have it. ValueError where a block is missing."""
+    for name, content in BLOCKS[file].items():
         text, count = re.subn(
-            f"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", lambda m, made=made: m[1] + made() + "\n" + m[2], text, flags=re.S
-        )
+            f"(<!-- {name} -->\n).*?(<!-- end of {name} -->)",
+            lambda m, content=content: m[1] + content() + "\n" + m[2], text, flags=re.S,
+        )  # fmt: skip
         if count != 1:
-            raise ValueError(f"README.md: {count} blocks <!-- {name} -->, expected one")
+            raise ValueError(f"{file}: {count} blocks <!-- {name} -->, expected one")
     return text
 
 
@@ -123,5 +137,6 @@ def _text(table: pd.DataFrame) -> str:
 
 
 if __name__ == "__main__":
-    readme = Path(ROOT / "README.md")
-    readme.write_text(filled(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    for name in BLOCKS:
+        path = Path(ROOT / name)
+        path.write_text(filled(name, path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -60,7 +60,7 @@ import snakemake.cli, torch, transformers.models.bert.modeling_bert
 ' & beside=$!
 .venv/bin/python -c '
 import numpy
-from dancemvp_core import music
+from dancemvp_core.dance import music
 samples = numpy.random.default_rng(0).normal(size=220500).astype("float32")
 music.acoustic_features(samples, 22050), music.beat_times(samples, 22050), music.onset_peaks(samples, 22050)
 ' || fail "librosa does not run here; the lines above say why"

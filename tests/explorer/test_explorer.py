@@ -21,7 +21,8 @@ from dancemvp_core.dance.pieces import Cutting, build
 from dancemvp_core.dance.sequences import DataError, Piece
 from dancemvp_core.dance.skeleton import IMPERIALDANCE21, front_view
 from dancemvp_core.datasets import imperialdance
-from dancemvp_core.explorer import Explorer, Scene, binary, clips, report, widget
+from dancemvp_core.explorer import Explorer, Scene, binary, clips, report
+from dancemvp_core.explorer.widget import HERE, PARTS, script
 from dancemvp_core.pretraining import networks, pretrained
 from dancemvp_core.pretraining.networks import Width
 from dancemvp_core.runs import profiles
@@ -250,10 +251,10 @@ def test_predictions_of_other_pieces_are_not_shown(scene):
 
 
 def test_the_widget_answers_and_refuses_in_one_line(scene):
-    shown, sent = Explorer(scene, ENCODER), []
-    shown.send = lambda content, buffers=None: sent.append((content, buffers))
+    widget, sent = Explorer(scene, ENCODER), []
+    widget.send = lambda content, buffers=None: sent.append((content, buffers))
     for message in ({"ask": "clip", "sequence": 1, "primitive": 0}, {"ask": "clip", "sequence": "x"}, {"ask": "rm -rf"}, {}):
-        shown._answer(shown, {"id": "7"} | message, [])
+        widget._answer(widget, {"id": "7"} | message, [])
     assert all(content["id"] == "7" for content, _ in sent)
     assert sent[0][0]["header"]["sequence"] == 1 and len(sent[0][1][0]) > 1000
     assert all("error" in content and "\n" not in content["error"] for content, _ in sent[1:])
@@ -302,79 +303,129 @@ def test_a_report_of_nothing_says_so(tmp_path, scene, capsys):
 
 # --- the script ----------------------------------------------------------------------------------------------------------
 
-LONGEST, MOST_PARAMETERS = 60, 7
-FILES = {file.stem: file.read_text(encoding="utf-8") for file in (widget.HERE / "js").glob("*.js")}
+FILES = {file.stem: file.read_text(encoding="utf-8") for file in (HERE / "js").glob("*.js")}
+MOST_LINES, MOST_PARAMETERS = 60, 7
+NO_FUNCTIONS = ("if", "for", "while", "switch", "catch")
 COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 QUOTED = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'""", re.DOTALL)
-PATTERN = re.compile(r"/(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\[\n])+/\w*")  # a regular expression, where no number can be divided
-BEFORE_PATTERN = re.compile(r"(?:^|[(,=:\[!&|?{};+*%<>~^-]|\breturn)\s*\Z")
-TEMPLATE = re.compile(r"[`}](?:\\.|\$(?!\{)|[^\\`$])*(?:`|\$\{)", re.DOTALL)  # up to its end or to the next ${, from ` or from a }
-NO_FUNCTION = {"if", "for", "while", "switch", "catch"}
+TEMPLATE = re.compile(r"[`}](?:\\.|\$(?!\{)|[^\\`$])*(?:`|\$\{)", re.DOTALL)  # from ` or a ${}'s end to ` or the next ${
+PATTERN = re.compile(r"/(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\[\n])+/\w*")
+BEFORE_PATTERN = re.compile(r"(?:^|[(,=:\[!&|?{};+*%<>~^-]|\breturn)\s*\Z")  # elsewhere a / divides
+
+
+def blanked(text: str, sign: str) -> str:
+    return re.sub(r"[^\n]", sign, text)
 
 
 def code_of(text: str) -> str:
-    """JavaScript of the same length and lines, with spaces for comments and underscores for all that is quoted.
+    """JavaScript without comments and with _ for all that is quoted, every character in its place.
 
     What a template computes stays, in round brackets.
     """
-    code, depths = "", []  # for each template that computes something, how many braces are open in that
+    code, computed = "", []  # for each template that is open, how many braces are open in what it computes
     while len(code) < len(text):
         at = len(code)
-        goes_on = text[at] == "}" and depths and depths[-1] == 0
-        if found := COMMENT.match(text, at):
-            code += re.sub(r"[^\n]", " ", found[0])
-        elif text[at] == "`" or goes_on:
+        if text[at] == "`" or (text[at] == "}" and computed[-1:] == [0]):
             found = TEMPLATE.match(text, at)[0]
-            computes = found.endswith("${")
-            depths = depths[: -1 if goes_on else None] + [0] * computes
-            middle = re.sub(r"[^\n]", "_", found[1 : -1 if computes else None])
-            code += (")" if goes_on else "_") + middle + "(" * computes
+            goes_on = found.endswith("${")
+            computed = computed[: -1 if text[at] == "}" else None] + [0] * goes_on
+            code += (")" if text[at] == "}" else "_") + blanked(found[1:-1], "_") + ("(" if goes_on else "_")
+        elif found := COMMENT.match(text, at):
+            code += blanked(found[0], " ")
         elif found := QUOTED.match(text, at) or (text[at] == "/" and BEFORE_PATTERN.search(code) and PATTERN.match(text, at)):
-            code += re.sub(r"[^\n]", "_", found[0])
+            code += blanked(found[0], "_")
         else:
-            if depths:
-                depths[-1] += {"{": 1, "}": -1}.get(text[at], 0)
+            if computed:
+                computed[-1] += {"{": 1, "}": -1}.get(text[at], 0)
             code += text[at]
     return code
 
 
 def partners(code: str) -> dict[int, int]:
-    """Where each bracket's partner is, both ways."""
-    open_, pairs = [], {}
+    """Where each bracket's partner is."""
+    pairs, waiting = {}, []
     for at, sign in enumerate(code):
         if sign in "([{":
-            open_.append(at)
+            waiting.append(at)
         elif sign in ")]}":
-            start = open_.pop()
-            assert code[start] + sign in ("()", "[]", "{}"), f"line {code.count(chr(10), 0, at) + 1}: {sign} closes {code[start]}"
+            start = waiting.pop()
+            assert code[start] + sign in ("()", "[]", "{}"), f"{sign} for {code[start]} in line {code.count(chr(10), 0, at) + 1}"
             pairs |= {start: at, at: start}
-    assert not open_
+    assert not waiting
     return pairs
 
 
-def parts_of(code: str, start: int, ends: str, pairs: dict[int, int]) -> tuple[int, int]:
-    """From a place up to one of ``ends``, brackets passed over: (where that is, how many parts commas make of it)."""
-    at, commas = start, []
-    while code[at] not in ends:
-        commas += [at] * (code[at] == ",")
-        at = pairs[at] + 1 if code[at] in "([{" else at + 1
-    last = code[commas[-1] + 1 if commas else start : at]  # nothing after the last comma
-    return at, len(commas) + bool(last.strip())
-
-
 def functions_of(text: str) -> list[tuple[str, int, int]]:
-    """A script's functions, methods and arrows, those within others too: (how it begins, its lines, its parameters)."""
+    """A script's functions, methods and arrows, also those in others: (how it begins, its lines, its parameters)."""
     code = code_of(text)
-    pairs, found = partners(code), []
+    pairs = partners(code)
+
+    def end_of(at: int, signs: str) -> int:  # the first of the signs that stands in no bracket
+        while code[at] not in signs:
+            at = pairs[at] + 1 if code[at] in "([{" else at + 1
+        return at
+
+    def parameters(at: int) -> int:  # of a list that begins there; a comma at its end adds none
+        end = end_of(at, ",)")
+        return bool(code[at:end].strip()) + (parameters(end + 1) if code[end] == "," else 0)
+
+    found = []
     for arrow in re.finditer(r"\s*=>\s*", code):
-        bracketed = code[arrow.start() - 1] == ")"
-        start = pairs[arrow.start() - 1] if bracketed else re.search(r"[\w$]+\Z", code[: arrow.start()]).start()
-        parameters = parts_of(code, start + 1, ")", pairs)[1] if bracketed else 1
-        block = code[arrow.end()] == "{"
-        end = pairs[arrow.end()] if block else parts_of(code, arrow.end(), ",;)]}", pairs)[0] - 1
-        found.append((start, end, parameters))
+        left, right = arrow.start() - 1, arrow.end()
+        end = pairs[right] if code[right] == "{" else end_of(right, ",;)]}") - 1
+        if code[left] == ")":
+            found.append((pairs[left], end, parameters(pairs[left] + 1)))
+        else:
+            found.append((re.search(r"[\w$]+\Z", code[: left + 1]).start(), end, 1))
     for head in re.finditer(r"([\w$]+|\])\s*\(", code):
-        _, body = after = pairs[head.end() - 1], re.compile(r"\s*\{").match(code, pairs[head.end() - 1] + 1)
-        if body and head[1] not in NO_FUNCTION:
-            found.append((head.start(), pairs[body.end() - 1], parts_of(code, head.end(), ")", pairs)[1]))
-    return [(text[s:e].split("\n")[0], code.count("\n", s, e) + 1, parameters) for s, e, parameters in sorted(found)]
+        body = re.compile(r"\s*\{").match(code, pairs[head.end() - 1] + 1)
+        if body and head[1] not in NO_FUNCTIONS:
+            found.append((head.start(), pairs[body.end() - 1], parameters(head.end())))
+    return [(text[s : e + 1].split("\n")[0], code.count("\n", s, e) + 1, count) for s, e, count in sorted(found)]
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_no_function_of_the_script_is_long(name):
+    functions = functions_of(FILES[name])
+    assert functions, "none was found"
+    assert [f for f in functions if f[1] > MOST_LINES or f[2] > MOST_PARAMETERS] == []
+
+
+def test_functions_are_found_among_all_that_looks_like_one():
+    text = r"""
+// if (a) { function comment() {
+/* not(a) { */
+function plain(a, { b = 1, c } = {}, ...rest) {
+  const nested = async (x, y,) => {
+    return x.replace(/["'`{(/]\/x/g, "a => {") / 2 / y;
+  };
+  return `}${rest.map((r) => `${nested({ r })} {`)} function no() {`;
+}
+class Shown {
+  key = (i) => [i,
+    i];
+  get one() { return 1; }
+  set(value = [1, 2]) {
+    for (const v of value) { if (v) { this.each(v => v / 2, 'don\'t => {'); } }
+  }
+}
+export default { render({ a, b }) {} };
+"""
+    assert functions_of(text) == [
+        ("plain(a, { b = 1, c } = {}, ...rest) {", 6, 3),
+        ("(x, y,) => {", 3, 2),
+        ("(r) => `${nested({ r })} {`", 1, 1),
+        ("(i) => [i,", 2, 1),
+        ("one() { return 1; }", 1, 0),
+        ("set(value = [1, 2]) {", 3, 1),
+        ("v => v / 2", 1, 1),
+        ("render({ a, b }) {}", 1, 1),
+    ]
+
+
+def test_the_script_is_all_files_and_says_no_name_twice():
+    assert sorted(PARTS) == sorted(FILES)
+    assert all(FILES[name].startswith("// ") for name in PARTS), "a file begins with what it holds"
+    names = re.findall(r"^(?:async )?(?:function|class|const|let) (\w+)", script(), re.MULTILINE)
+    assert len(names) > 50 and len(names) == len(set(names))
+    assert re.findall(r"^(?:import|export) .*", script(), re.MULTILINE) == ["export { embedded, mount };", "export default {"]

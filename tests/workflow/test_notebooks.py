@@ -24,7 +24,10 @@ def test_form(path):
     assert book.metadata.kernelspec.name == "python3"
     assert book.cells[0].cell_type == "markdown", "prose first"
     assert len(book.cells) <= 30
-    assert sum(len([line for line in cell.source.split("\n") if line.strip()]) for cell in code) <= 110
+    trees = [ast.parse(cell.source) for cell in code]
+    assert sum(isinstance(node, ast.stmt) for tree in trees for node in ast.walk(tree)) <= 60
+    assert max(sum(isinstance(node, ast.stmt) for node in ast.walk(tree)) for tree in trees) <= 16
+    assert not [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)], "logic lives in the core"
     assert len({cell.id for cell in book.cells}) == len(book.cells)
     assert "sys.path" not in "".join(cell.source for cell in code)
     text = nbformat.writes(book)
@@ -40,6 +43,7 @@ def test_parameters_are_the_smoke_profile_and_checked_next(path):
     assert len(tagged) == 1
     body = ast.parse(book.cells[tagged[0]].source).body
     assert all(isinstance(statement, ast.AnnAssign) for statement in body), "annotated defaults and nothing else"
+    assert all("  # " in line for line in book.cells[tagged[0]].source.splitlines()), "a comment on every parameter"
     values = {statement.target.id: ast.literal_eval(statement.value) for statement in body}
     params = profiles.validate(path.stem, **values)
     assert params.label == "smoke" and params.job == profiles.validate(path.stem).job

@@ -1,4 +1,4 @@
-"""The README shows what the committed run printed, and links to what is there."""
+"""The READMEs show what the committed run found, and link to what is there."""
 
 import re
 import sys
@@ -10,25 +10,33 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "workflow"))
 import fill_readme  # noqa: E402
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+CORE = ROOT / "dancemvp_core"
+PAGES = sorted([ROOT / "CONTRIBUTING.md", *(ROOT / name for name in fill_readme.BLOCKS), *CORE.rglob("README.md")])
 
 
-def test_every_link_leads_somewhere():
-    links = re.findall(r"\]\(([^)#]+)\)", README)
-    assert links
-    assert [link for link in links if "://" not in link and not (ROOT / link).exists()] == []
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_what_a_page_names_is_there(page):
+    text = page.read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)#]+)\)", text)
+    assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+    there = {path.name for folder in ("dancemvp_core", "benchmarks", "tests", "workflow") for path in (ROOT / folder).rglob("*.py")}
+    assert sorted(set(re.findall(r"\b([a-z_0-9]+\.py)\b", text)) - there) == []
+    notebooks = {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
+    assert sorted(set(re.findall(r"`((?:\d\d|extra)_[a-z_0-9]+)`", text)) - notebooks - {"extra_"}) == []
 
 
-def test_every_named_module_exists():
-    named = re.findall(r"\b([a-z_]+\.py)\b", README)
-    there = {path.name for folder in ("dancemvp_core", "benchmarks") for path in (ROOT / folder).rglob("*.py")}
-    assert named and sorted(set(named) - there) == []
+def test_every_notebook_is_in_the_table_of_the_readme():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [path.stem for path in (ROOT / "notebooks").glob("*.ipynb") if f"`{path.stem}`" not in text] == []
+    assert len(text.splitlines()) <= 130, "what is generated or long stands elsewhere"
 
 
-def test_its_tables_are_the_committed_runs():
-    assert fill_readme.filled(README) == README, "make readme"
+@pytest.mark.parametrize("name", fill_readme.BLOCKS)
+def test_its_tables_are_the_committed_runs(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert fill_readme.filled(name, text) == text, "make readme"
 
 
-def test_a_block_that_is_gone_is_told():
-    with pytest.raises(ValueError, match="0 blocks <!-- difficulty card -->"):
-        fill_readme.filled("nothing here")
+def test_a_block_that_is_missing_is_named():
+    with pytest.raises(ValueError, match=r"results/README\.md: 0 blocks <!-- difficulty card -->"):
+        fill_readme.filled("results/README.md", "nothing here")

@@ -6,7 +6,8 @@ class Practice {
     this.explorer = explorer;
     this.canvas = make("canvas", { class: "practice-curve", "aria-hidden": "true" });
     this.slider = make("input", {
-      type: "range", min: 0, max: 0, value: 0, "aria-label": "trial", on: { input: () => this.showTrial(Number(this.slider.value)) },
+      type: "range", min: 0, max: 0, value: 0, "aria-label": "trial",
+      on: { input: () => this.showTrial(Number(this.slider.value)) },
     });
     this.text = make("span", { class: "trial-text" });
     this.button = button("Play all trials", "Play the trials one after another",

@@ -1,5 +1,5 @@
 // What the explorer shows at this moment, as one object that all parts read. A part that changes it then asks the others
-// to show it. Uses data.js.
+// to show it. Uses no other file; its atlas is what data.js has read.
 //
 // A point is the index of a piece's place on the map that is shown; a piece is an index into the atlas. The phase is 0..1
 // of the piece that dances, so that two pieces of eight beats played at one phase are on the same beat.
