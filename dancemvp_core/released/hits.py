@@ -1,0 +1,87 @@
+"""Beat alignment as released: the hit rate (``cal_hitrate`` in ``data_aug/seg_dataset.py``), and its constant target.
+
+It differs from the paper's BAR in five ways. Seven joints count. Their frame differences are summed *with their sign*, so
+opposite moves cancel. Minima of the curve count beside maxima. Music peaks are all beats that librosa tracks. One motion peak
+may serve several beats.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import signal
+
+from dancemvp_core.released.cuts import FPS
+
+JOINTS = (1, 4, 6, 7, 10, 14, 15)  # right toe, left foot, left hand, right hand, right foot, head, left toe
+CLIP_FRAMES = 1000
+LOOKAHEAD = 25  # frames
+WITHIN_FRAMES = 20
+
+
+def signed_velocity(motion: np.ndarray) -> np.ndarray:
+    """The sum over the seven joints and three axes of their signed frame differences, (3, T, V) -> (T,); the last is zero."""
+    own = motion[:, :, list(JOINTS)].astype(np.float64)
+    return np.append(np.diff(own, axis=1).sum(axis=(0, 2)), 0.0)
+
+
+def smoothed(curve: np.ndarray) -> np.ndarray:
+    """A curve (T,) through a Butterworth low-pass of order 1 at 0.05 of the Nyquist rate, forward and backward."""
+    return signal.filtfilt(*signal.butter(1, 0.05), curve)
+
+
+def extrema(curve: np.ndarray, lookahead: int = LOOKAHEAD) -> tuple[list[int], list[int]]:
+    """Frames of the maxima and of the minima of a curve (T,): each is followed by ``lookahead`` frames that do not exceed it.
+
+    Maxima and minima alternate, and the first of all is dropped: the released code's library (peakdetect 1.2, by Billauer's
+    method, threshold 0) takes it for an artefact of the start.
+    """
+    highest, lowest, at_high, at_low = -np.inf, np.inf, 0, 0
+    found: list[tuple[bool, int]] = []
+    for frame, value in enumerate(curve[:-lookahead]):
+        if value > highest:
+            highest, at_high = value, frame
+        if value < lowest:
+            lowest, at_low = value, frame
+        ahead = curve[frame : frame + lookahead]
+        if value < highest < np.inf and ahead.max() < highest:
+            found.append((True, at_high))
+            highest = lowest = np.inf  # next, a minimum
+        elif value > lowest > -np.inf and ahead.min() > lowest:
+            found.append((False, at_low))
+            highest = lowest = -np.inf  # next, a maximum
+    kept = found[1:]
+    return [frame for high, frame in kept if high], [frame for high, frame in kept if not high]
+
+
+def beat_frames(samples: np.ndarray, sr: int) -> np.ndarray:
+    """Frames (at 100 fps) of the beats that librosa tracks in the music, (B,)."""
+    import librosa
+
+    onset = librosa.onset.onset_strength(y=np.asarray(samples, dtype=np.float32), sr=sr)
+    _, beats = librosa.beat.beat_track(onset_envelope=onset, sr=sr)
+    return np.round(librosa.times_like(onset, sr=sr, hop_length=512)[beats] * FPS)
+
+
+def hit_rate(motion: np.ndarray, samples: np.ndarray, sr: int = 22050) -> float:
+    """The released reading of BAR for one trial, in percent: the share of beats with a peak at most 20 frames away.
+
+    ``motion`` (3, T, V) at 100 fps, of which the first 10 s count; ``samples`` its music. Without a maximum the rate is 0.
+    Raises ValueError where librosa tracks no beat.
+    """
+    beats = beat_frames(samples, sr)
+    if not len(beats):
+        raise ValueError("no beat is tracked in the music: the hit rate is undefined")
+    maxima, minima = extrema(smoothed(signed_velocity(motion)[:CLIP_FRAMES]))
+    if not maxima:
+        return 0.0
+    away = np.abs(beats[:, None] - np.array(maxima + minima)[None])
+    return float(100 * (away.min(axis=1) <= WITHIN_FRAMES).mean())
+
+
+def constant_target(rates: np.ndarray, files: np.ndarray) -> np.ndarray:
+    """Task 3's target as released, (P,): every piece of a file (choreography and level) gets the mean rate of the file.
+
+    So a data set of F files has F values in all, and a model that knows the file has no error.
+    """
+    _, place = np.unique(files, return_inverse=True)
+    return (np.bincount(place, rates) / np.bincount(place))[place]

@@ -1,0 +1,214 @@
+"""What the released code reads off motion, music and labels, against straightforward definitions."""
+
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dancemvp_core.released import augmentation, cuts, differences, hit_rate, hits, music_features, splits, texts
+
+
+def clip(seed=0, frames=1000):
+    rng = np.random.default_rng(seed)
+    t = np.arange(frames)[None, :, None] / 100
+    return 20 * np.sin(2 * np.pi * rng.uniform(0.2, 0.9, (3, 1, 21)) * t + rng.uniform(0, 6, (3, 1, 21)))
+
+
+def clicks(every_s=0.5, seconds=10, sr=22050):
+    y = 0.001 * np.random.default_rng(0).normal(size=seconds * sr)
+    for at in np.arange(0.25, seconds - 0.1, every_s):
+        y[int(at * sr) : int(at * sr) + 400] += np.exp(-np.arange(400) / 60) * np.sin(np.arange(400) / 3)
+    return y.astype(np.float32)
+
+
+# --- cuts and music --------------------------------------------------------------------------------------------------
+
+
+def test_cuts_are_the_seconds_1_to_10_and_nothing_else():
+    motion, music = clip(), np.arange(10 * 22050, dtype=float)
+    pieces, sound = cuts.cut_motion(motion), cuts.cut_music(music)
+    assert pieces.shape == (3, 3, 300, 21) and sound.shape == (3, 66150)
+    assert np.array_equal(np.concatenate(pieces, axis=1), motion[:, 100:]) and sound[0, 0] == 22050
+    with pytest.raises(ValueError, match="expected at least 1,000"):
+        cuts.cut_motion(motion[:, :999])
+    with pytest.raises(ValueError, match="at least 10 s"):
+        cuts.cut_music(music[:-1])
+
+
+def test_music_features_are_549_rows_of_130_frames_in_the_released_order():
+    import librosa
+
+    y = clicks(0.4, 3)
+    rows = music_features(y, 22050)
+    assert rows.shape == (549, 130) and rows.dtype == np.float32
+    assert np.allclose(rows[:40], librosa.feature.mfcc(y=y, sr=22050, n_mfcc=40)[:, :130], rtol=1e-4, atol=1e-4)
+    assert (rows[80:164] >= 0).all() and rows[80:164].max() > 0, "magnitudes"
+    assert np.allclose(rows[164], 1.0, atol=1e-5), "the tempogram's lag zero"
+    assert np.allclose(rows[548], librosa.onset.onset_strength(y=y, sr=22050)[:130], rtol=1e-4, atol=1e-5)
+    assert np.allclose(music_features(np.tile(y, 2)).shape, (549, 130)), "more is cut"
+    with pytest.raises(ValueError, match="expected 3 s"):
+        music_features(y[:50000])
+
+
+# --- the hit rate ----------------------------------------------------------------------------------------------------
+
+
+def test_opposite_moves_cancel_in_the_signed_sum():
+    motion = np.zeros((3, 1000, 21))
+    swing = 30 * np.sin(np.arange(1000) / 20)
+    motion[0, :, 6], motion[0, :, 7] = swing, -swing  # the hands move apart and together
+    assert np.abs(hits.signed_velocity(motion)).max() < 1e-9
+    motion[0, :, 7] = swing
+    assert np.abs(hits.signed_velocity(motion)).max() > 1
+    motion[:, :, [0, 2, 3, 5, 8, 9, 11, 12, 13, 16, 17, 18, 19, 20]] = 1e3 * np.random.default_rng(0).normal(size=(3, 1000, 14))
+    assert np.abs(hits.signed_velocity(motion)[:-1] - 2 * np.diff(swing)).max() < 1e-9, "other joints count"
+
+
+def plain_extrema(y, lookahead=25):
+    """Billauer's method as a state machine, written for one side at a time."""
+    found, seeking = [], None
+    high, low, at_high, at_low = y[0], y[0], 0, 0
+    for k in range(len(y) - lookahead):
+        if seeking != "low" and y[k] > high:
+            high, at_high = y[k], k
+        if seeking != "high" and y[k] < low:
+            low, at_low = y[k], k
+        ahead = y[k : k + lookahead]
+        if seeking != "low" and y[k] < high and ahead.max() < high:
+            found.append(("high", at_high))
+            seeking, low, at_low = "low", np.inf, None
+        elif seeking != "high" and y[k] > low and ahead.min() > low:
+            found.append(("low", at_low))
+            seeking, high, at_high = "high", -np.inf, None
+    found = found[1:]
+    return [k for kind, k in found if kind == "high"], [k for kind, k in found if kind == "low"]
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(60, 400), st.booleans())
+def test_extrema_alternate_and_are_those_of_a_plain_state_machine(seed, frames, flat):
+    rng = np.random.default_rng(seed)
+    curve = np.cumsum(rng.normal(size=frames))
+    curve = np.round(curve) if flat else curve
+    highs, lows = hits.extrema(curve)
+    order = sorted([(k, "high") for k in highs] + [(k, "low") for k in lows])
+    assert all(a[1] != b[1] for a, b in pairwise(order))
+    for k in highs:
+        assert curve[k] >= curve[k : k + 25].max()
+    if not flat:
+        assert (highs, lows) == plain_extrema(curve)
+
+
+def test_the_hit_rate_counts_every_beat_with_a_peak_in_reach():
+    motion, y = clip(1), clicks()
+    beats = hits.beat_frames(y, 22050)
+    maxima, minima = hits.extrema(hits.smoothed(hits.signed_velocity(motion)))
+    expected = np.mean([any(abs(b - p) <= 20 for p in maxima + minima) for b in beats])
+    assert hit_rate(motion, y) == pytest.approx(100 * expected) and 0 < expected < 1
+    assert hit_rate(np.zeros((3, 1000, 21)), y) == 0.0, "nobody moves"
+    with pytest.raises(ValueError, match="no beat is tracked"):
+        hit_rate(motion, np.zeros(220500, np.float32))
+
+
+def test_the_target_is_one_number_a_file():
+    rates, files = np.array([10.0, 20, 60, 40]), np.array(["a", "a", "b", "b"])
+    assert hits.constant_target(rates, files).tolist() == [15.0, 15.0, 50.0, 50.0]
+
+
+# --- augmentation ----------------------------------------------------------------------------------------------------
+
+
+def test_views_are_two_families_drawn_once_a_file():
+    clips = np.stack([clip(i) for i in range(3)])
+    pairs = set()
+    for seed in range(30):
+        first, second, names = augmentation.two_views(clips, np.random.default_rng(seed))
+        assert first.shape == second.shape == (9, 3, 300, 21) and len(set(names)) == 2
+        pairs.add(names)
+    assert len(pairs) == 6, "every pair of the four is drawn"
+
+
+def test_each_family_does_what_its_name_says():
+    motion, rng = clip(), np.random.default_rng(0)
+    assert np.allclose(augmentation.shifted(motion) - motion, 10)
+    assert (augmentation.noisy(motion, rng) - motion).var() == pytest.approx(0.5, rel=0.02)
+    still = augmentation.frozen(motion, 300)
+    assert (still[:, 300:400] == motion[:, 300:301]).all() and np.array_equal(still[:, 400:], motion[:, 400:])
+    slow = augmentation.slowed(motion, 5)
+    assert slow.shape == motion.shape
+    assert np.abs(slow[:, 120:480:12] - motion[:, 100:400:10]).max() < 1.5, "1.2 times as long"
+
+
+def test_pre_training_hears_the_last_piece_only():
+    features = np.ones((6, 549, 130))
+    heard = augmentation.music_of_zeros(features)
+    assert not heard[:-1].any() and heard[-1].all() and features.all()
+
+
+# --- splits ----------------------------------------------------------------------------------------------------------
+
+
+def test_two_test_choreographies_have_their_music_in_pre_training(synth_tree):
+    from dancemvp_core import datasets
+    from dancemvp_core.datasets import imperialdance
+
+    assert len(set(splits.PRETRAIN) | set(splits.TEST)) == 15 and set(splits.PRETRAIN) < set(imperialdance.CHOREOGRAPHIES)
+    index = datasets.load(synth_tree).index
+    assert splits.assign(index).value_counts().to_dict() == {"pretrain": 90, "test": 45, "validation": 45}
+    known = pd.DataFrame({"choreography": list(imperialdance.CHOREOGRAPHIES)})
+    known["track"] = [imperialdance._track(name, False) for name in known["choreography"]]
+    assert splits.heard_in_pretraining(known) == {"k1": ["k0"], "b1": ["b2"]}
+
+
+def test_trials_are_in_order_of_practice():
+    table = pd.DataFrame({"choreography": np.repeat(["k1", "b0"], 100), "trial": np.tile(np.arange(100), 2)})
+    support, query = splits.support_and_query(table)
+    assert table["trial"].iloc[support].tolist() == list(range(75, 90)) and query.tolist() == list(range(90, 100))
+
+
+# --- the text --------------------------------------------------------------------------------------------------------
+
+
+def test_every_label_is_the_same_token_sequence():
+    labels = [("k-pop", "k1", "expert", 0), ("ballet", "b1", "beginner", 2), ("urban", "u2", "intermediate", 1)]
+    written = [texts.label_text(*label) for label in labels]
+    assert written[0] == "kpop,1,move 1,expert" and len(set(written)) == 3
+    ids = texts.token_ids(written, texts.RELEASED_VOCABULARY)
+    assert ids.shape == (3, 8) and (ids == ids[0]).all()
+    comma = texts.RELEASED_VOCABULARY[","]
+    assert ids[0].tolist() == [0, comma, 0, comma, 0, 0, comma, 0]
+    knowing = texts.vocabulary([texts.SENTENCE, *written])
+    assert len({tuple(row.tolist()) for row in texts.token_ids(written, knowing)}) == 3
+
+
+def test_the_tower_is_causal_and_reads_the_token_of_the_largest_number():
+    torch.manual_seed(0)
+    tower = texts.TextTower(12, width=16, layers=2, heads=16, dim=8).eval()
+    ids = torch.tensor([[1, 2, 9, 3, 4, 5, 6, 7]])
+    other = torch.tensor([[1, 2, 9, 8, 0, 0, 1, 2]])  # differs behind the largest only
+    before = torch.tensor([[2, 2, 9, 3, 4, 5, 6, 7]])
+    with torch.inference_mode():
+        assert torch.allclose(tower(ids), tower(other), atol=1e-6) and not torch.allclose(tower(ids), tower(before), atol=1e-3)
+    assert tower(ids).shape == (1, 8)
+
+
+def test_the_text_is_logits_of_classes_that_do_not_exist():
+    z, text = torch.randn(4, 256), torch.randn(4, 256)
+    joined = texts.logits(z, text)
+    assert joined.shape == (4, 512) and torch.equal(joined[:, :45], z[:, :45])
+
+
+def test_every_difference_names_a_function_that_is_there():
+    table = differences.table()
+    assert len(table) >= 16 and table["name"].is_unique and (table["file"].str.endswith(".py")).all()
+    modules = {"cuts": cuts, "hits": hits, "texts": texts, "augmentation": augmentation, "splits": splits}
+    from dancemvp_core.released import acoustics, encoder
+
+    modules |= {"acoustics": acoustics, "encoder": encoder}
+    for here in table["here"]:
+        if here[0] != "(":
+            module, name = here.split(".")
+            assert hasattr(modules[module], name), here
