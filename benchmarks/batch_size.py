@@ -1,11 +1,11 @@
-"""Is the paper's batch size a good choice? Ours pre-trained in batches of several sizes, judged on validation, never on test.
+"""Study of the batch size: pre-training of ours with several batch sizes, measured on validation and never on test.
 
-    python benchmarks/batch_size.py [--profile demo] [--epochs N]      on a run that make reproduce has made
+    python benchmarks/batch_size.py [--profile demo] [--epochs N]      needs a finished run of make reproduce
 
-The paper states batches of 16 and a learning rate of 3e-4. Beside that: the same batches at the rate that ``make select``
-chose, and larger ones at that rate times the root of their size over the profile's own. Each is trained for equally many
-epochs (the profile's, or N), then for as many as fit into the seconds that the paper's setting took. One seed, so
-differences of a few points mean nothing. Kept in results/bench/batch_size/.
+The paper states a batch size of 16 and a learning rate of 3e-4. The study also uses a batch size of 16 and larger ones with
+the rate that ``make select`` chose, times the square root of (batch size / the profile's batch size). Each setting is trained
+for the same number of epochs (the profile's, or N), then for as many epochs as fit into the seconds of the paper's setting.
+There is one seed, so differences of a few points have no meaning. The results are in results/bench/batch_size/.
 """
 
 from __future__ import annotations
@@ -32,12 +32,15 @@ COLUMNS = "equal batch_size learning_rate epochs seconds loss task1_accuracy tas
 
 
 def settings(batch_size: int, learning_rate: float) -> list[tuple[int, float]]:
-    """(batch size, learning rate) to compare, the paper's first; given are the profile's own, as selected."""
+    """Return the settings to compare as (batch size, learning rate), the paper's first.
+
+    The arguments are the profile's batch size and the selected learning rate.
+    """
     return [PAPER, *((n, learning_rate * (n / batch_size) ** 0.5) for n in (PAPER[0], *LARGER))]
 
 
 def trial(pieces: PieceSet, params, how: training.Training) -> dict:
-    """Seconds of pre-training, loss, and the three tasks on validation under ours' protocol."""
+    """Return the seconds and the loss of a pre-training, and the measures of the three tasks on validation."""
     width = networks.Width.of(params)
     encoder, history = Pretraining(OURS.pretraining, 0, pieces, IMPERIALDANCE21, width, how).run()
     value = selection.on_validation(encoder, OURS.protocol, pieces, params.profile)
@@ -46,7 +49,7 @@ def trial(pieces: PieceSet, params, how: training.Training) -> dict:
 
 
 def study(pieces: PieceSet, params, epochs: int) -> pd.DataFrame:
-    """One row a setting and budget ("epochs" or "seconds")."""
+    """Return a table with one row for each setting and budget ("epochs" or "seconds")."""
     chosen = pretrained.training_of(params)
     rows, seconds = [], {}
     for budget in ("epochs", "seconds"):
@@ -56,8 +59,8 @@ def study(pieces: PieceSet, params, epochs: int) -> pd.DataFrame:
                 n = max(1, round(epochs * seconds[PAPER] / seconds[size, rate]))
             how = replace(chosen, batch_size=size, learning_rate=rate, epochs=n)
             same = [r for r in rows if (r["batch_size"], r["learning_rate"], r["epochs"]) == (size, rate, n)]
-            made = same[0] if same else trial(pieces, params, how)
-            row = made | {"equal": budget, "batch_size": size, "learning_rate": rate, "epochs": n}
+            measured = same[0] if same else trial(pieces, params, how)
+            row = measured | {"equal": budget, "batch_size": size, "learning_rate": rate, "epochs": n}
             seconds.setdefault((size, rate), row["seconds"])
             rows.append(row)
             print(", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()), flush=True)
@@ -65,10 +68,10 @@ def study(pieces: PieceSet, params, epochs: int) -> pd.DataFrame:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the study, print it and keep it; 0, or 2 where there is no run to study."""
+    """Run the study, print and save it; return 0, or 2 if there is no finished run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--profile", default="demo", choices=profiles.PROFILES)
-    parser.add_argument("--epochs", type=int, help="of the equal-epochs budget (default: the profile's)")
+    parser.add_argument("--epochs", type=int, help="epochs of the budget with equal epochs (default: the profile's)")
     options = parser.parse_args(arguments)
     if (run := bench.opened("batch_size", options.profile)) is None:
         return 2

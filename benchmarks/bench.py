@@ -1,13 +1,13 @@
-"""`make bench`: what the package does beside a plain reference that does the same, in one process, in turn.
+"""`make bench`: compare the speed of the package with plain reference code that computes the same.
 
-    python benchmarks/bench.py                 all cases: the table, and results/bench/MACHINE.csv
-    python benchmarks/bench.py --only stgcn    some cases (comma-separated): the table only
-    python benchmarks/bench.py --quick         tiny shapes and three runs: does everything run? No number is kept
+    python benchmarks/bench.py                 all cases: prints the table and writes results/bench/MACHINE.csv
+    python benchmarks/bench.py --only stgcn    some cases (comma-separated): prints the table only
+    python benchmarks/bench.py --quick         tiny shapes and three runs: a test that all cases work; saves nothing
 
-Each case in ``cases.py`` yields pairs of functions to call. Both of a pair are called in turn, so that whatever else the
-machine does meets both; the ratio is the median over the runs of reference / candidate, and the spread is the
-middle half of the runs. No threshold is absolute: a goal stands beside its row, to be read by a person. "of the
-floor" is the time below which the device cannot do the work (``roofline.py``) over the candidate's.
+Each case in ``cases.py`` yields pairs of functions. The two functions of a pair run in turn in one process, so that other load
+on the machine affects both. The ratio is the median of reference / candidate over the runs, and the spread is the middle half
+of the runs. There are no absolute limits; each row states its goal for the reader. "of the floor" is the shortest possible
+time on the device (``roofline.py``) divided by the candidate's time.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from dancemvp_core.runs.workspace import Workspace
 
 
 def measured(case: str, pair: Pair, runs: int) -> dict:
-    """A row of the table: COLUMNS of a pair, in seconds and MB."""
+    """Measure a pair and return its row of the table (COLUMNS), in seconds and MB."""
     found = compare(pair.candidate, pair.reference, runs)
     row = {"case": case, "what": pair.what, "against": pair.against, "goal": pair.goal, "runs": runs, "note": pair.note}
     for name, spread, per in (
@@ -63,7 +63,7 @@ COLUMNS = [
 
 
 def markdown(rows: list[dict]) -> str:
-    """The table as people read it: a median and its middle half in a cell."""
+    """Return the table as Markdown; a cell has a median and the middle half."""
     head = ["case", "what", "time", "against", "its time", "ratio", "goal", "of the floor", "peak MB", "difference"]
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     for row in rows:
@@ -97,7 +97,7 @@ def _clock(seconds: float) -> str:
 
 
 def machine(device: torch.device) -> dict:
-    """What the numbers were measured on."""
+    """Return the facts about this machine: processor, cores, threads, memory, GPU and load."""
     cpu = Path("/proc/cpuinfo")
     names = re.findall(r"^model name\s*: (.+)$", cpu.read_text(), flags=re.MULTILINE) if cpu.is_file() else []
     return {
@@ -111,13 +111,13 @@ def machine(device: torch.device) -> dict:
 
 
 def slug(facts: dict) -> str:
-    """The machine as a file name: its GPU, or its processor and cores."""
+    """Return a file name for the machine: its GPU, or its processor and cores."""
     name = facts["gpu"] or f"{facts['processor']} {facts['cores']} cores"
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def opened(study: str, profile: str) -> tuple[Parameters, Workspace] | None:
-    """The parameters and pieces of a finished run that a ``study`` needs; None, and a line that says so, where there is none."""
+    """Return the parameters and the workspace of a finished run for a ``study``; print a line and return None without one."""
     params = profiles.validate("03_pretraining", profile=profile)
     try:
         return params, Workspace.open(provenance.start(params), IMPERIALDANCE21)
@@ -127,15 +127,15 @@ def opened(study: str, profile: str) -> tuple[Parameters, Workspace] | None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the cases, print the table and keep it; 0, or 2 for a wrong argument."""
+    """Run the cases, print and save the table; return 0, or 2 for a wrong argument."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help=f"some of {', '.join(CASES)}")
-    parser.add_argument("--quick", action="store_true", help="tiny shapes, three runs, nothing is kept")
+    parser.add_argument("--quick", action="store_true", help="tiny shapes and three runs; saves nothing")
     options = parser.parse_args(arguments)
     chosen = options.only.split(",") if options.only else list(CASES)
     for name in chosen:
         if name not in CASES:
-            print(f"bench: --only {name}: no such case, expected some of {', '.join(CASES)}", file=sys.stderr)
+            print(f"bench: --only {name}: there is no such case, expected some of {', '.join(CASES)}", file=sys.stderr)
             return 2
 
     device = pick_device()
@@ -158,7 +158,7 @@ def main(arguments: list[str] | None = None) -> int:
         sidecar = {"file": path.name, "sha256": files.sha256(path), "machine": facts}
         sidecar |= {"operations_per_s": rates.operations, "copied_bytes_per_s": rates.copied}
         files.write_json(path.with_name(f"{path.name}.prov.json"), sidecar | provenance.environment())
-        print(f"\nKept in {os.path.relpath(path)}")
+        print(f"\nSaved in {os.path.relpath(path)}")
     return 0
 
 

@@ -1,7 +1,7 @@
-"""What is measured: each case yields pairs of functions to call (``compare.Pair``), or a line that says why it cannot.
+"""The cases of the benchmark: each case yields pairs of functions (``compare.Pair``), or a line that says why it cannot.
 
-Data are random numbers of the right shapes: times do not depend on what is danced. Where a case needs files, SynthDance
-writes them to a folder that is deleted afterwards.
+The data are random numbers of the right shapes, because the times do not depend on the motion. If a case needs files,
+SynthDance writes them to a temporary folder.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ from dancemvp_core.tasks.features import Features
 
 OURS = methods.METHODS["ours"].pretraining
 PROJECT = profiles.project_root()
-NOTEBOOK = PROJECT / "notebooks" / "07_table4_fig7_prompting.ipynb"  # which imports the most
-INSTALL_LIGHTLY = "lightly is not here: `.venv/bin/uv pip install lightly`, or the extra `bench`, brings it"
+NOTEBOOK = PROJECT / "notebooks" / "07_table4_fig7_prompting.ipynb"  # it imports the most packages
+INSTALL_LIGHTLY = "lightly is not installed: run `.venv/bin/uv pip install lightly` or install the extra `bench`"
 
 
 @dataclass
 class Setting:
-    """Where and how large: the device and its rates, the sizes, and a folder that lasts as long as the run."""
+    """The setting of the benchmark: the device and its rates, the sizes, and a folder that is deleted after the run."""
 
     device: torch.device
     rates: roofline.Rates
@@ -69,30 +69,30 @@ class Setting:
         self._folder.close()
 
     def size(self, full, quick):
-        """The first of two sizes, or the second for a quick check."""
+        """Return the first of two sizes, or the second for a quick run."""
         return quick if self.quick else full
 
     @property
     def width(self) -> networks.Width:
-        """The paper's networks, or smoke's."""
+        """The size of the paper's networks, or of smoke's for a quick run."""
         return networks.Width.of(profiles.load(self.size("paper", "smoke")))
 
     @property
     def frames(self) -> int:
-        """Frames of a piece."""
+        """The number of frames of a piece."""
         return profiles.load(self.size("paper", "smoke")).piece_frames
 
     @property
     def precision(self) -> str:
-        """The precision that ``pretrain`` uses on this device."""
+        """The precision of pre-training on this device."""
         return roofline.precision_used(self.device)
 
     def pieces(self, choreographies: int, trials: int) -> PieceSet:
-        """Random pieces on the device: 9 x choreographies x trials, all of them in the pre-train set."""
+        """Return 9 x choreographies x trials random pieces on the device, all in the pre-train set."""
         return random_pieces(choreographies, trials, self.frames).to(self.device)
 
     def encoder(self) -> nn.Module:
-        """Our motion and music encoder with random weights, on the device."""
+        """Return our motion and music encoder with random weights on the device."""
         torch.manual_seed(0)
         width = self.width
         built = networks.build_encoder(methods.METHODS["ours"], IMPERIALDANCE21, width)
@@ -100,7 +100,10 @@ class Setting:
 
 
 def random_pieces(choreographies: int, trials: int, frames: int) -> PieceSet:
-    """A piece set of random numbers: 3 levels x 3 primitives x trials a choreography, music of its own a primitive."""
+    """Return a piece set of random numbers: 3 levels x trials x 3 primitives for each choreography.
+
+    Each primitive of a choreography has its own music.
+    """
     rng = np.random.default_rng(0)
     dances, levels = [f"{'bkjhu'[i % 5]}{i // 5}" for i in range(choreographies)], ("beginner", "intermediate", "expert")
     cells = list(itertools.product(range(choreographies), levels, range(trials), range(3)))
@@ -124,18 +127,18 @@ def random_pieces(choreographies: int, trials: int, frames: int) -> PieceSet:
 
 
 def float32(device):
-    """No mixed precision, as a context like ``roofline.mixed_precision``."""
+    """Return a context without mixed precision; it has the same arguments as ``roofline.mixed_precision``."""
     return contextlib.nullcontext()
 
 
 def relative(a: torch.Tensor, b: torch.Tensor) -> float:
-    """|a - b| / |b|."""
+    """Return |a - b| / |b|."""
     a, b = a.detach().float(), b.detach().float()
     return float((a - b).norm() / b.norm())
 
 
 def compiled(network: Callable, setting: Setting) -> Callable | None:
-    """The network through torch.compile, with CUDA graphs on a GPU; None in a quick check or without its compiler."""
+    """Return the network from torch.compile, with CUDA graphs on a GPU; None for a quick run or without a compiler."""
     if setting.quick or not shutil.which("g++") or (setting.device.type == "cuda" and not importlib.util.find_spec("triton")):
         return None
     return torch.compile(network, mode="reduce-overhead" if setting.device.type == "cuda" else None)
@@ -145,7 +148,7 @@ def compiled(network: Callable, setting: Setting) -> Callable | None:
 
 
 def stgcn(setting: Setting) -> Iterator[Pair | str]:
-    """ST-GCN forward and backward against the textbook's, each idea by itself, with the distance of the outputs."""
+    """Compare ST-GCN, forward and backward, with the textbook's: each change by itself, and the difference of the outputs."""
     torch.manual_seed(0)
     ours = encoders.build("stgcn", channels=setting.width.channels, dim=setting.width.dim).to(setting.device)
     plain = reference.textbook(ours)
@@ -179,13 +182,13 @@ def stgcn(setting: Setting) -> Iterator[Pair | str]:
     yield pair("textbook, channels last", copy.deepcopy(plain).to(memory_format=torch.channels_last), float32)
     fast = compiled(ours, setting)
     if fast is None:
-        yield "torch.compile is left out: a quick check, or no g++ here, or no Triton for the GPU"
+        yield "torch.compile is left out: this is a quick run, or there is no g++ or no Triton for the GPU"
     else:
         yield pair("ours, compiled", fast, roofline.mixed_precision)
 
 
 def folded(encoder: nn.Module) -> nn.Module:
-    """A copy for inference whose ST-GCN has its batch norms folded into the convolutions before them."""
+    """Return a copy for inference in which the ST-GCN's batch norms are folded into the convolutions before them."""
     out = copy.deepcopy(encoder).eval()
     for block in out.encoders["motion"].blocks:
         for module, norm in ((block.spatial.mix, "spatial_norm"), (block.temporal, "temporal_norm")):
@@ -198,7 +201,7 @@ def folded(encoder: nn.Module) -> nn.Module:
 
 
 def inference(setting: Setting) -> Iterator[Pair | str]:
-    """Features of 32 pieces, then with the prompts of all three tasks, against textbook ST-GCN in float32."""
+    """Compare the inference of 32 pieces with textbook ST-GCN in float32: the features, then also the prompts of all tasks."""
     encoder = setting.encoder().eval()
     plain = reference.textbook(encoder)
     count = setting.size(roofline.INFERENCE_BATCH, 4)
@@ -263,7 +266,7 @@ def inference(setting: Setting) -> Iterator[Pair | str]:
 
 
 def pretrain_step(setting: Setting) -> Iterator[Pair | str]:
-    """A pre-training step, augmentation included, against a DataLoader that augments piece by piece."""
+    """Compare a pre-training step, augmentation included, with a DataLoader that augments one piece after the other."""
     batch_size, steps = setting.size(roofline.TRAINING_BATCH, 4), 3
     pieces = setting.pieces(5, -(-batch_size * steps // 45))
     keep = np.arange(batch_size * steps)
@@ -273,7 +276,7 @@ def pretrain_step(setting: Setting) -> Iterator[Pair | str]:
     objective = networks.new_objective(OURS, 0, setting.width, pieces, IMPERIALDANCE21)
     views = {name: torch.cat([x, x]) for name, x in pieces.batch(np.arange(batch_size)).items()}
     floor = roofline.training_step(objective.encoder, views, setting.precision).floor_s(setting.rates, setting.precision)
-    # On two cores, workers would take from the network what they give; beside a GPU the cores are free.
+    # On a CPU, workers would take the cores from the network; with a GPU, the cores are free.
     workers = 0 if setting.device.type == "cpu" else min(8, os.cpu_count() or 1)
     batches = reference.loader(pieces, augmentation, mirror, batch_size, workers)
 
@@ -306,7 +309,7 @@ def pretrain_step(setting: Setting) -> Iterator[Pair | str]:
 
 
 def info_nce(setting: Setting) -> Iterator[Pair | str]:
-    """InfoNCE, forward and backward, against lightly's and pytorch-metric-learning's; memory in N x N matrices."""
+    """Compare InfoNCE, forward and backward, with lightly's and pytorch-metric-learning's; memory is in N x N matrices."""
     try:
         from lightly.loss import NTXentLoss
     except ImportError:
@@ -330,7 +333,7 @@ def info_nce(setting: Setting) -> Iterator[Pair | str]:
         others = {}
         if NTXentLoss:
             others["lightly"] = NTXentLoss(temperature=0.1)
-        if n <= 64:  # its memory grows with the third power: 34 GB at 1024
+        if n <= 64:  # its memory grows with the third power of N: 34 GB for N = 1024
             theirs = MetricLearning(temperature=0.1)
             others["pytorch-metric-learning"] = lambda a, b, theirs=theirs, labels=labels: theirs(torch.cat([a, b]), labels)
         ours = losses.info_nce
@@ -347,7 +350,7 @@ def info_nce(setting: Setting) -> Iterator[Pair | str]:
 
 
 def prompt_scoring(setting: Setting) -> Iterator[Pair | str]:
-    """Scores of B pieces against C candidates: linear in B x C, and no tensor of every pair's two vectors."""
+    """Compare the scores of B pieces and C candidates with a version that joins the vectors of every pair in one tensor."""
     settings = PrompterSettings()
     z_width, t_width = setting.width.features, settings.text_width
     torch.manual_seed(0)
@@ -382,10 +385,10 @@ def prompt_scoring(setting: Setting) -> Iterator[Pair | str]:
 
 
 def fits(setting: Setting) -> Iterator[Pair | str]:
-    """Fit and prediction of the prompter against those of linear heads, on the same frozen features, as in Table 4."""
+    """Compare fit and prediction of linear heads with those of the prompter, on the same frozen features, as in Table 4."""
     settings = evaluation.prompter_settings(profiles.validate("07_table4_fig7_prompting", profile="demo"))
-    shots, asked, steps = setting.size((20, 50, settings.steps), (2, 2, 5))
-    pieces = random_pieces(5, shots + asked, 2)
+    shots, queries, steps = setting.size((20, 50, settings.steps), (2, 2, 5))
+    pieces = random_pieces(5, shots + queries, 2)
     torch.manual_seed(0)
     dim, features = 2 * setting.width.dim, setting.width.features
     frozen = Features(torch.randn(len(pieces), dim), nn.Linear(dim, features))
@@ -404,7 +407,7 @@ def fits(setting: Setting) -> Iterator[Pair | str]:
 
 
 def data(setting: Setting) -> Iterator[Pair | str]:
-    """SynthDance written to disk, and the opening of a data set against reading it whole."""
+    """Measure writing SynthDance to disk; compare opening a data set with reading all of its motion."""
     trials, dances = setting.size((20, ["b0", "k0"]), (2, ["b0"]))
     fresh = itertools.count()
 
@@ -419,7 +422,7 @@ def data(setting: Setting) -> Iterator[Pair | str]:
 
 
 def acoustic_features(setting: Setting) -> Iterator[Pair | str]:
-    """The acoustic features of a music window, and its analysis from the cache against the analysis itself."""
+    """Measure the acoustic features of a music window; compare its analysis from the cache with a new analysis."""
     samples = synthdance.render_music(synthdance.choreography("b0"))[: setting.size(None, 3 * music.SAMPLE_RATE)]
     length = len(samples) / music.SAMPLE_RATE
     path, cache = setting.folder / "music.wav", setting.folder / "music"
@@ -431,7 +434,7 @@ def acoustic_features(setting: Setting) -> Iterator[Pair | str]:
 
 
 def maps(setting: Setting) -> Iterator[Pair | str]:
-    """t-SNE as Fig. 5 draws it, against scikit-learn's."""
+    """Compare t-SNE as in Fig. 5 with scikit-learn's."""
     from sklearn.manifold import TSNE
 
     points = setting.size(1350, 60)
@@ -443,7 +446,7 @@ def maps(setting: Setting) -> Iterator[Pair | str]:
 
 
 def resampling(setting: Setting) -> Iterator[Pair | str]:
-    """The paired permutation test of the tables against a loop over the permutations."""
+    """Compare the paired permutation test of the tables with a loop over the permutations."""
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, setting.size(2250, 50)))
     times = setting.size(stats.RESAMPLES, 99)
@@ -455,14 +458,14 @@ def resampling(setting: Setting) -> Iterator[Pair | str]:
 
 
 def import_lines(notebook: Path) -> str:
-    """The import statements of a notebook's cells, as a program."""
+    """Return the import statements of a notebook's cells as a program."""
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     trees = [ast.parse("".join(cell["source"])) for cell in cells if cell["cell_type"] == "code"]
     return "\n".join(ast.unparse(s) for tree in trees for s in tree.body if isinstance(s, ast.Import | ast.ImportFrom))
 
 
 def heaviest(program: Path, most: int = 5) -> str:
-    """The packages whose own modules take longest to import, as "torch 1.2 s, ..."."""
+    """Return the packages whose modules take longest to import, as "torch 1.2 s, ..."."""
     done = subprocess.run([sys.executable, "-X", "importtime", str(program)], capture_output=True, text=True, check=True)
     seconds: dict[str, float] = {}
     for own, name in re.findall(r"^import time:\s*(\d+) \|[ \d]+\|\s*(\S+)", done.stderr, flags=re.MULTILINE):
@@ -473,7 +476,7 @@ def heaviest(program: Path, most: int = 5) -> str:
 
 
 def imports(setting: Setting) -> Iterator[Pair | str]:
-    """What a notebook pays before its first line: in a process forked off the warm server, and in a fresh one."""
+    """Compare the imports of a notebook in a process that the warm server forks with those in a new process."""
     program, warm = setting.folder / "imports.py", PROJECT / "workflow" / "warm.py"
     program.write_text(import_lines(NOTEBOOK), encoding="utf-8")
     cold = functools.partial(subprocess.run, [sys.executable, str(program)], check=True)
@@ -492,7 +495,7 @@ def imports(setting: Setting) -> Iterator[Pair | str]:
 
 
 def growth(setting: Setting) -> Iterator[Pair | str]:
-    """Time and memory when there is more: 10 times the pieces an epoch, 100 times the rows of a manifest."""
+    """Compare time and memory for more data: an epoch of 10 times the pieces, a manifest of 100 times the rows."""
     smoke = profiles.load("smoke")
     how = training.Training(1, smoke.batch_size, schedule="constant")
 
@@ -513,7 +516,7 @@ def growth(setting: Setting) -> Iterator[Pair | str]:
 
 
 def manifest(folder: Path, rows: int) -> Path:
-    """A manifest of so many recordings, 1 s each, all the same file under many names."""
+    """Write a manifest of ``rows`` recordings, 1 s each, all the same file under different names; return its folder."""
     root = folder / f"manifest-{rows}"
     root.mkdir()
     np.save(root / "0.npy", np.random.default_rng(0).normal(size=(30, 17, 3)).astype(np.float32))
@@ -525,7 +528,7 @@ def manifest(folder: Path, rows: int) -> Path:
 
 
 def resident_mb(opened: functools.partial) -> float:
-    """MB by which the resident memory of a fresh process grows while it opens a data set (its largest value)."""
+    """Return the growth of a new process's peak resident memory, in MB, while it opens a data set."""
     program = (
         "import sys; from dancemvp_core import datasets; from dancemvp_core.runs import provenance;"
         "before = provenance.peak_memory_mb(); dataset = datasets.load(sys.argv[1]); print(provenance.peak_memory_mb() - before)"

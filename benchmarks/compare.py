@@ -1,4 +1,4 @@
-"""Two functions that do the same, timed in one process, in turn; and what memory a call takes."""
+"""Measure the time of two functions in turn in one process, and the memory of a call."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import numpy as np
 import torch
 
 RUNS, QUICK_RUNS = 7, 3
-SHORTEST_S = 0.02  # what takes less is called so often that a run lasts as long
+SHORTEST_S = 0.02  # a faster function is called several times in a run, so that the run takes at least this time
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A candidate and what it is compared with: functions without arguments.
+    """A candidate and its reference: functions without arguments.
 
-    ``per``: units of work in a call (steps, say); times are per unit. ``floor_s``: seconds below which the device
-    cannot do a unit. ``memory`` measures the peak of a function's call in MB. ``difference`` is how far the two
-    outputs lie apart, |a - b| / |b|. Of a pair that shows growth, the reference is the larger one.
+    ``per``: units of work in a call (e.g. steps); times are for one unit. ``floor_s``: shortest possible seconds of a unit on
+    the device. ``memory`` measures the peak memory of a function's call in MB. ``difference``: relative difference of the two
+    outputs, |a - b| / |b|. In a pair that shows growth, the reference has the larger input.
     """
 
     what: str
@@ -37,7 +37,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Spread:
-    """Median and middle half of a sample."""
+    """The median and the middle half of a sample."""
 
     median: float
     low: float
@@ -45,14 +45,14 @@ class Spread:
 
     @classmethod
     def of(cls, values) -> Spread:
-        """From a sequence of numbers."""
+        """Return the spread of a sequence of numbers."""
         low, median, high = np.percentile(np.asarray(values, dtype=float), [25, 50, 75])
         return cls(float(median), float(low), float(high))
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Seconds of a call of each, and the ratio reference / candidate; None without a reference."""
+    """The seconds of a call of both functions, and the ratio reference / candidate; None without a reference."""
 
     candidate: Spread
     reference: Spread | None
@@ -60,7 +60,7 @@ class Comparison:
 
 
 def timed(work: Callable[[], object], calls: int = 1) -> float:
-    """Seconds of a call, the mean of ``calls`` in a row, waiting for the GPU where there is one."""
+    """Return the mean seconds of ``calls`` successive calls, including the work of a GPU."""
     started = time.perf_counter()
     for _ in range(calls):
         work()
@@ -70,7 +70,7 @@ def timed(work: Callable[[], object], calls: int = 1) -> float:
 
 
 def compare(candidate: Callable, reference: Callable | None = None, runs: int = RUNS) -> Comparison:
-    """Time two functions in turn, after a call of each that does not count; who goes first alternates."""
+    """Measure two functions in turn, after one call of each that does not count; the order alternates between runs."""
     both = [work for work in (candidate, reference) if work]
     for work in both:
         timed(work)
@@ -86,7 +86,7 @@ def compare(candidate: Callable, reference: Callable | None = None, runs: int = 
 
 
 def peak_tensors_mb(work: Callable[[], object]) -> float:
-    """Most memory that a call's own tensors hold at a time, in MB: what was there before does not count."""
+    """Return the peak memory of a call's own tensors in MB; earlier tensors do not count."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
         before = torch.cuda.memory_allocated()

@@ -1,8 +1,8 @@
-"""How fluid the explorer is: `python benchmarks/explorer.py [profile] [points]`, on a run that make reproduce has made.
+"""Speed of the explorer: `python benchmarks/explorer.py [profile] [points]`; needs a finished run of make reproduce.
 
-In JupyterLab and headless Chromium (software WebGL where there is no GPU): seconds from running the cell to the first
-painted map, frames per second while panning and while a dance plays, and the requests that left the machine. A run has
-fewer than 10,000 points, so its own points are **repeated with jitter** until there are enough; the dances are the run's.
+It runs JupyterLab in headless Chromium (with software WebGL if there is no GPU). It measures the seconds from the start of the
+cell to the first painted map, the frames per second during panning and during a dance, and the requests to other machines. A
+run has fewer than 10,000 points, so its points are **repeated with jitter** up to this number; the dances are those of the run.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ FRAMES = """async (seconds) => {
   return stamps;
 }"""
 
-# The button is held by a real mouse; the moves are made in the page, one a frame, faster than they could be sent.
+# Playwright presses the mouse button. The page itself creates one mouse move for each frame, because sending moves is slower.
 PAN = """async (seconds) => {
   const map = document.querySelector(".overlay"), box = map.getBoundingClientRect(), start = performance.now();
   await new Promise(done => {
@@ -70,7 +70,7 @@ PAN = """async (seconds) => {
 
 
 def crowded(header: dict, data: bytes, points: int) -> tuple[dict, bytes]:
-    """An atlas whose first map has so many points: its own, repeated with jitter of 2 % of the map's width."""
+    """Return an atlas whose first map has ``points`` points: its own, repeated with a jitter of 2 % of the map's width."""
     arrays, name = binary.unpack(header["arrays"], data), header["maps"][0]["id"]
     xy, piece = arrays[f"map.{name}.xy"].reshape(-1, 2), arrays[f"map.{name}.piece"]
     copies = -(-points // len(piece))
@@ -86,13 +86,13 @@ def crowded(header: dict, data: bytes, points: int) -> tuple[dict, bytes]:
 
 
 def rate(stamps: list[float]) -> dict[str, float]:
-    """Frames per second and the longest wait for one, in ms, from the times (ms) at which frames were drawn."""
+    """Return frames per second and the longest time between two frames in ms, from the times of the frames in ms."""
     waits = np.diff(stamps)
     return {"fps": round(1000 / waits.mean(), 1), "longest_ms": round(float(waits.max()), 1)}
 
 
 def measure(profile: str, points: int) -> dict:
-    """Everything that the module's docstring promises, as a dict."""
+    """Return all measures in the module's docstring as a dict."""
     folder = Path(tempfile.mkdtemp())
     cell = PREPARE.format(folder=str(PROJECT / "tests" / "browser"), here=__file__, profile=profile, points=points)
     cells = [nbformat.v4.new_code_cell(cell), nbformat.v4.new_code_cell("widget")]
@@ -101,8 +101,8 @@ def measure(profile: str, points: int) -> dict:
     executable = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
     with labserver.serving(folder) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox", "--mute-audio"])
-        page, asked = browser.new_page(viewport={"width": 1280, "height": 800}), []
-        page.on("request", lambda request: asked.append(request.url))
+        page, requests = browser.new_page(viewport={"width": 1280, "height": 800}), []
+        page.on("request", lambda request: requests.append(request.url))
         page.goto(f"{address}/lab/tree/bench.ipynb")
         page.wait_for_selector(".jp-Notebook")
         page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
@@ -134,11 +134,11 @@ def measure(profile: str, points: int) -> dict:
         drift = page.evaluate(f"{hook}.drawn.audio.drift")
         painter = page.evaluate(f"{hook}.drawn.painter")
         browser.close()
-    left = [url for url in asked if urlparse(url).scheme in ("http", "https") and urlparse(url).hostname != "127.0.0.1"]
+    left = [url for url in requests if urlparse(url).scheme in ("http", "https") and urlparse(url).hostname != "127.0.0.1"]
     return {
         "profile": profile, "points": points, "machine": f"{platform.machine()}, {provenance.device()}", "painter": painter,
         "first_paint_s": round(painted, 2), "panning": rate(panning), "panning_frames": len(panning), "playing": rate(playing),
-        "audio_drift_s": round(drift, 3), "requests": len(asked), "requests_that_left": left,
+        "audio_drift_s": round(drift, 3), "requests": len(requests), "requests_that_left": left,
     }  # fmt: skip
 
 

@@ -1,11 +1,11 @@
-"""What does training in bfloat16 cost? Each motion encoder trained in float32 and in bfloat16, judged on validation.
+"""Study of the precision: each motion encoder is trained in float32 and in bfloat16, and measured on validation.
 
-    python benchmarks/precision.py [--profile demo] [--seeds 2] [--only stgcn,tx]     on a run that make reproduce has made
+    python benchmarks/precision.py [--profile demo] [--seeds 2] [--only stgcn,tx]     needs a finished run of make reproduce
 
-Where the processor has no bfloat16, it is emulated: every matrix product and convolution reads and writes bfloat16 and
-sums in float32, as the hardware does, only slower. The music encoder, an LSTM, stays in float32: it is small, and oneDNN's
-LSTM has no bfloat16 on many processors. The results are kept in results/bench/precision/, and
-``encoders.BFLOAT16`` follows from them.
+If the processor has no bfloat16, the study emulates it: every matrix product and convolution reads and writes bfloat16 and
+sums in float32, as the hardware does, but more slowly. The music encoder (LSTM) stays in float32, because it is small and
+oneDNN's LSTM has no bfloat16 on many processors. The results are in results/bench/precision/. ``encoders.BFLOAT16`` is chosen
+by them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PRODUCTS = {
 
 
 class Emulated(TorchDispatchMode):
-    """Products of bfloat16 tensors are computed in float32 and rounded: hardware's bfloat16, at float32's speed."""
+    """Emulation of bfloat16: products of bfloat16 tensors are computed in float32 and rounded, at the speed of float32."""
 
     def __torch_dispatch__(self, function, types, arguments=(), options=None):
         options = options or {}
@@ -50,7 +50,7 @@ class Emulated(TorchDispatchMode):
 
 
 def trained(row: str, seed: int, half: bool, pieces: PieceSet, params) -> dict:
-    """Loss and the three tasks on validation of a row trained in one precision."""
+    """Return the loss and the measures of the three tasks on validation for a row that is trained in one precision."""
     method = methods.METHODS[row]
     params = params.model_copy(update={"pretraining": method.pretraining})
     emulate = half and not has_bfloat16(pieces.motion.device)
@@ -65,17 +65,17 @@ def trained(row: str, seed: int, half: bool, pieces: PieceSet, params) -> dict:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the study, print it and keep it; 0, or 2 where there is no run to study."""
+    """Run the study, print and save it; return 0, or 2 if there is no finished run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--profile", default="demo", choices=profiles.PROFILES)
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--only", default=",".join(ROWS), help="encoders, as stgcn,tx")
+    parser.add_argument("--only", default=",".join(ROWS), help="encoders, e.g. stgcn,tx")
     options = parser.parse_args(arguments)
     if (run := bench.opened("precision", options.profile)) is None:
         return 2
     params, where = run
     for kind in (encoders.STGCN, encoders.Transformer, encoders.ResNet):
-        encoders.BFLOAT16[kind] = ("cpu", "cuda")  # all are tried here
+        encoders.BFLOAT16[kind] = ("cpu", "cuda")  # the study tries all of them
     pieces, rows = where.pieces, []
     for name in options.only.split(","):
         for seed in range(options.seeds):

@@ -1,6 +1,6 @@
-"""Plain references: what one writes first, from the textbook's equations, for the benchmarks to compare with.
+"""Plain reference code for the benchmarks, written directly from the equations of the papers.
 
-Each takes its weights from the network that it is compared with, so that the outputs can be compared too.
+Each reference copies the weights of the network that it is compared with, so that the outputs can be compared too.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from dancemvp_core.pretraining.training import Training
 class TextbookBlock(nn.Module):
     """An ST-GCN block as Yan et al. 2018 describe it: 1x1 convolution to all partitions, einsum, 9x1 convolution.
 
-    (N, C, T, V) -> (N, C', T', V). The bias stands before the sum over neighbours, so edge weights must be as
-    initialised for it to be the same function: then each joint's weights sum to one.
+    (N, C, T, V) -> (N, C', T', V). The bias is added before the sum over neighbours. So it is the same function as our block
+    only with initial edge weights, because then the weights of each joint sum to one.
     """
 
     def __init__(self, block: STGCNBlock):
@@ -49,7 +49,7 @@ class TextbookBlock(nn.Module):
 
 
 def textbook(network: nn.Module) -> nn.Module:
-    """A copy of a network in which every ST-GCN has textbook blocks."""
+    """Return a copy of a network in which every ST-GCN has textbook blocks."""
     out = copy.deepcopy(network)
     for module in out.modules():
         if isinstance(module, STGCN):
@@ -58,7 +58,7 @@ def textbook(network: nn.Module) -> nn.Module:
 
 
 class AugmentedPieces(Dataset):
-    """Two views of one piece at a time, each augmented by itself: ({"motion" (3, T, V), "music" (F, T)}, the same)."""
+    """Two views of one piece, each augmented by itself: two dicts of "motion" (3, T, V) and "music" (F, T)."""
 
     def __init__(self, pieces: PieceSet, augmentation: Augmentation, mirror):
         self.pieces, self.augmentation, self.mirror = pieces.to("cpu"), augmentation, mirror
@@ -74,7 +74,7 @@ class AugmentedPieces(Dataset):
 
 
 def loader(pieces: PieceSet, augmentation: Augmentation, mirror, batch_size: int, workers: int) -> DataLoader:
-    """Batches of ``AugmentedPieces``, put together by as many processes; 0 for none."""
+    """Return a loader of batches of ``AugmentedPieces``; ``workers`` is the number of its processes (0: this process)."""
     return DataLoader(
         AugmentedPieces(pieces, augmentation, mirror), batch_size, shuffle=True, drop_last=True, num_workers=workers,
         persistent_workers=workers > 0, pin_memory=torch.cuda.is_available(),
@@ -82,13 +82,13 @@ def loader(pieces: PieceSet, augmentation: Augmentation, mirror, batch_size: int
 
 
 def on_device(batches: DataLoader, device) -> Iterator[tuple[dict[str, Tensor], ...]]:
-    """A loader's batches of views, moved to the device one by one."""
+    """Yield the batches of views of a loader, each moved to the device."""
     for views in batches:
         yield tuple({name: x.to(device, non_blocking=True) for name, x in view.items()} for view in views)
 
 
 def epoch(objective: Objective, batches: DataLoader, training: Training, precision: Callable, device) -> Callable[[], None]:
-    """One pass over a loader with AdamW, as a function to call; ``precision(device)`` is the context of the loss."""
+    """Return a function that makes one pass over a loader with AdamW; ``precision(device)`` is the context of the loss."""
     weights = list(objective.parameters())
     optimizer = torch.optim.AdamW(weights, lr=training.learning_rate, weight_decay=training.weight_decay)
 
@@ -110,7 +110,7 @@ def epoch(objective: Objective, batches: DataLoader, training: Training, precisi
 class PairwiseScores(nn.Module):
     """w . GELU(W [z, t] + b) from the concatenation of every pair: z (B, D_z), t (C, D_t) -> (B, C).
 
-    Builds a B x C x (D_z + D_t) tensor. Weights are those of a ``models.prompter.Join`` and its head.
+    It builds a tensor of size B x C x (D_z + D_t). Its weights are those of a ``models.prompter.Join`` and its head.
     """
 
     def __init__(self, join: nn.Module, head: nn.Linear):
@@ -126,7 +126,7 @@ class PairwiseScores(nn.Module):
 
 
 def sign_flips(a, b, resamples: int, rng) -> float:
-    """Two-sided p-value of a paired permutation test, one permutation after the other."""
+    """Return the two-sided p-value of a paired permutation test, computed with one permutation after the other."""
     difference = a - b
     observed, beyond = abs(difference.mean()), 0
     for _ in range(resamples):

@@ -1,12 +1,12 @@
-"""The floor: operations and bytes of a training step and of an inference batch, over what the device can do.
+"""The floor (shortest possible time) of a training step and of an inference batch on this device.
 
-    python benchmarks/roofline.py        the table of all encoders on this device
+    python benchmarks/roofline.py        prints the table of all encoders on this device
 
-Work is computed from the model, on the meta device: nothing is run. Operations are those of matrix products and
-convolutions (a multiplication and an addition are two). Bytes are what has to move even when everything that can be
-fused is: weights, input and output once; in training also the gradients, Adam's two moments, and every tensor that
-is kept for the backward pass, written once and read once. Rates are measured: the largest matrix product and the
-longest copy win. The floor is the larger of operations / rate and bytes / rate. Augmentation is not counted.
+The work is computed from the model on the meta device, without running it. Operations are those of matrix products and
+convolutions (a multiplication and an addition are two operations). Bytes are those that must move even with perfect fusion:
+weights, input and output once; in training also the gradients, Adam's two moments, and every tensor that is kept for the
+backward pass, written once and read once. The rates are measured: the best rates of large matrix products and of long copies.
+The floor is the larger of operations / rate and bytes / rate. Augmentation does not count.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from dancemvp_core import device
 from dancemvp_core.device import has_bfloat16
 from dancemvp_core.models import encoders
 
-FLOAT, ADAM = 4, 7  # bytes of a weight; an AdamW step reads weight, gradient and two moments, and writes three of them
+FLOAT, ADAM = 4, 7  # bytes of a weight; an AdamW step reads weight, gradient and two moments, and writes all but the gradient
 BYTES = {"float32": 4, "bfloat16": 2}
 TRAINING_BATCH, INFERENCE_BATCH = 16, 32
 
 
 @dataclass(frozen=True)
 class Rates:
-    """What the device does at best: operations a second by precision, and bytes copied a second (read plus written)."""
+    """The best rates of the device: operations per second for each precision, copied bytes per second (read plus written)."""
 
     operations: dict[str, float]
     copied: float
@@ -40,38 +40,38 @@ class Rates:
 
 @dataclass(frozen=True)
 class Work:
-    """Operations and bytes of a call."""
+    """The operations and bytes of a call."""
 
     operations: float
     bytes: float
 
     def floor_s(self, rates: Rates, precision: str) -> float:
-        """Seconds below which no implementation at this precision gets."""
+        """Return the shortest possible seconds of any implementation in this precision."""
         return max(self.operations / rates.operations[precision], self.bytes / rates.copied)
 
     def bound(self, rates: Rates, precision: str) -> str:
-        """What holds it: "operations" or "bytes"."""
+        """Return what limits the time: "operations" or "bytes"."""
         return "operations" if self.operations / rates.operations[precision] > self.bytes / rates.copied else "bytes"
 
 
 def mixed_precision(device: torch.device):
-    """bfloat16 autocast where the device has it, else float32: what pre-training uses inside ST-GCN."""
+    """Return the context of bfloat16 autocast if the device has it, else of float32, as in pre-training inside ST-GCN."""
     return torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device))
 
 
 def precision_used(device: torch.device) -> str:
-    """The precision in which ``mixed_precision`` computes on this device."""
+    """Return the precision of ``mixed_precision`` on this device."""
     return "bfloat16" if has_bfloat16(device) else "float32"
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait until the device has done what it was given."""
+    """Wait until the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize()
 
 
 def best_rate(work, amount: float, device: torch.device, runs: int) -> float:
-    """Amount over the shortest of ``runs`` calls, after two that are not counted: a ceiling, not a typical rate."""
+    """Return the best rate: the amount divided by the shortest time of ``runs`` calls, after two that do not count."""
     seconds = []
     for _ in range(2 + runs):
         started = time.perf_counter()
@@ -83,7 +83,7 @@ def best_rate(work, amount: float, device: torch.device, runs: int) -> float:
 
 @torch.inference_mode()
 def measure(device: torch.device, quick: bool = False) -> Rates:
-    """The device's matrix and copy rates; ``quick`` with small shapes, for a check only."""
+    """Return the device's rates of matrix products and copies; ``quick``: with small shapes, only for a test."""
     sides = [256] if quick else [1024, 2048] if device.type == "cpu" else [4096, 8192]
     elements = 1 << (20 if quick else 26 if device.type == "cpu" else 29)
     runs = 3 if quick else 9
@@ -104,7 +104,7 @@ def measure(device: torch.device, quick: bool = False) -> Rates:
 
 
 def _on_meta(network: nn.Module, inputs):
-    """A copy of network and inputs without their numbers."""
+    """Return a copy of network and inputs on the meta device, which has shapes but no numbers."""
     inputs = {name: x.to("meta") for name, x in inputs.items()} if isinstance(inputs, dict) else inputs.to("meta")
     return copy.deepcopy(network).to("meta"), inputs
 
@@ -114,7 +114,7 @@ def _numbers(inputs) -> int:
 
 
 def inference(network: nn.Module, inputs, precision: str) -> Work:
-    """Work of one forward pass in evaluation mode; ``inputs`` is a tensor or a dict of tensors."""
+    """Return the work of one forward pass in evaluation mode; ``inputs`` is a tensor or a dict of tensors."""
     network, inputs = _on_meta(network, inputs)
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         out = network.eval()(inputs)
@@ -123,9 +123,9 @@ def inference(network: nn.Module, inputs, precision: str) -> Work:
 
 
 def training_step(network: nn.Module, inputs, precision: str) -> Work:
-    """Work of a forward and a backward pass and an AdamW step; ``inputs`` holds both views of the batch."""
+    """Return the work of a forward pass, a backward pass and an AdamW step; ``inputs`` has both views of the batch."""
     network, inputs = _on_meta(network, inputs)
-    kept: dict[int, Tensor] = {}  # by storage, each once
+    kept: dict[int, Tensor] = {}  # storage -> tensor, so that each storage counts once
 
     def keep(x: Tensor) -> Tensor:
         kept.setdefault(x.untyped_storage()._cdata, x)
@@ -136,13 +136,16 @@ def training_step(network: nn.Module, inputs, precision: str) -> Work:
         network.train()(inputs).sum().backward()
     saved = sum(x.untyped_storage().nbytes() // x.element_size() for key, x in kept.items() if key not in own)
     weights = sum(p.numel() for p in network.parameters())
-    # weights are read forward and backward, gradients written
+    # the weights are read in both passes, the gradients are written
     moved = FLOAT * ((3 + ADAM) * weights + _numbers(inputs)) + 2 * BYTES[precision] * saved
     return Work(counter.get_total_flops(), moved)
 
 
 def table(rates: Rates, precision: str, frames: int = 100) -> pd.DataFrame:
-    """A row an encoder at full width: parameters, and operations, bytes and floor of both kinds of call."""
+    """Return a table with one row for each encoder at full width.
+
+    Its columns are the parameters, and operations, bytes and floor of a training step and of an inference batch.
+    """
     rows = []
     for name, (modalities, _) in encoders.ENCODERS.items():
         for modality in modalities:
@@ -163,14 +166,14 @@ def table(rates: Rates, precision: str, frames: int = 100) -> pd.DataFrame:
 
 
 def describe(rates: Rates) -> str:
-    """The measured rates in one line."""
+    """Return the measured rates in one line."""
     operations = ", ".join(f"{name} {rate / 1e9:.0f} GFLOP/s" for name, rate in rates.operations.items())
     return f"matrix products: {operations}; copies: {rates.copied / 1e9:.1f} GB/s"
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="rates from small shapes: a check, not a measurement")
+    parser.add_argument("--quick", action="store_true", help="rates from small shapes: a test, not a measurement")
     rates = measure(device.pick_device(), parser.parse_args().quick)
     precision = precision_used(device.pick_device())
     print(f"{describe(rates)}\nA training step of {TRAINING_BATCH} pieces in two views and an inference batch of "

@@ -1,4 +1,4 @@
-"""The ``dancemvp`` command: the few things that are not notebooks."""
+"""The ``dancemvp`` command: the few tasks that are not notebooks."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 from dancemvp_core.runs.progress import print_anything
 
-# Every heavy import stands in the function that needs it, so that --help answers at once.
+# Slow imports are inside the functions that need them, so that --help is fast.
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message):
-        """One line, as for all other bad input; argparse's own adds the usage."""
+        """Print one line, as for all other unusable input. (argparse itself would add the usage.)"""
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
@@ -40,7 +40,7 @@ def _seconds(text: str) -> float:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="dancemvp", description="DanceMVP: data, and assessments of your own.")
+    parser = _Parser(prog="dancemvp", description="DanceMVP: data sets, and the assessment of your own recordings.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     data = commands.add_parser("data", help="write, check or fetch a data set")
     data = data.add_subparsers(required=True, metavar="COMMAND")
@@ -48,32 +48,36 @@ def _parser() -> argparse.ArgumentParser:
     synth = data.add_parser("synth", help="write SynthDance, synthetic data in ImperialDance's published format")
     synth.add_argument("out", type=Path, metavar="OUT", help="folder to write")
     synth.add_argument("--trials", type=_count, default=100, help="trials in each file (%(default)s)")
-    synth.add_argument("--seed", type=_seed, default=0, help="same seed, same bytes (%(default)s)")
+    synth.add_argument("--seed", type=_seed, default=0, help="random seed; the same seed gives the same bytes (%(default)s)")
     synth.add_argument(
-        "--dancers", choices=("seen", "unseen"), default="seen", help="unseen: the test choreographies by others"
+        "--dancers", choices=("seen", "unseen"), default="seen", help="unseen: the test choreographies by other dancers"
     )
-    synth.add_argument("--jobs", type=_count, default=2, help="processes (%(default)s)")
+    synth.add_argument("--jobs", type=_count, default=2, help="parallel jobs (%(default)s)")
     synth.set_defaults(run=_synth)
 
-    check = data.add_parser("check", help="print the data card; 1 where a part is unusable, 2 where all is")
+    check = data.add_parser("check", help="print the data card; exit code 1 if a part is unusable, 2 if everything is")
     check.add_argument("path", type=Path, metavar="PATH", help="ImperialDance tree, AIST++ folder or manifest")
     check.set_defaults(run=_check)
 
-    fetch = data.add_parser("fetch", help="download motion from its authors, and list the music to find")
-    fetch.add_argument("source", choices=("imperialdance",), metavar="imperialdance")
+    fetch = data.add_parser("fetch", help="download the authors' motion files or their published checkpoint")
+    fetch.add_argument("source", choices=("imperialdance", "checkpoint"), metavar="imperialdance|checkpoint")
     fetch.add_argument("out", type=Path, metavar="OUT", help="folder to write")
     fetch.set_defaults(run=_fetch)
 
-    assess = commands.add_parser("assess", help="assess a recording of your own: what, how well, how much on the beat")
+    assess = commands.add_parser("assess", help="assess your own recording: what is danced, how well, how much on the beat")
     assess.add_argument(
-        "motion", nargs="+", type=Path, metavar="MOTION", help=".npy, .csv, AIST++ .pkl or .bvh; several of one dance: progress"
+        "motion",
+        nargs="+",
+        type=Path,
+        metavar="MOTION",
+        help=".npy, .csv, AIST++ .pkl or .bvh; several recordings of one choreography show the progression",
     )
-    assess.add_argument("music", type=Path, metavar="MUSIC", help="the music it was danced to, any format of libsndfile")
+    assess.add_argument("music", type=Path, metavar="MUSIC", help="the music of the dance, in any format of libsndfile")
     assess.add_argument("--offset", type=_seconds, default=0.0, metavar="S", help="where in the music the motion begins, in s")
-    assess.add_argument("--fps", type=_seconds, help="frames per second, where the file does not say (.npy)")
+    assess.add_argument("--fps", type=_seconds, help="frames per second, if the file does not state them (.npy)")
     assess.add_argument("--layout", choices=("TVC", "CTV"), help="axes of .npy: frames, joints, xyz or xyz, frames, joints")
-    assess.add_argument("--skeleton", help="imperialdance21, coco17 or a skeleton JSON (default: recognised)")
-    assess.add_argument("--checkpoint", type=Path, help="assessor.safetensors (default: the one of `make reproduce`)")
+    assess.add_argument("--skeleton", help="imperialdance21, coco17 or a skeleton JSON (default: recognised from the file)")
+    assess.add_argument("--checkpoint", type=Path, help="assessor.safetensors (default: the file that `make reproduce` writes)")
     assess.add_argument("--out", type=Path, default=Path("assessment"), help="folder of the report (./%(default)s)")
     assess.set_defaults(run=_assess)
     return parser
@@ -114,9 +118,17 @@ def _check(arguments) -> int:
 
 
 def _fetch(arguments) -> int:
+    def say(text: str) -> None:
+        print(text, flush=True)
+
+    if arguments.source == "checkpoint":
+        from dancemvp_core.released import checkpoint
+
+        print(f"the published checkpoint: {checkpoint.fetch(arguments.out, say)}")
+        return 0
     from dancemvp_core.datasets import imperialdance
 
-    fetched = imperialdance.fetch(arguments.out, progress=lambda text: print(text, flush=True))
+    fetched = imperialdance.fetch(arguments.out, progress=say)
     print(f"\n{fetched} motion files in {arguments.out}\n")
     print(imperialdance.music_list(arguments.out))
     return 0
@@ -132,19 +144,19 @@ def _assess(arguments) -> int:
 
 
 def _complain(message: object) -> None:
-    """One line on stderr, whatever stands in a file name."""
+    """Print a message as one line on stderr, also if a file name contains line breaks."""
     print("dancemvp:", " ".join(str(message).split()), file=sys.stderr)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code.
 
-    0: done. 1: done, and something is unusable or could not be reached. 2: input that cannot be used at all, with
-    one line on stderr for each fault.
+    0: done. 1: done, but something is unusable or could not be reached. 2: the input cannot be used at all; stderr then has
+    one line for each fault. 130: interrupted.
     """
     print_anything()
     arguments = _parser().parse_args(argv)
-    # Only now: pandas comes with the records.
+    # Imported only here, because it imports pandas.
     from dancemvp_core.dance.sequences import DataError
 
     try:
@@ -153,7 +165,7 @@ def main(argv: list[str] | None = None) -> int:
         for message in (fault, *getattr(fault, "__notes__", ())):
             _complain(message)
         return 2
-    except BrokenPipeError:  # the reader of a long card has seen enough
+    except BrokenPipeError:  # the reader of a long card closed the pipe, as `head` does
         sys.stderr.close()
         return 0
     except OSError as fault:

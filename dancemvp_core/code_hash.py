@@ -1,6 +1,7 @@
-"""What code does, as a hash: the core modules that a notebook or module imports, and whether they changed.
+"""Hashes of the code that a notebook or module uses. Comments and docstrings do not change a hash.
 
-The workflow asks it which notebooks are out of date; encoders and outcomes carry it in their stamps (``stamp``).
+The workflow uses these hashes to find notebooks that are out of date. The stamps of encoders and outcomes contain them
+(``stamp``).
 """
 
 from __future__ import annotations
@@ -14,21 +15,21 @@ from pathlib import Path
 
 PACKAGE = "dancemvp_core"
 CORE = Path(__file__).resolve().parent
-# They say where and how results are written, or how far they are; a profile's values are compared one by one.
+# These modules change no result: they write files or show progress. The workflow compares a profile's values one by one.
 NOT_RESULTS = ("cli", "code_hash", "files", "runs.profiles", "runs.progress", "runs.provenance")
 METHOD_TABLE = "pretraining.methods"
 
 
 def notebook_hash(path: Path) -> str:
-    """Hash of a notebook's cells; its outputs and metadata do not count."""
+    """Return the hash of a notebook's cells, without its outputs and metadata."""
     return _digest(json.dumps([[cell["cell_type"], "".join(cell["source"])] for cell in _cells(path)]))
 
 
 def modules_hash(roots: Iterable[str | Path], ignore: Iterable[str] = ()) -> str:
-    """Hash of the core modules that notebooks or modules import, directly or not; comments and docstrings aside.
+    """Return the hash of all core modules that notebooks or modules import, directly or indirectly.
 
-    ``ignore`` names modules, without the package, that do not count. A data file beside a counted module that
-    this module names counts too.
+    Comments and docstrings do not change the hash. ``ignore`` names modules to leave out, without the package's name. A
+    YAML file counts too if a counted module in the same folder names it.
     """
     skip = {f"{PACKAGE}.{name}" for name in (*NOT_RESULTS, *ignore)}
     waiting = [name for root in roots for name in ([root] if isinstance(root, str) else notebook_imports(root))]
@@ -44,16 +45,16 @@ def modules_hash(roots: Iterable[str | Path], ignore: Iterable[str] = ()) -> str
 
 @cache
 def stamp(module: str) -> str:
-    """Hash of all that a core module's results depend on in code; ``module`` is its ``__name__``.
+    """Return the hash of all code that a core module's results depend on; ``module`` is its ``__name__``.
 
-    The method table is left out: it is data, and whoever stamps a row adds that row's entry. So a new method makes no
-    finished encoder out of date.
+    The method table is left out because it is data: the stamp of a row contains that row's entry. So a new method does
+    not make finished encoders out of date.
     """
     return modules_hash([module], ignore=(METHOD_TABLE,))
 
 
 def notebook_imports(path: Path) -> list[str]:
-    """The core modules that a notebook's cells import."""
+    """Return the names of the core modules that a notebook's cells import."""
     found = []
     for cell in _cells(path):
         if cell["cell_type"] == "code":
@@ -73,7 +74,7 @@ def _file(module: str) -> Path | None:
 
 @cache
 def _read(file: Path) -> tuple[str, list[str]]:
-    """(what the module does, the core modules that it imports)."""
+    """Return (the module's code without docstrings, names of the core modules that it imports)."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
     imports = list(_imports(tree))
     data = [s.value for s in ast.walk(tree) if isinstance(s, ast.Constant) and str(s.value).endswith(".yaml")]

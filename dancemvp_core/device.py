@@ -1,4 +1,4 @@
-"""What computes, in which precision, and how to get the same numbers from it twice."""
+"""The device that computes, its precision, and repeatable results."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-LEAST_AGREEMENT = 0.9  # cosine between a step's gradient in bfloat16 and in float32; rounding leaves 0.99 and more
+LEAST_AGREEMENT = 0.9  # least cosine of a step's gradients in bfloat16 and float32; with rounding alone it is at least 0.99
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies in bfloat16: NVIDIA GPUs since Ampere, and processors with AVX-512 BF16 or AMX."""
+    """Return whether the device multiplies in bfloat16: NVIDIA GPUs since Ampere, processors with AVX-512 BF16 or AMX."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16", False)
@@ -22,14 +22,14 @@ def has_bfloat16(device: torch.device) -> bool:
 
 @contextlib.contextmanager
 def repeatable() -> Iterator[None]:
-    """Within: kernels that give the same result each time, where a GPU has such kernels.
+    """Context in which PyTorch uses kernels that give the same result each time, where a GPU has such kernels.
 
-    On a GPU the process needs CUBLAS_WORKSPACE_CONFIG=:4096:8 in its environment too (the workflow sets it).
+    On a GPU, the environment of the process must also contain CUBLAS_WORKSPACE_CONFIG=:4096:8 (the workflow sets it).
     """
     on, warn = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     fill = torch.utils.deterministic.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that costs a pass over every new tensor
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid; it costs one pass over each new tensor
     try:
         yield
     finally:
@@ -39,16 +39,17 @@ def repeatable() -> Iterator[None]:
 
 @contextlib.contextmanager
 def full_precision() -> Iterator[None]:
-    """Within: float32 is float32, on a GPU too, whose convolutions and LSTMs otherwise round to TF32's 10 bits."""
+    """Context of full float32 precision. Without it, a GPU's convolutions and LSTMs round to TF32's 10 bits."""
     with repeatable(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
         yield
 
 
 def bfloat16_is_right(net: nn.Module, loss: Callable[[nn.Module], Tensor], switch: Callable[[nn.Module, bool], None]) -> bool:
-    """Whether this machine computes the gradient of ``loss(net)`` in bfloat16 rightly: twice the same, and near float32's.
+    """Return whether this machine computes the gradient of ``loss(net)`` correctly in bfloat16.
 
-    ``switch(net, on)`` turns bfloat16 on and off. Works on copies; ``net`` is left as it is. It has to be tried, and
-    on the very shapes: on some processors some of oneDNN's kernels give values that change from call to call, up to NaN.
+    It is correct if two calls give the same gradient and the gradient is close to float32's (``LEAST_AGREEMENT``).
+    ``switch(net, on)`` turns bfloat16 on and off. The function works on copies and does not change ``net``. It needs the
+    shapes of the training: on some processors, some oneDNN kernels give values that change from call to call, up to NaN.
     """
 
     def gradient(on: bool) -> Tensor:
@@ -63,9 +64,9 @@ def bfloat16_is_right(net: nn.Module, loss: Callable[[nn.Module], Tensor], switc
 
 
 def first_not_finite(net: nn.Module, inputs: dict[str, Tensor], loss: Callable[[nn.Module], Tensor]) -> str:
-    """What in a step is the first that is not a finite number, in words; "" where all is finite.
+    """Return the name of the first value in a step that is not a finite number; "" if all values are finite.
 
-    In this order: an input, a weight, a layer's output, the loss, a gradient; each by its name.
+    The function checks, in this order: inputs, weights, outputs of layers, the loss, gradients.
     """
     for name, value in inputs.items():
         if not value.isfinite().all():
@@ -98,20 +99,20 @@ def first_not_finite(net: nn.Module, inputs: dict[str, Tensor], loss: Callable[[
 
 
 def pick_device() -> torch.device:
-    """The GPU where there is one, else the CPU."""
+    """Return the GPU if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @contextlib.contextmanager
 def seeded(seed: int, device: torch.device):
-    """Within it PyTorch's random numbers on the CPU and on ``device`` start from the seed; afterwards they go on as before."""
+    """Context in which PyTorch's random numbers (CPU and ``device``) start from the seed; it restores their state at the end."""
     with torch.random.fork_rng(devices=[] if device.type == "cpu" else [device]):
         torch.manual_seed(seed)
         yield
 
 
 def in_full_precision(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """A loss that leaves autocast and reads tensors of half precision as float32."""
+    """Decorate a loss: it then computes outside autocast and converts half-precision tensors to float32."""
 
     @functools.wraps(loss)
     def full(*arguments, **options) -> Tensor:

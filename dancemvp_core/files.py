@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, and hashed. A full disk is named, whatever library finds it."""
+"""Write and hash files. A file is written completely or not at all. An error names a full disk, whichever library met it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-_WHOLE_FILE_BYTES = 1 << 20  # hashed whole; of a larger file its size and first 64 KiB
+_WHOLE_FILE_BYTES = 1 << 20  # up to this size the whole file is hashed; of a larger file, its size and first 64 KiB
 _HEAD_BYTES = 1 << 16
 
 
 @contextlib.contextmanager
 def naming_full_disk(path: Path) -> Iterator[None]:
-    """A full disk is called one, with the file's name, whatever words the writer in the block has for it.
+    """Context that reports a full disk in the same way for every library that writes ``path``.
 
-    Raises OSError with ``errno.ENOSPC`` for it; other errors pass.
+    A full disk raises OSError with ``errno.ENOSPC`` and the file's name. Other errors pass unchanged.
     """
     try:
         yield
@@ -34,17 +34,20 @@ def naming_full_disk(path: Path) -> Iterator[None]:
 
 
 def disk_is_full(fault: BaseException | str) -> bool:
-    """Whether an error, or the line that reports one, is a full disk's: NumPy counts, safetensors has only words."""
+    """Return whether an error, or the text of one, means a full disk.
+
+    The text matters because NumPy and safetensors report a full disk without an error number.
+    """
     words = r"disk is full|No space left on device|Disk quota exceeded|\d requested and \d+ written"
     return getattr(fault, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or bool(re.search(words, str(fault)))
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file beside ``path`` that takes its place when the block ends without an exception.
+    """Context that yields a temporary file beside ``path`` and moves it to ``path`` if the block ends without an exception.
 
-    Readers see the old file or the new one, never a part. The temporary name keeps the suffix, which some writers
-    go by. A full disk raises OSError with the file's name.
+    Readers see the old file or the new one, never a part of it. The temporary name keeps the suffix because some writers
+    choose the format by it. A full disk raises OSError with the file's name.
     """
     path = Path(path)
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
@@ -60,13 +63,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace a text file (UTF-8). A byte of a file's name that is no UTF-8 stands as ``\\udcff``, as in JSON."""
+    """Replace a text file (UTF-8). A byte that is not UTF-8 is written as ``\\udcff``, as in JSON."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Replace a JSON file; paths become strings, NaN is refused (it is not JSON)."""
+    """Replace a JSON file. Paths become strings. NaN raises ValueError because it is not JSON."""
     write_text(path, json.dumps(data, indent=1, default=_plain, allow_nan=False, ensure_ascii=False) + "\n")
 
 
@@ -91,7 +94,7 @@ def write_tensors(path: Path, tensors: dict, metadata: dict[str, str] | None = N
 
 
 def write_figure(path: Path, figure, **options) -> None:
-    """Replace a figure's file, png or pdf by its suffix, without dates or versions: same figure, same bytes."""
+    """Replace a figure's file (png or pdf, by its suffix). It holds no date or version: the same figure gives the same bytes."""
     import matplotlib
 
     blank = {"Software": None} if Path(path).suffix == ".png" else dict.fromkeys(("CreationDate", "Creator", "Producer"))
@@ -100,7 +103,7 @@ def write_figure(path: Path, figure, **options) -> None:
 
 
 def _plain(value):
-    """What json does not know: paths and NumPy scalars."""
+    """Convert paths and NumPy scalars, which json does not know."""
     if isinstance(value, Path):
         return str(value)
     if hasattr(value, "item"):
@@ -112,16 +115,17 @@ def _plain(value):
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a whole file, as hexadecimal digits."""
+    """Return the SHA-256 of a whole file as hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fingerprint(path: Path) -> str:
-    """A short hash that changes when a file's or folder's content does.
+    """Return a short hash (16 hexadecimal digits) that changes when the content of a file or folder changes.
 
-    Files up to 1 MiB count whole; of larger ones the size and the first 64 KiB, so that a data set of gigabytes takes
-    no time. In a folder, names count and hidden files do not. FileNotFoundError where there is nothing.
+    It covers files up to 1 MiB completely. Of a larger file it covers the size and the first 64 KiB, so that it is fast
+    for a data set of gigabytes. In a folder it covers the names too, but no hidden files. Raises FileNotFoundError if
+    ``path`` does not exist.
     """
     path = Path(path)
     if not path.is_dir():

@@ -1,4 +1,4 @@
-"""How every figure looks: sizes, palette, matplotlib settings, the badge "synthetic data", captions."""
+"""The style of all figures: sizes, palette, matplotlib settings, the badge "synthetic data", captions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 COLUMN_IN, PAGE_IN = 3.3, 6.9
 
-# Okabe and Ito's palette, told apart with any colour vision. A genre or level has one colour in every figure.
+# Okabe and Ito's palette, which readers with any colour vision can distinguish. A genre or level has one colour everywhere.
 ORANGE, SKY, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"
 BLUE, VERMILION, PURPLE, BLACK, GREY = "#0072B2", "#D55E00", "#CC79A7", "#000000", "#8A8A8A"
 LEVEL_COLOURS = {"beginner": ORANGE, "intermediate": GREEN, "expert": BLUE}
@@ -33,12 +33,12 @@ STYLE = {
     "lines.linewidth": 1.0,
     "legend.frameon": False,
     "figure.constrained_layout.use": True,
-    "savefig.bbox": None,  # the figure's own size, so that fonts are as large in print as stated
+    "savefig.bbox": None,  # keeps the figure's size, so that fonts have their stated size in print
 }
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Draw in the package's style, whatever the session's own; of nothing (first argument None) nothing is drawn: None."""
+    """Decorate a drawing function: it draws in the package's style, and returns None if its first argument is None."""
 
     @functools.wraps(draw)
     def in_style(first, *args, **kwargs) -> Figure | None:
@@ -47,23 +47,23 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
         with matplotlib.rc_context(STYLE):
             figure = draw(first, *args, **kwargs)
         if figure is not None:
-            plt.close(figure)  # a notebook would show it a second time
+            plt.close(figure)  # otherwise a notebook shows it a second time
         return figure
 
     return in_style
 
 
 def level_colour(level: str | None) -> str:
-    """A level's colour; grey where it is unknown."""
+    """Return a level's colour; grey if the level is unknown."""
     return LEVEL_COLOURS.get(level, GREY)
 
 
 def badge(figure: Figure, synthetic: bool) -> None:
-    """Write "synthetic data" in the figure's upper right corner, outside its axes, where the data are."""
+    """Write "synthetic data" into the figure's upper right corner, outside the axes, if the data are synthetic."""
     if synthetic:
         figure.text(0.995, 0.995, "synthetic data", ha="right", va="top", fontsize=7, color=GREY, style="italic")
 
 
 def caption(text: str, synthetic: bool, dataset: str) -> str:
-    """A caption that names the data set, and says that it is synthetic where it is."""
+    """Return a caption that names the data set and says if it is synthetic."""
     return f"{text} Data: {dataset}{', which is synthetic' if synthetic else ''}."

@@ -71,7 +71,7 @@ def test_check_prints_the_card(tmp_path, capsys):
         "yt WYF-D6nsHyQ",
         "b3 (validation) and b4 (test) share one track",
         "no scores.csv",
-        "a grid of beats fits all 2 music windows",
+        "a beat grid fits all 2 music windows",
         "Unusable\n- nothing",
     ):
         assert text in out, text
@@ -130,7 +130,7 @@ def test_the_card_says_which_music_has_no_grid(tmp_path):
     card = datacard.card(tmp_path)
     assert list(card.music["segmentation"]) == ["beats", "equal"]
     assert list(card.music["window_s"]) == [15, 15] and list(card.music["clip_s"]) == [10, 10]
-    assert "1 of 2 music windows fit no grid" in card.text()
+    assert "1 of 2 music windows fit no beat grid" in card.text()
 
 
 def test_the_card_of_the_other_sources(tmp_path):

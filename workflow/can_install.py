@@ -1,6 +1,6 @@
-"""Says in one sentence why this project cannot be installed here, and ends with status 1; says nothing where it can be.
+"""Print one sentence and exit with status 1 if this project cannot be installed here; print nothing if it can.
 
-``workflow/setup.sh`` runs it with the Python that is to be used, before anything is downloaded.
+``workflow/setup.sh`` runs it with the Python of the installation, before any download.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ import sys
 import sysconfig
 from pathlib import Path
 
-# Measured at a first set-up with nothing cached, in GB: while uv unpacks, and with what Python and numba compile afterwards.
+# Disk space in GB, measured at a first set-up with an empty cache: unpacking by uv, and compiled files of Python and numba.
 NEEDED = {"Linux": 6.5, "Darwin": 2.0}
 ANOTHER = "name another: make PYTHON=/path/to/python3"
 
 
 def main() -> int:
+    """Print the reason why the project cannot be installed, if there is one; return 1 in this case, else 0."""
     fault = wrong_system() or wrong_python() or no_compiler() or no_room(Path.cwd())
     if fault:
         print(f"setup: {fault}", file=sys.stderr)
@@ -28,7 +29,7 @@ def main() -> int:
 
 
 def wrong_system() -> str | None:
-    """PyTorch's wheels decide where the lock installs: glibc 2.28 or macOS 14, and no Intel Macs."""
+    """Return why the system is not supported, or None. PyTorch's wheels need glibc 2.28 or macOS 14, and no Intel Mac."""
     system, machine = platform.system(), platform.machine()
     if system == "Darwin":
         if machine != "arm64":
@@ -47,7 +48,7 @@ def wrong_system() -> str | None:
 
 
 def wrong_python() -> str | None:
-    """The lock is made for CPython 3.11 to 3.14."""
+    """Return why this Python is not supported, or None. The lock is for CPython 3.11 to 3.14."""
     found = f"{sys.executable} is {platform.python_implementation()} {platform.python_version()}"
     if not (3, 11) <= sys.version_info[:2] <= (3, 14) or platform.python_implementation() != "CPython":
         return f"{found}, and requirements.lock is for CPython 3.11 to 3.14; {ANOTHER}"
@@ -57,7 +58,7 @@ def wrong_python() -> str | None:
 
 
 def no_compiler() -> str | None:
-    """Two packages have no wheel somewhere and are compiled: openTSNE on Linux on ARM64, immutables for Python 3.14."""
+    """Return which compiler is missing, or None. openTSNE on Linux on ARM64 and immutables for Python 3.14 have no wheel."""
     if platform.system() == "Linux" and platform.machine() == "aarch64":
         package, where, kind, names = "openTSNE", "Linux on ARM64", "C++", ("CC", "CXX")
     elif sys.version_info[:2] >= (3, 14):
@@ -76,7 +77,7 @@ def no_compiler() -> str | None:
 
 
 def runs(compiler: str) -> bool:
-    """Whether a compiler is there and works; on a Mac without the command line tools it is there and does not."""
+    """Return whether a compiler works; on a Mac without the command line tools it exists and does not work."""
     try:
         return subprocess.run([compiler, "--version"], capture_output=True).returncode == 0
     except OSError:
@@ -84,7 +85,7 @@ def runs(compiler: str) -> bool:
 
 
 def no_room(project: Path) -> str | None:
-    """Too little free disk, where PyTorch is neither in ``.venv`` nor in uv's cache, whose files ``.venv`` links to."""
+    """Return that the disk is too full, or None. It checks nothing if PyTorch is in ``.venv`` or in uv's cache already."""
     cache = Path(os.environ.get("UV_CACHE_DIR") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "uv"))
     if any(project.glob(".venv/lib/*/site-packages/torch")) or any(cache.glob("archive-v*/*/torch")):
         return None
@@ -93,7 +94,7 @@ def no_room(project: Path) -> str | None:
         free = shutil.disk_usage(folder).free / 1e9
         if free < needed:
             have = f"{free:.1f} GB are free in {folder} and {needed:.1f} GB are needed"
-            return f"{have}: make room there (UV_CACHE_DIR moves uv's cache)"
+            return f"{have}: free some space there (UV_CACHE_DIR moves uv's cache)"
     return None
 
 

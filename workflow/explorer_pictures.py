@@ -1,6 +1,6 @@
-"""Pictures of the explorer for the README, of a finished run: `python workflow/explorer_pictures.py [profile]`.
+"""Pictures of the explorer for the README, from a finished run: `python workflow/explorer_pictures.py [profile]`.
 
-Written to figures/explorer/ as a person would see them at 1280 x 800: in JupyterLab (light), and the static page (dark).
+It writes two pictures of 1280 x 800 pixels to figures/explorer/: JupyterLab (light) and the static page (dark).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ HOOK = "document.querySelector('.dancemvp-explorer').parentElement.explorer"
 
 
 def picture(page: Page, name: str) -> None:
-    """Keep what the page shows; ValueError above 400 kB."""
+    """Write a picture of the page. Raises ValueError if it has more than 400 kB."""
     file = PROJECT / "figures" / "explorer" / f"{name}.png"
     with files.replacing(file) as temporary:
         page.screenshot(path=temporary)
@@ -37,7 +37,7 @@ def picture(page: Page, name: str) -> None:
 
 
 def dance(page: Page, point: int, colour: str) -> None:
-    """Colour the map, choose a point, and let its nearest neighbour dance beside it."""
+    """Colour the map, select a point, and play its nearest neighbour beside it."""
     page.wait_for_selector(".dancemvp-explorer[data-painted]")
     page.locator("select[aria-label='colour by']").select_option(label=colour)
     x, y = page.evaluate(f"{HOOK}.point({point})")
@@ -47,7 +47,7 @@ def dance(page: Page, point: int, colour: str) -> None:
 
 
 def main(profile: str) -> None:
-    """Take all pictures."""
+    """Write all pictures."""
     folder = Path(tempfile.mkdtemp())
     notebook = nbformat.read(PROJECT / "notebooks" / "explore.ipynb", 4)
     for cell in notebook.cells:

@@ -1,6 +1,6 @@
-"""Fill the tables of the READMEs from the committed results: `make readme`. A test compares the two.
+"""`make readme`: fill the tables of the READMEs from the committed results. A test compares the READMEs with the results.
 
-A block stands between ``<!-- name -->`` and ``<!-- end of name -->``; prose between blocks names no measured number.
+A block is between ``<!-- name -->`` and ``<!-- end of name -->``. The text between blocks contains no measured number.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ LABELS = {name: method.label for name, method in (rows.FLOORS | methods.METHODS)
 
 
 def difficulty_card() -> str:
-    """The floors and the ceiling."""
+    """Return the difficulty card: the floors and the ceiling."""
     shown = ["row", "role", "accuracy", "level_within", "score_spearman", "bar_mse"]
     return _text(pd.read_csv(RESULTS / "difficulty_card.csv")[shown].round(2))
 
 
 def comparison_table(name: str) -> str:
-    """Table 2 or 3 as the notebooks show it."""
+    """Return Table 2 or 3 as in the notebooks."""
     return tables.markdown(tables.readable(pd.read_csv(RESULTS / name), LABELS))
 
 
 def short_table_2() -> str:
-    """Table 2 with what makes each row, and what was measured."""
+    """Return Table 2 with the pre-training and our values of each row, and the paper's values of Task 1 only."""
     table = pd.read_csv(RESULTS / "table2_baselines.csv")
     text = tables.readable(table, LABELS)
     known = methods.everyone()
-    made = [f"`{known[name].pretraining}`" if name in known else "-" for name in table["method"]]
-    text.insert(1, "Pre-training", made)
+    names = [f"`{known[name].pretraining}`" if name in known else "-" for name in table["method"]]
+    text.insert(1, "Pre-training", names)
     return tables.markdown(text.drop(columns=[c for c in text if "paper" in c and "Task 1" not in c] + ["Seeds"]))
 
 
 def table_4() -> str:
-    """Ours and the controls under every protocol, at all choreographies and at one."""
+    """Return Table 4: ours under every protocol, controls included, with all choreographies and with one."""
     table = pd.read_csv(RESULTS / "table4_prompting.csv")
     table = table[(table["method"] == "ours") & table["genres"].isin([1, table["genres"].max()])]
     text = tables.readable(table, LABELS)
@@ -57,9 +57,9 @@ def table_4() -> str:
 
 
 def ours_against() -> str:
-    """Ours minus every row with as many seeds, each task, with Holm's p: above 0 ours is better."""
+    """Return the differences between ours and every row with the same seeds, with Holm's p; above 0, ours is better."""
     found = pd.read_csv(RESULTS / "significance.csv").dropna(subset="p_holm")
-    found = found[found["method"] != "body_only"]  # at chance
+    found = found[found["method"] != "body_only"]  # its level accuracy is at chance by construction
     found["row"] = found["method"].map(LABELS) + ", " + found["protocol"]
     digits = {1: "{:+.1f}", 2: "{:+.3f}", 3: "{:+.0f}"}
     found["cell"] = [
@@ -72,19 +72,19 @@ def ours_against() -> str:
 
 
 def dancers() -> str:
-    """Seen and unseen dancers side by side."""
+    """Return the table with seen and unseen dancers side by side."""
     shown = unseen_dancers.readable(pd.read_csv(RESULTS / "extra_unseen_dancers.csv"))
     return _text(shown.assign(method=shown["method"].map(LABELS).fillna(shown["method"])))
 
 
 def verdicts() -> str:
-    """How many claims of the paper got which verdict."""
+    """Return the number of claims for each verdict."""
     counts = pd.read_csv(RESULTS / "claims.csv")["verdict"].value_counts().sort_index()
     return tables.markdown(counts.rename("Claims").reset_index().rename(columns={"verdict": "Verdict"}))
 
 
 def bench() -> str:
-    """`make bench` of every machine that it was kept of."""
+    """Return the tables of `make bench` for every machine with saved results."""
     parts = []
     for path in sorted((ROOT / "results" / "bench").glob("*.csv")):
         facts = json.loads(path.with_name(f"{path.name}.prov.json").read_text())["machine"]
@@ -95,7 +95,7 @@ def bench() -> str:
 
 
 def batch_size() -> str:
-    """Pre-training in batches of several sizes, at equal epochs and at equal seconds."""
+    """Return the study of the batch size: several sizes, with equal epochs and with equal seconds; "" without results."""
     parts = [pd.read_csv(path) for path in sorted((ROOT / "results" / "bench" / "batch_size").glob("demo-*.csv"))]
     if not parts:
         return ""
@@ -104,7 +104,7 @@ def batch_size() -> str:
     return _text(table.round(digits).astype({"seconds": int, "task3_mse": int}))
 
 
-# file -> block -> what fills it
+# file -> block -> function that returns its text
 BLOCKS = {
     "README.md": {"Table 2 in short": short_table_2},
     "results/README.md": {
@@ -121,7 +121,10 @@ BLOCKS = {
 
 
 def filled(file: str, text: str) -> str:
-    """The text of one of ``BLOCKS``'s files with every block as the results have it. ValueError where a block is missing."""
+    """Return the ``text`` of a file in ``BLOCKS`` with all blocks filled from the results.
+
+    Raises ValueError if a block is missing.
+    """
     for name, content in BLOCKS[file].items():
         text, count = re.subn(
             f"(<!-- {name} -->\n).*?(<!-- end of {name} -->)",

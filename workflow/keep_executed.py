@@ -1,7 +1,7 @@
-"""`make notebooks`: keep the smoke run's notebooks, executed, in notebooks/, without what changes from run to run.
+"""`make notebooks`: copy the executed notebooks of the smoke run to notebooks/, without parts that change between runs.
 
-Papermill's times and its injected cell go (the parameters cell already has smoke's values), and so do versions,
-absolute paths and what was written to the error stream.
+It removes papermill's times, papermill's cell of parameters (the parameters cell already has smoke's values), versions,
+absolute paths and the output of the error stream.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": 
 
 
 def settled(notebook: nbformat.NotebookNode, root: Path) -> nbformat.NotebookNode:
-    """The executed notebook as it is committed; ``root`` is the folder whose name must not show in it."""
+    """Return the executed notebook as it is committed; the name of the folder ``root`` must not appear in it."""
     cells = [c for c in notebook.cells if "injected-parameters" not in c.metadata.get("tags", [])]
     count = 0
     for cell in cells:
@@ -34,7 +34,7 @@ def settled(notebook: nbformat.NotebookNode, root: Path) -> nbformat.NotebookNod
             if output.output_type == "execute_result":
                 output.execution_count = count
             output.update(_without_root(output, root))
-            if "data" in output:  # a widget without its kernel is an empty box; its still picture stands beside it
+            if "data" in output:  # a widget without a kernel is an empty box; the cell has a picture too
                 output.data.pop("application/vnd.jupyter.widget-view+json", None)
     kept = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": KERNEL, "language_info": {"name": "python"}})
     nbformat.validate(kept)
@@ -42,7 +42,7 @@ def settled(notebook: nbformat.NotebookNode, root: Path) -> nbformat.NotebookNod
 
 
 def _without_root(value, root: Path):
-    """The same text, lists and dicts with paths relative to ``root`` and no object addresses."""
+    """Return the same text, lists and dicts with paths relative to ``root`` and without object addresses."""
     if isinstance(value, str):
         return re.sub(r" at 0x[0-9a-f]+", "", value.replace(f"{root}/", "").replace(str(root), "."))
     if isinstance(value, list):
@@ -53,17 +53,17 @@ def _without_root(value, root: Path):
 
 
 def main() -> int:
-    """Copy each notebook's run at its default parameters; 1 where the smoke run has not made one."""
+    """Copy each notebook that ran with its default parameters; return 0, or 1 if the smoke run lacks a notebook."""
     paths = provenance.Paths("smoke", profiles.SYNTHDANCE, PROJECT)
     for source in sorted(path for path in (PROJECT / "notebooks").glob("*.ipynb") if path.stem in profiles.STAGES):
         job = profiles.validate(source.stem).job
         executed = paths.notebook(job)
         if not paths.record(job).exists() or not executed.exists():
-            print(f"{source.name}: no finished smoke run; run make reproduce PROFILE=smoke", file=sys.stderr)
+            print(f"{source.name}: there is no finished smoke run; run make reproduce PROFILE=smoke", file=sys.stderr)
             return 1
         text = nbformat.writes(settled(nbformat.read(executed, as_version=4), PROJECT)) + "\n"
         files.write_text(source, text)
-        print(f"kept {source.relative_to(PROJECT)}")
+        print(f"wrote {source.relative_to(PROJECT)}")
     return 0
 
 

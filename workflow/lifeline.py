@@ -1,8 +1,8 @@
-"""Nothing that a run starts outlives it, however the run ends.
+"""End all processes of a run when the run ends, in any way.
 
-Every process that a run starts carries its mark in the environment, wherever it goes: notebooks' kernels lead sessions of
-their own. Beside the run a watcher waits at a pipe that only the run holds, and which the system closes when the run is
-gone; then it ends what carries the mark.
+Every process of a run has the run's mark in its environment, because the kernels of notebooks have sessions of their own. A
+watcher process waits at a pipe that only the run holds open. The system closes the pipe when the run ends. Then the watcher
+ends all processes with the mark.
 
     python lifeline.py MARK   the watcher
 """
@@ -25,32 +25,32 @@ GRACE_S = 5.0
 
 @contextlib.contextmanager
 def held(mark: str) -> Iterator[None]:
-    """While the block runs, processes marked with ``mark`` may live; when it or this process ends, they end."""
+    """Context of a run: when the block or this process ends, a watcher ends all processes with the mark."""
     watcher = subprocess.Popen(
         [sys.executable, __file__, mark], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True,  # what is sent to the run's group, Ctrl-C say, is not for the watcher
+        start_new_session=True,  # signals to the run's group, e.g. Ctrl-C, must not reach the watcher
     )  # fmt: skip
-    with watcher:  # on leaving, its input is closed
+    with watcher:  # at the end, its input is closed
         yield
 
 
 def end(mark: str) -> None:
-    """End the processes that carry a mark: they are asked, and after ``GRACE_S`` seconds killed."""
-    asked: set[psutil.Process] = set()
-    patience = time.monotonic() + GRACE_S
-    while (found := marked(mark)) and time.monotonic() < patience + GRACE_S:
+    """End the processes with a mark: terminate them, and kill them after ``GRACE_S`` seconds."""
+    terminated: set[psutil.Process] = set()
+    deadline = time.monotonic() + GRACE_S
+    while (found := marked(mark)) and time.monotonic() < deadline + GRACE_S:
         for process in found:
             with contextlib.suppress(psutil.Error):
-                if time.monotonic() > patience:
+                if time.monotonic() > deadline:
                     process.kill()
-                elif process not in asked:
+                elif process not in terminated:
                     process.terminate()
-        asked.update(found)
+        terminated.update(found)
         time.sleep(0.1)
 
 
 def marked(mark: str) -> list[psutil.Process]:
-    """The processes of this user that carry a mark."""
+    """Return the processes of this user that have the mark."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
@@ -60,14 +60,14 @@ def marked(mark: str) -> list[psutil.Process]:
 
 
 def line_of_make() -> list[psutil.Process]:
-    """This process and those above it, up to the outermost make; empty where no make started it."""
+    """Return this process and its parents up to the outermost make; [] if no make started it."""
     line = [psutil.Process(), *psutil.Process().parents()]
     makes = [i for i, process in enumerate(line) if process.name() in ("make", "gmake")]
     return line[: makes[-1] + 1] if makes else []
 
 
 def broken(line: list[psutil.Process]) -> bool:
-    """Whether a process of ``line_of_make`` is gone: the one below it has another parent."""
+    """Return whether a process of ``line_of_make`` has ended, so that its child has another parent."""
     try:
         return any(child.ppid() != parent.pid for child, parent in itertools.pairwise(line))
     except psutil.NoSuchProcess:
@@ -75,6 +75,6 @@ def broken(line: list[psutil.Process]) -> bool:
 
 
 if __name__ == "__main__":
-    os.chdir("/")  # hold no folder
+    os.chdir("/")  # so that the watcher blocks no folder
     sys.stdin.buffer.read()
     end(sys.argv[1])

@@ -1,4 +1,4 @@
-"""A pytest plugin (``-p nbval_ipc``): nbval's kernels listen on sockets in the file system, as those of a run."""
+"""A pytest plugin (``-p nbval_ipc``): nbval's kernels listen on sockets in the file system, like the kernels of a run."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from run_notebook import sockets
 
 
 def manager(**settings) -> KernelManager:
-    """nbval's kernel manager; its sockets go when the tests end."""
+    """Return nbval's kernel manager; its sockets are deleted when the tests end."""
     until_exit = contextlib.ExitStack()
     atexit.register(until_exit.close)
     return KernelManager(**until_exit.enter_context(sockets()), **settings)
 
 
 def pytest_configure(config):
-    """pytest's hook: before any kernel starts, in every worker."""
+    """Replace nbval's kernel manager; pytest calls this in every worker before a kernel starts."""
     nbval.kernel.KernelManager = manager

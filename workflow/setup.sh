@@ -1,14 +1,15 @@
 #!/bin/sh
-# Makes .venv, every package checked against its hash, and installs this project into it. Does nothing when that is done.
-#   sh workflow/setup.sh        what a run needs: requirements.lock
-#   sh workflow/setup.sh test   and what the tests need: requirements-test.lock, the same packages and a few more
-# Needs Python 3.11 to 3.14 (python3, or PYTHON=...) and, the first time, the network.
+# This script creates .venv with packages that it checks against their hashes, and installs this project into it. If .venv is
+# up to date, it does nothing.
+#   sh workflow/setup.sh        the packages for a run: requirements.lock
+#   sh workflow/setup.sh test   also the packages for the tests: requirements-test.lock
+# It needs Python 3.11 to 3.14 (python3, or PYTHON=...) and, the first time, the network.
 set -eu
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
-# Whoever has the tests' packages keeps them: a run after a test changes nothing.
+# A .venv with the tests' packages keeps them: a run after a test changes nothing.
 lock=requirements.lock
 if [ "${1-}" = test ] || grep -qs requirements-test.lock .venv/ready; then lock=requirements-test.lock; fi
 state="$(pwd)
@@ -26,7 +27,7 @@ command -v "$python" >/dev/null 2>&1 ||
     fail "$("$python" --version 2>&1) is too old: install Python 3.11 to 3.14, or name one: make PYTHON=/path/to/python3"
 "$python" workflow/can_install.py || exit 1
 
-# A virtual environment holds absolute paths: one that was moved with its folder, or lost its Python, is made anew.
+# A virtual environment contains absolute paths. The script creates it again if its folder was moved or its Python is gone.
 if [ -d .venv ] && { [ -f .venv/ready ] && [ "$(head -n 1 .venv/ready)" != "$(pwd)" ] ||
     ! .venv/bin/python -c '' 2>/dev/null; }; then
     rm -rf .venv
@@ -37,7 +38,7 @@ rm -f .venv/ready
 
 offline="could not install packages: check the network, the proxy settings and the disk, then run make again;
 what was downloaded is kept"
-# uv's own lines of the lock, so that it too is checked against its hash
+# uv's own lines of the lock, so that pip checks uv against its hash too
 awk '/^uv==/ { on = 1 } on { print } on && !/\\$/ { exit }' requirements.lock > .venv/uv-requirement.txt
 wanted=$(sed -n 's/^uv==\([^ ]*\).*/uv \1/p' .venv/uv-requirement.txt)
 case "$(.venv/bin/uv --version 2>/dev/null || true) " in
@@ -45,13 +46,13 @@ case "$(.venv/bin/uv --version 2>/dev/null || true) " in
     *) .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
         -r .venv/uv-requirement.txt || fail "$offline" ;;
 esac
-# The lock once more: it also pins, hashes included, the setuptools that a package without a wheel (connection-pool) is built with.
+# The lock is also the build constraint: it pins the setuptools (with hash) that builds connection-pool, which has no wheel.
 .venv/bin/uv pip sync --quiet --python .venv/bin/python --require-hashes --build-constraints $lock $lock || fail "$offline"
-# setuptools, the build backend, is in the lock: nothing is fetched here
+# setuptools, the build backend, is in the lock, so nothing is downloaded here
 .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable . ||
     fail "could not install the project itself; the lines above say why"
-# What is imported is compiled here once, also where PYTHONDONTWRITEBYTECODE would have every process compile it again.
-# So are librosa's loops, by one process: two at the same time can spoil each other's files, and whoever loads those crashes.
+# The imports are compiled here once; with PYTHONDONTWRITEBYTECODE, every process would compile them again. librosa's loops are
+# compiled by one process, because two processes at the same time can damage each other's files, and loading these crashes.
 unset PYTHONDONTWRITEBYTECODE
 .venv/bin/python -c '
 import ipykernel.kernelapp, jupyterlab.labapp, matplotlib.backends.backend_pdf, matplotlib.pyplot, matplotlib_inline.backend_inline

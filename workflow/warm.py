@@ -1,12 +1,13 @@
-"""Python processes that start at once: a server imports once what every notebook imports, and forks.
+"""Fast start of Python processes: a server imports the packages of all notebooks once, and forks a process for each program.
 
-    python warm.py --serve COMMAND ...   run a command; while it runs, the calls of the other kind are served
-    python warm.py PROGRAM ...           as python PROGRAM (a file) or python -m PROGRAM (a module), in a process forked
-                                         off the server; where none listens, in this one
+    python warm.py --serve COMMAND ...   run a command, and serve calls of the other kind while it runs
+    python warm.py PROGRAM ...           run python PROGRAM (a file) or python -m PROGRAM (a module) in a process that the
+                                         server forks, or in this process if there is no server
 
-Importing papermill in one process, and torch, pandas, scikit-learn and matplotlib in its kernel, takes a core 9 s, twice the
-work of a small notebook. A forked process is like a fresh one: before the fork nothing is computed, no thread and no GPU
-context is started. Kernels are forked too: under the server, Jupyter finds a kernel ``python3`` that starts through this file.
+The imports of papermill in one process, and of torch, pandas, scikit-learn and matplotlib in its kernel, take 9 s on one core:
+twice the time of a small notebook. A forked process is like a new one, because before the fork the server computes nothing and
+starts no thread and no GPU context. Kernels are forked too: under the server, Jupyter finds a kernel ``python3`` that starts
+with this file.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ import threading
 import traceback
 from pathlib import Path
 
-SOCKET = "DANCEMVP_WARM"  # environment variable with the server's address
-# What a process cannot change once it runs: a job that wants other values than the server's starts in its own process.
+SOCKET = "DANCEMVP_WARM"  # environment variable with the address of the server
+# A running process cannot change these variables. A job with other values than the server's starts in its own process.
 FIXED = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "PYTHONHASHSEED")
 IMPORTED = (
     "torch", "pandas", "pyarrow.parquet", "scipy.stats", "sklearn.linear_model", "sklearn.neighbors", "matplotlib.pyplot",
@@ -38,10 +39,10 @@ IMPORTED = (
 
 
 def main(arguments: list[str]) -> int:
-    """The command line; returns an exit status."""
+    """Run the command line and return the exit status."""
     if arguments[:1] == ["--serve"]:
         status = serve(arguments[1:])
-        if status < 0:  # the command was ended by a signal: so is this
+        if status < 0:  # a signal ended the command, so it ends this process too
             os.kill(os.getpid(), -status)
         return status
     if SOCKET in os.environ:
@@ -52,7 +53,7 @@ def main(arguments: list[str]) -> int:
 
 
 def run(arguments: list[str]) -> int:
-    """Run a program in this process, as Python itself would."""
+    """Run a program in this process as Python does, and return its exit status."""
     program, sys.argv = arguments[0], arguments
     try:
         if program.endswith(".py"):
@@ -72,7 +73,7 @@ def run(arguments: list[str]) -> int:
 
 
 def ask(address: str, arguments: list[str]) -> int | None:
-    """Have the server run a program; its exit status, or None where it must be run here."""
+    """Let the server run a program, and return its exit status; None if the program must run in this process."""
     job = json.dumps({"arguments": arguments, "folder": os.getcwd(), "environment": dict(os.environ)}).encode()
     with socket.socket(socket.AF_UNIX) as connection:
         try:
@@ -81,14 +82,14 @@ def ask(address: str, arguments: list[str]) -> int | None:
             return None
         socket.send_fds(connection, [len(job).to_bytes(8, "big")], [0, 1, 2])
         connection.sendall(job)
-        answer = connection.makefile("rb").read()  # until the process has ended; it ends if this one does
+        answer = connection.makefile("rb").read()  # waits for the end of the forked process, which ends with this one
     if answer == b"own process":
         return None
-    return int(answer) if answer else 1  # no answer: it was killed
+    return int(answer) if answer else 1  # without an answer, the process was killed
 
 
 def serve(command: list[str]) -> int:
-    """Run a command and fork for those who ``ask`` meanwhile; returns the command's exit status."""
+    """Run a command, fork a process for each ``ask`` while it runs, and return the command's exit status."""
     folder, server = Path(tempfile.mkdtemp(prefix="dancemvp-")), os.getpid()
     kernel = folder / "kernels" / "python3" / "kernel.json"
     kernel.parent.mkdir(parents=True)
@@ -97,7 +98,7 @@ def serve(command: list[str]) -> int:
     jupyter = os.pathsep.join(filter(None, [str(folder), os.environ.get("JUPYTER_PATH")]))
     listener, children = socket.socket(socket.AF_UNIX), set[int]()
     environment = os.environ | {SOCKET: str(folder / "warm"), "JUPYTER_PATH": jupyter}
-    # Kernels show figures inline: matplotlib reads this once, and loads the backend when the first figure is made.
+    # Kernels show figures inline. matplotlib reads this variable once, and loads the backend for the first figure.
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
     try:
         listener.bind(str(folder / "warm"))
@@ -105,7 +106,7 @@ def serve(command: list[str]) -> int:
         process = subprocess.Popen(command, env=environment)
         for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(name, lambda number, _: process.send_signal(number))
-        pending = list(IMPORTED)  # while the command itself starts
+        pending = list(IMPORTED)  # imported while the command starts
         while process.poll() is None:
             if pending:
                 importlib.import_module(pending.pop(0))
@@ -136,7 +137,7 @@ def serve(command: list[str]) -> int:
 
 
 def receive(connection: socket.socket) -> tuple[dict, list[int]]:
-    """A job as ``ask`` sends it, and its standard streams."""
+    """Return a job that ``ask`` has sent, and its standard streams."""
     connection.settimeout(10)
     size, streams, _, _ = socket.recv_fds(connection, 8, 3)
     text = b""
@@ -147,16 +148,19 @@ def receive(connection: socket.socket) -> tuple[dict, list[int]]:
 
 
 def fork() -> int:
-    """Fork with everything imported; the child's number, 0 in the child."""
+    """Import everything and fork; return the process id of the child, 0 in the child.
+
+    Raises RuntimeError if an import has started a GPU context.
+    """
     for name in IMPORTED:
         importlib.import_module(name)
     if sys.modules["torch"].cuda.is_initialized():
-        raise RuntimeError("the server has a GPU context, which a forked process cannot use: an import has started it")
+        raise RuntimeError("an import has started a GPU context in the server, and a forked process cannot use it")
     return os.fork()
 
 
 def become(job: dict, streams: list[int], connection: socket.socket) -> int:
-    """In the forked process: take over streams, folder and environment, run the program, and answer."""
+    """Run a job in the forked process, with its streams, folder and environment; send its exit status and return it."""
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.default_int_handler if name == signal.SIGINT else signal.SIG_DFL)
     os.setpgid(0, 0)
@@ -170,7 +174,7 @@ def become(job: dict, streams: list[int], connection: socket.socket) -> int:
     answered = threading.Event()
 
     def end_with_the_asker():
-        if not connection.recv(1) and not answered.is_set():  # who has the answer may go while this process still ends
+        if not connection.recv(1) and not answered.is_set():  # after the answer, the other process may end first
             os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=end_with_the_asker, daemon=True).start()

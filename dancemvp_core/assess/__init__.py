@@ -1,10 +1,12 @@
-"""Assessment of a recording of one's own: what is danced, how well, and how much on the beat.
+"""Assessment of your own recording: what is danced, how well, and how much on the beat.
 
-``recording`` reads motion in any of the known formats; ``timeline`` sets the body's accents against the beats;
-``assessor`` is the trained part, one small file that needs no text model; ``fitting`` makes and calibrates that file
-(``12_assessor``); ``assessment`` puts it all together as the JSON report; ``page`` and ``pictures`` show it.
+``recording`` reads motion in all known formats. ``timeline`` compares the body's accents with the beats. ``assessor`` is
+the trained part: one small file that needs no text model. ``fitting`` makes this file, and ``calibration`` calibrates it
+(``12_assessor``). ``assessment`` combines everything into the JSON report; ``page`` and ``pictures`` show the report.
 
-One clock: the recording's own. The music plays from ``--offset`` on as the dancer heard it and is never stretched
-(ImperialDance's clips, of which the time was normalised, are); a piece is eight beats long whatever the tempo, so what
-the networks see is the same on both clocks, and the tolerances of BAR are real milliseconds.
+An *eight* is eight beats of a recording, the length of a primitive.
+
+There is one clock, that of the recording. The music starts at ``--offset`` and is never stretched, unlike ImperialDance's
+clips, whose time was normalised. An eight has eight beats at any tempo, so the networks get the same input on both clocks,
+and the tolerances of BAR are real milliseconds.
 """

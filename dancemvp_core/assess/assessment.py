@@ -1,21 +1,21 @@
-"""The assessment of recordings as one report: what the JSON file holds, and what page and pictures show.
+"""The report on recordings: the content of the JSON file, which page and pictures show.
 
-The report is a dict (times in s on the recording's clock, rates and probabilities as stated):
+The report is a dict (times in s on the recording's clock; rates and probabilities in the units given here):
 
-- ``format``; ``synthetic``: the reference performances are; ``assessor``: what the trained part is (``about``);
+- ``format``; ``synthetic``: whether the reference performances are synthetic; ``assessor``: see ``assessor_summary``;
 - ``music``: {file, offset_s};
 - ``recordings``, one each: {file, skeleton, frames, fps, duration_s, tempo_bpm, notes [sentence],
   ``recognition``, ``score``, ``nearest``, ``beat_alignment``, ``timeline``}:
 
-  - ``recognition`` (None where it is switched off, with a note): {``unlike``: bool, ``distances``: {features, posture:
-    {value, threshold}}, genre, choreography, level: [{name, probability}] the likeliest first, ``eights``: [{start_s, end_s,
-    primitives: [{name, probability}]}]}. Where ``unlike`` is true the honest answer is "unlike anything I was trained
-    on", and the rest is what would have been said;
-  - ``score`` (None where unknown or unlike): {mean, low_90, high_90, curve: [[score, density]]}, scores 0..100;
+  - ``recognition`` (None if it is switched off, with a note): {``unlike``: bool, ``distances``: {features, posture:
+    {value, threshold}}, genre, choreography, level: [{name, probability}] in falling order, ``eights``: [{start_s, end_s,
+    primitives: [{name, probability}]}]}. If ``unlike`` is true, the recording is out-of-distribution: the answer is "unlike
+    anything I was trained on", and the other values are only the most likely known dance;
+  - ``score`` (None if unknown or ``unlike``): {mean, low_90, high_90, curve: [[score, density]]}, scores 0..100;
   - ``nearest``: [{genre, choreography, level, trial, score, bar, distance}], reference performances, the nearest first;
-  - ``beat_alignment``: {bar, chance in percent, corrected, f70, music_peaks_s, motion_peaks_s}: the paper's BAR, of the
-    music's accents (onset peaks);
-  - ``timeline`` (None where no steady beat is found): {beat_s, hit, early, late, missed, beats, median_offset_ms,
+  - ``beat_alignment``: {bar, chance in percent, corrected, f70, music_peaks_s, motion_peaks_s}: the paper's BAR for the
+    accents of the music (onset peaks);
+  - ``timeline`` (None if no steady beat is found): {beat_s, hit, early, late, missed, beats, median_offset_ms,
     mean_abs_offset_ms, with_accent and with_accent_chance in percent, eights: [[{count, time_s, verdict, offset_ms, strong}]]};
 
 - ``progression`` (None for one recording): {measure: {values, slope, low, high, n}}: the change from one recording to the
@@ -32,22 +32,22 @@ import torch
 
 from dancemvp_core.assess import timeline as beats
 from dancemvp_core.assess.assessor import Assessor, score_distribution
-from dancemvp_core.assess.recording import Heard
+from dancemvp_core.assess.recording import Analysis
 from dancemvp_core.dance import primitives
 from dancemvp_core.dance.sequences import DanceSequence
 
 FORMAT = "dancemvp-assessment-1"
 UNLIKE = "Unlike anything I was trained on"
 WHY_UNLIKE = {
-    "features": "music and motion together are farther from every reference performance than another dancer's would be",
-    "posture": "the poses are not those of the choreography that it is nearest to",
+    "features": "music and motion together are farther from every reference performance than is usual for a new dancer",
+    "posture": "the poses do not match the most similar choreography",
 }
 MEASURES = {"bar": "BAR (%)", "score": "score", "timing_ms": "distance from the beat (ms)"}
 
 
 @dataclass(frozen=True)
 class Trend:
-    """A straight line through the values of recordings 1..n: its rise from one to the next, with a 95 % interval."""
+    """A straight line through the values of recordings 1..n: the change from one recording to the next, with a 95 % interval."""
 
     slope: float
     low: float
@@ -55,43 +55,46 @@ class Trend:
     at_mean: float
 
     def line(self, x: np.ndarray, n: int) -> np.ndarray:
-        """The line at recordings ``x`` (counted from 1)."""
+        """The values of the line at recordings ``x`` (counted from 1)."""
         return self.at_mean + self.slope * (x - (n + 1) / 2)
 
 
 def trend(values: list[float]) -> Trend | None:
-    """Least squares over the recordings' order, Student's interval of the slope; None below three known values."""
+    """Least-squares line over the order of the recordings, with Student's interval of the slope; None below three known values."""
     y = np.array([np.nan if v is None else v for v in values], dtype=float)
     x = np.arange(1, len(y) + 1, dtype=float)
     x, y = x[np.isfinite(y)], y[np.isfinite(y)]
     if len(y) < 3:
         return None
-    from scipy.stats import t as student_t  # most of a second: only several recordings pay
+    from scipy.stats import t as student_t  # the import takes almost a second, and only several recordings need it
 
-    about = x - x.mean()
-    slope = float(about @ y / (about @ about))
-    rest = y - y.mean() - slope * about
-    half = float(student_t.ppf(0.975, len(y) - 2) * np.sqrt(rest @ rest / (len(y) - 2) / (about @ about)))
+    centred = x - x.mean()
+    slope = float(centred @ y / (centred @ centred))
+    rest = y - y.mean() - slope * centred
+    half = float(student_t.ppf(0.975, len(y) - 2) * np.sqrt(rest @ rest / (len(y) - 2) / (centred @ centred)))
     at_middle = float(y.mean() + slope * ((len(values) + 1) / 2 - x.mean()))
     return Trend(slope, slope - half, slope + half, at_middle)
 
 
-def report(recordings: list[DanceSequence], heard: list[Heard], assessor: Assessor) -> dict:
-    """The report of recordings of one choreography, in the order danced, each with what ``recording.hear`` found in it."""
+def report(recordings: list[DanceSequence], heard: list[Analysis], assessor: Assessor) -> dict:
+    """The report on recordings of one choreography, in the order of dancing.
+
+    ``heard`` is the analysis of each recording (``recording.analyse``). Returns the dict of the module's docstring.
+    """
     parts = [assess(recording, own, assessor) for recording, own in zip(recordings, heard, strict=True)]
     first = recordings[0]
     return {
         "format": FORMAT,
         "synthetic": assessor.facts["synthetic"],
-        "assessor": about(assessor),
+        "assessor": assessor_summary(assessor),
         "music": {"file": first.music.name, "offset_s": first.music_offset_s},
         "recordings": parts,
         "progression": progression(parts) if len(parts) > 1 else None,
     }
 
 
-def about(assessor: Assessor) -> dict:
-    """What the trained part is: its data, candidates, and how well it did on performances it had not learned from."""
+def assessor_summary(assessor: Assessor) -> dict:
+    """The trained part: its data, its candidates, and its measured performance on held-out performances."""
     facts = assessor.facts
     keys = ("dataset", "synthetic", "profile", "support_performances", "switched_off", "measured")
     return {k: facts.get(k) for k in keys} | {
@@ -100,7 +103,7 @@ def about(assessor: Assessor) -> dict:
     }
 
 
-def assess(recording: DanceSequence, heard: Heard, assessor: Assessor) -> dict:
+def assess(recording: DanceSequence, heard: Analysis, assessor: Assessor) -> dict:
     """One recording's part of the report."""
     duration = recording.duration_s
     notes = [*recording.notes, *assessor.facts["switched_off"]]
@@ -108,14 +111,14 @@ def assess(recording: DanceSequence, heard: Heard, assessor: Assessor) -> dict:
     grid = beats.beat_grid(analysis.beats_s, duration, assessor.facts["longest_beat_s"])
     eights = beats.eights(grid, duration)
     if grid is None:
-        notes.append("no steady beat in the music: the timeline is left out, and the recording is taken as three equal parts")
+        notes.append("no steady beat in the music: the timeline is left out, and the recording is cut into three equal parts")
         eights = primitives.eight_beats([], duration)
     elif not eights:
-        notes.append("no complete eight beats in the recording: what is danced and how well are left out")
+        notes.append("no complete eight beats in the recording: recognition and score are left out")
     if not len(measured["music_peaks"]):
         notes.append("no accents in the music: BAR is left out")
     if not len(measured["motion_peaks"]):
-        notes.append("no accents in the motion: its intensity has no peak that stands out")
+        notes.append("no accents in the motion: its intensity has no prominent peak")
     part = {
         "file": Path(recording.source).name,
         "skeleton": recording.skeleton.name,
@@ -124,33 +127,33 @@ def assess(recording: DanceSequence, heard: Heard, assessor: Assessor) -> dict:
         "duration_s": duration,
         "tempo_bpm": analysis.tempo_bpm,
         "notes": notes,
-        **learned(recording, analysis, eights, assessor, notes),
+        **recognise_and_score(recording, analysis, eights, assessor, notes),
         "beat_alignment": _alignment(measured),
         "timeline": None if grid is None else _timeline(grid, measured, duration),
     }
     return part
 
 
-def learned(recording: DanceSequence, analysis, eights, assessor: Assessor, notes: list[str]) -> dict:
-    """recognition, score and nearest; what is switched off is None and adds its sentence to ``notes``."""
-    off = {"recognition": None, "score": None, "nearest": []}
+def recognise_and_score(recording: DanceSequence, analysis, eights, assessor: Assessor, notes: list[str]) -> dict:
+    """{recognition, score, nearest}. What is switched off is None (or empty) and adds its sentence to ``notes``."""
+    switched_off = {"recognition": None, "score": None, "nearest": []}
     motion = assessor.body(recording.motion, recording.skeleton)
     if motion is None:
         notes.append(
-            f"the skeleton {recording.skeleton.name} has not the joints of {assessor.skeleton.name}, which the assessor was "
-            "trained on: what is danced and how well are left out"
+            f"the skeleton {recording.skeleton.name} lacks joints of {assessor.skeleton.name}, the skeleton of the assessor: "
+            "recognition and score are left out"
         )
     if motion is None or not eights:
-        return off
+        return switched_off
     fps, times = recording.fps, analysis.feature_times_s
     body = torch.stack([assessor.motion_piece(motion[:, round(a * fps) : round(b * fps)]) for a, b in eights])
     sound = torch.stack([assessor.music_piece(analysis.features[:, (times >= a) & (times < b)]) for a, b in eights])
     hidden = assessor.hidden(body, sound)
     found = assessor.recognise(hidden)
-    distances = assessor.strangeness(hidden, body, found)
-    strange = assessor.stranger(distances)
+    distances = assessor.distances(hidden, body, found)
+    unlike = assessor.beyond_thresholds(distances)
     recognition = {
-        "unlike": bool(strange),
+        "unlike": bool(unlike),
         "distances": {k: {"value": v, "threshold": assessor.facts["thresholds"][k]} for k, v in distances.items()},
         **{name: ranked(found.of(name)) for name in ("genre", "choreography", "level")},
         "eights": [
@@ -163,7 +166,7 @@ def learned(recording: DanceSequence, analysis, eights, assessor: Assessor, note
         ],
     }
     score = None
-    if "score.values" in assessor.tensors and not strange:
+    if "score.values" in assessor.tensors and not unlike:
         score = score_distribution(*assessor.score(hidden))
     nearest = assessor.nearest(hidden).astype(object)
     return {
@@ -174,7 +177,7 @@ def learned(recording: DanceSequence, analysis, eights, assessor: Assessor, note
 
 
 def ranked(probabilities) -> list[dict]:
-    """A series of probabilities as [{name, probability}]."""
+    """A series of probabilities as [{name, probability}], in its order."""
     return [{"name": str(name), "probability": float(p)} for name, p in probabilities.items()]
 
 
@@ -205,7 +208,7 @@ def _timeline(grid: np.ndarray, measured: dict, duration: float) -> dict:
 
 
 def progression(parts: list[dict]) -> dict:
-    """Each measure over the recordings, and its trend."""
+    """The values of each measure over the recordings, and its trend."""
     values = {
         "bar": [part["beat_alignment"]["bar"] for part in parts],
         "score": [part["score"] and part["score"]["mean"] for part in parts],
@@ -221,23 +224,23 @@ def progression(parts: list[dict]) -> dict:
 
 
 def dances(parts: list[dict]) -> list[str]:
-    """The choreographies that the recordings are taken for, without repetition; those unlike anything are left out."""
+    """The most likely choreography of each recording, without repetition; out-of-distribution recordings are left out."""
     found = [p["recognition"]["choreography"][0]["name"] for p in parts if p["recognition"] and not p["recognition"]["unlike"]]
     return list(dict.fromkeys(found))
 
 
 def headline(part: dict) -> list[str]:
-    """A recording's result in a few lines of plain text."""
+    """A recording's result as a few lines of plain text."""
     lines = []
     if part["recognition"]:
         found = part["recognition"]
         best = {name: found[name][0] for name in ("genre", "choreography", "level")}
-        told = ", ".join(f"{best[n]['name']} {100 * best[n]['probability']:.0f} %" for n in best)
+        likeliest = ", ".join(f"{best[n]['name']} {100 * best[n]['probability']:.0f} %" for n in best)
         if found["unlike"]:
             why = [WHY_UNLIKE[k] for k, d in found["distances"].items() if d["value"] > d["threshold"]]
-            lines.append(f"{UNLIKE}: {'; '.join(why)}. (Nearest: {told}.)")
+            lines.append(f"{UNLIKE}: {'; '.join(why)}. (The most likely known dance: {likeliest}.)")
         else:
-            lines.append(f"Most likely {told}.")
+            lines.append(f"Most likely {likeliest}.")
     if part["score"]:
         s = part["score"]
         lines.append(f"Score {s['mean']:.0f}, 90 % interval {s['low_90']:.0f} to {s['high_90']:.0f} of 100.")
@@ -246,6 +249,7 @@ def headline(part: dict) -> list[str]:
         lines.append(f"BAR {aligned['bar']:.0f} % (chance {aligned['chance']:.0f} %).")
     if part["timeline"]:
         t = part["timeline"]
-        typical = f", typically {t['median_offset_ms']:+.0f} ms" if t["median_offset_ms"] is not None else ""
-        lines.append(f"Of {t['beats']} beats {t['hit']} hit, {t['early']} early, {t['late']} late, {t['missed']} missed{typical}.")
+        typical = f" The median offset is {t['median_offset_ms']:+.0f} ms." if t["median_offset_ms"] is not None else ""
+        counts = f"{t['hit']} are hit, {t['early']} early, {t['late']} late, {t['missed']} missed"
+        lines.append(f"Of {t['beats']} beats, {counts}.{typical}")
     return lines + [f"Note: {note}." for note in part["notes"]]

@@ -1,8 +1,8 @@
-"""The trained part of an assessment: one small file, and what it says about the eights of a recording.
+"""The trained part of an assessment: one small file, and its answers about the eights of a recording.
 
-``fitting`` makes the file. It holds the encoder, the prompter's last layer and heads, every candidate's text as the
-vector that the head joins it by, the reference performances and what was chosen on validation, so that neither
-the text encoder nor any library for text is needed to use it.
+``fitting`` makes the file. It contains the encoder, the prompter's last layer and heads, the vector of every candidate's
+text, the reference performances, and the values chosen on validation. So its use needs neither the text encoder nor a
+library for text.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from dancemvp_core.dance.skeleton import Skeleton, canonical_body, coco17_to_imp
 from dancemvp_core.models import encoders
 
 FORMAT = "dancemvp-assessor-2"
-CURVE = np.linspace(0.0, 100.0, 101)  # scores at which the distribution's density is given
-NEAREST = 5  # reference performances that are named
-POSES = 8  # of a piece's posture: one a beat
+CURVE = np.linspace(0.0, 100.0, 101)  # scores at which the density of the distribution is computed
+NEAREST = 5  # reference performances in the report
+POSES = 8  # poses of a piece, one per beat
 
 
 @dataclass(frozen=True, eq=False)
 class Assessor:
-    """What the file holds. R reference pieces, C classes, H hidden features.
+    """The content of the file. R reference pieces, C classes, H hidden features.
 
     ``tensors``: ``last.*``, ``z.mean``, ``z.spread``; per task ``<task>.dance.*``, ``.text`` (C, W), ``.head.*``;
-    ``score.values``; ``music.mean`` and ``.spread`` (54,); ``features.mean``, ``.spread`` (H,); ``reference.features``
-    (R, H); ``posture.mean`` (D,) and ``class.postures`` (C, D), D = 8 * 3 * V, directions from that mean. ``classes`` has
-    genre, choreography, level and primitive of each class; ``references`` has one row a reference piece, with BAR measured
-    as a recording's is; ``facts`` is all else.
+    ``score.values``; ``music.mean`` and ``.spread`` (54,); ``features.mean``, ``.spread`` (H,); ``reference.features`` (R,
+    H); ``posture.mean`` (D,) and ``class.postures`` (C, D), D = 8 * 3 * V, directions from that mean. ``classes`` has
+    genre, choreography, level and primitive of each class. ``references`` has one row per reference piece; its BAR is
+    measured as that of a recording. ``facts`` has all other values.
     """
 
     encoder: nn.Module
@@ -49,12 +49,13 @@ class Assessor:
     references: pd.DataFrame
     facts: dict
 
-    # --- from a recording to what the networks see -------------------------------------------------------------
+    # --- from a recording to the input of the networks -----------------------------------------------------------
 
     def body(self, motion: np.ndarray, skeleton: Skeleton) -> np.ndarray | None:
-        """A motion (3, T, V) on the trained skeleton; None where bodies do not match.
+        """A motion (3, T, V) on the assessor's skeleton; None if the skeletons do not match.
 
-        COCO's joints are brought onto ImperialDance's; any other skeleton has to have the trained one's joints by name.
+        COCO's joints are mapped to ImperialDance's. Any other skeleton must have all joints of the assessor's skeleton by
+        name.
         """
         if skeleton.name == "coco17" and self.skeleton.name == "imperialdance21":
             return coco17_to_imperialdance21(motion)
@@ -63,12 +64,12 @@ class Assessor:
         return None
 
     def motion_piece(self, motion: np.ndarray) -> Tensor:
-        """The frames of an eight, (3, t, V), as the encoder sees them: canonical body, the trained number of frames."""
+        """The encoder's input from the frames of an eight, (3, t, V): canonical body, number of frames as in training."""
         resampled = resample(motion, self.facts["piece_frames"])
         return torch.from_numpy(canonical_body(resampled, self.skeleton, self.facts["bone_lengths"]))
 
     def music_piece(self, features: np.ndarray) -> Tensor:
-        """The acoustic features of an eight, (54, t), standardised as in training."""
+        """The acoustic features of an eight, (54, t), resampled and standardised as in training."""
         resampled = torch.from_numpy(resample(features, self.facts["piece_frames"]))
         return (resampled - self.tensors["music.mean"][:, None]) / self.tensors["music.spread"][:, None]
 
@@ -80,14 +81,14 @@ class Assessor:
     # --- what is danced ----------------------------------------------------------------------------------------
 
     def scores(self, task: str, hidden: Tensor) -> Tensor:
-        """w . GELU(W_z z + W_t t(c)) of every candidate of a task, (K, C): the prompter's head, texts already encoded."""
+        """The prompter's score of every candidate of a task, (K, C): w . GELU(W_z z + W_t t(c)), with encoded texts t(c)."""
         t = self.tensors
         z = (F.linear(hidden, t["last.weight"], t["last.bias"]) - t["z.mean"]) / t["z.spread"]
         dance = F.linear(z, t[f"{task}.dance.weight"], t[f"{task}.dance.bias"])
         return F.gelu(dance[:, None] + t[f"{task}.text"]) @ t[f"{task}.head.weight"] + t[f"{task}.head.bias"]
 
     def recognise(self, hidden: Tensor, without: np.ndarray | None = None) -> Recognition:
-        """What the eights of one performance are, together; ``without`` (C,) masks classes that may not be named."""
+        """Recognise the eights of one performance together; ``without`` (C,) bool masks classes that are not candidates."""
         logits = self.scores("vocabulary", hidden).double() / self.facts["temperature"]
         if without is not None:
             logits = logits.masked_fill(torch.from_numpy(without), -torch.inf)
@@ -95,7 +96,7 @@ class Assessor:
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        """The classes as dances and moves."""
+        """The classes, split into choreographies with levels and primitives."""
         return Vocabulary.of(self.classes)
 
     # --- how well ----------------------------------------------------------------------------------------------
@@ -103,8 +104,9 @@ class Assessor:
     def score(self, hidden: Tensor) -> tuple[float, float]:
         """(mean, standard deviation) of the score, 0..100, of the eights of one performance.
 
-        Each eight's expectation and variance over the 21 candidates, as in training; both are averaged, since the errors
-        of one performance's eights go together, and the spread is widened as validation asks (``score_widening``).
+        Each eight has an expectation and a variance over the 21 candidates, as in training. Both are averaged, because the
+        errors of the eights of one performance are correlated. The standard deviation is then multiplied by
+        ``score_widening``, chosen on validation.
         """
         weights = self.scores("score", hidden).softmax(dim=1)
         values = self.tensors["score.values"]
@@ -112,49 +114,52 @@ class Assessor:
         variance = (weights * (values - mean[:, None]) ** 2).sum(dim=1) + self.facts["score_floor"] ** 2
         return 100 * float(mean.mean()), 100 * self.facts["score_widening"] * float(variance.mean().sqrt())
 
-    # --- is it anything known ----------------------------------------------------------------------------------
+    # --- is it out-of-distribution ------------------------------------------------------------------------------
 
-    def apart(self, hidden: Tensor) -> Tensor:
-        """Cosine distance of each eight's features to every reference piece's, (K, R)."""
+    def feature_distances(self, hidden: Tensor) -> Tensor:
+        """Cosine distance from each eight's features to those of every reference piece, (K, R)."""
         standard = (hidden - self.tensors["features.mean"]) / self.tensors["features.spread"]
         return 1 - F.normalize(standard, dim=1) @ self.tensors["reference.features"].T
 
-    def strangeness(
+    def distances(
         self, hidden: Tensor, motion: Tensor, found: Recognition, references=None, classes=None
     ) -> dict[str, float]:
-        """How far a performance is from all that is known: two cosine distances that thresholds were chosen for.
+        """How far a performance is from all known ones: {features, posture}, two cosine distances with thresholds.
 
-        ``features``: to the nearest reference piece in the learned features, where music has the greatest say.
-        ``posture``: of the poses on the beats to those of the recognised choreography's moves, as deviations from the
-        mean of all poses; there music has none. Means over the eights. ``references`` (R,) and ``classes`` (C,) bool say
-        which of them count, all where None.
+        ``features``: the distance to the nearest reference piece in the learned features, which music dominates.
+        ``posture``: the distance of the poses on the beats to those of the recognised choreography's primitives, as
+        deviations from the mean of all poses; music is not part of it. Both are means over the eights. ``references``
+        (R,) and ``classes`` (C,) bool select what is compared; None selects all.
         """
-        known = self.apart(hidden)
+        to_references = self.feature_distances(hidden)
         if references is not None:
-            known = known[:, torch.from_numpy(references)]
+            to_references = to_references[:, torch.from_numpy(references)]
         same = self.vocabulary.choreography_of == found.best_choreography
         same = same if classes is None else same & classes
         own = postures(motion, self.skeleton) - self.tensors["posture.mean"]
-        apart = 1 - F.normalize(own, dim=1) @ self.tensors["class.postures"][torch.from_numpy(same)].T
-        return {"features": float(known.min(dim=1).values.mean()), "posture": float(apart.min(dim=1).values.mean())}
+        to_postures = 1 - F.normalize(own, dim=1) @ self.tensors["class.postures"][torch.from_numpy(same)].T
+        return {
+            "features": float(to_references.min(dim=1).values.mean()),
+            "posture": float(to_postures.min(dim=1).values.mean()),
+        }
 
-    def stranger(self, distances: dict[str, float]) -> list[str]:
-        """The distances that are beyond their threshold: empty for a performance like those known."""
+    def beyond_thresholds(self, distances: dict[str, float]) -> list[str]:
+        """The names of the distances that exceed their thresholds; empty for a performance like the known ones."""
         return [kind for kind, value in distances.items() if value > self.facts["thresholds"][kind]]
 
     def nearest(self, hidden: Tensor) -> pd.DataFrame:
-        """The nearest reference performances: their labels, score, bar, and distance, the mean over the eights."""
-        apart = pd.DataFrame(self.apart(hidden).T.numpy()).groupby(self.references["performance"].to_numpy()).min()
-        order = apart.mean(axis=1).sort_values(kind="stable").head(NEAREST)
+        """The nearest reference performances: their labels, score, BAR and distance, the mean over the eights."""
+        per_eight = pd.DataFrame(self.feature_distances(hidden).T.numpy()).groupby(self.references["performance"].to_numpy()).min()
+        order = per_eight.mean(axis=1).sort_values(kind="stable").head(NEAREST)
         rows = self.references.drop_duplicates("performance").set_index("performance").loc[order.index]
         return rows.drop(columns="primitive").assign(distance=order).reset_index(drop=True)
 
 
 @dataclass(frozen=True, eq=False)
 class Recognition:
-    """Probabilities for one performance: of the D ``dances`` (genre, choreography, level), and of the moves in each eight.
+    """Probabilities for one performance: of the D ``dances`` (genre, choreography, level), and of each eight's primitive.
 
-    ``probability`` (D,); ``primitives`` (K, P) for the moves 0..P-1.
+    ``probability`` (D,); ``primitives`` (K, P) for the primitives 0..P-1 of K eights.
     """
 
     dances: pd.DataFrame
@@ -162,24 +167,28 @@ class Recognition:
     primitives: np.ndarray
 
     def of(self, attribute: str) -> pd.Series:
-        """Probability of each genre, choreography or level, the likeliest first."""
+        """Probability of each genre, choreography or level, in falling order."""
         sums = pd.Series(self.probability).groupby(self.dances[attribute].to_numpy()).sum()
         return sums.sort_values(ascending=False, kind="stable")
 
     @property
     def best_choreography(self) -> str:
-        """The likeliest one."""
+        """The most likely choreography."""
         return self.of("choreography").index[0]
 
     @property
     def best_primitives(self) -> np.ndarray:
-        """The likeliest move of each eight, (K,)."""
+        """The most likely primitive of each eight, (K,)."""
         return self.primitives.argmax(axis=1)
 
 
 @dataclass(frozen=True, eq=False)
 class Vocabulary:
-    """The C classes as D ``dances`` (genre, choreography, level) and moves: ``dance`` and ``move`` (C,) are their places."""
+    """The C classes, split into D ``dances`` (genre, choreography, level) and primitives.
+
+    For each class, ``dance`` (C,) is its row in ``dances``, ``move`` (C,) its primitive and ``choreography_of`` (C,) its
+    choreography.
+    """
 
     dances: pd.DataFrame
     dance: np.ndarray
@@ -188,19 +197,19 @@ class Vocabulary:
 
     @classmethod
     def of(cls, classes: pd.DataFrame) -> Vocabulary:
-        """From a table of genre, choreography, level and primitive, one row a class."""
+        """From a table of genre, choreography, level and primitive, one row per class."""
         names = ["genre", "choreography", "level"]
         codes = classes.groupby(names, sort=False).ngroup().to_numpy()
         dances = classes[names].drop_duplicates().reset_index(drop=True)
         return cls(dances, codes, classes["primitive"].to_numpy(int), classes["choreography"].to_numpy(object))
 
     def pooled(self, probabilities: np.ndarray, sharpness: list[float]) -> Recognition:
-        """One answer from the eights of a performance, (K, C) calibrated probabilities each.
+        """Combine the calibrated probabilities (K, C) of a performance's eights into one recognition.
 
-        Choreography and level are the same in all eights, so their log-probabilities (over the moves) are added. The
-        eights of one performance are not independent, so the sum is multiplied by ``sharpness[K - 1]``, fitted on
-        validation for 1, 2 and 3 eights; more eights are worth no more than three, since nothing was measured beyond.
-        The move of each eight then follows given the dance.
+        Choreography and level are the same in all eights, so their log-probabilities (summed over the primitives) are
+        added. The eights of one performance are not independent, so the sum is multiplied by ``sharpness[K - 1]``, which is
+        fitted on validation for 1, 2 and 3 eights. More eights count as three, since no more were measured. The primitive
+        of each eight is then computed given the dance.
         """
         table = np.zeros((len(probabilities), len(self.dances), int(self.move.max()) + 1))
         table[:, self.dance, self.move] = probabilities
@@ -219,7 +228,10 @@ class Vocabulary:
 
 
 def postures(motion: Tensor, skeleton: Skeleton) -> Tensor:
-    """Poses of pieces, (K, 3, T, V) -> (K, 8 * 3 * V): a beat's mean pose from the root on, the body turned to one side."""
+    """Poses of pieces, (K, 3, T, V) -> (K, 8 * 3 * V): the mean pose of each beat, relative to the root.
+
+    All bodies are turned to face the same direction.
+    """
     poses = F.adaptive_avg_pool2d(motion - motion[..., skeleton.root, None], (POSES, motion.shape[-1]))
     if not skeleton.pairs:
         return poses.flatten(1)
@@ -231,11 +243,11 @@ def postures(motion: Tensor, skeleton: Skeleton) -> Tensor:
 
 
 def score_distribution(mean: float, sd: float) -> dict:
-    """A normal distribution within 0..100 as {"mean", "low_90", "high_90", "curve": [[score, density], ...]}."""
+    """A normal distribution, truncated to 0..100, as {"mean", "low_90", "high_90", "curve": [[score, density], ...]}."""
     bottom, top = ndtr((0 - mean) / sd), ndtr((100 - mean) / sd)
     low, high = (mean + sd * float(ndtri(bottom + share * (top - bottom))) for share in (0.05, 0.95))
     density = np.exp(-0.5 * ((CURVE - mean) / sd) ** 2) / (sd * np.sqrt(2 * np.pi)) / (top - bottom)
-    expected = float(mean + sd**2 * (density[0] - density[-1]))  # of a normal distribution cut off at both ends
+    expected = float(mean + sd**2 * (density[0] - density[-1]))  # the mean of a normal distribution that is truncated at both ends
     return {"mean": expected, "low_90": low, "high_90": high, "curve": np.column_stack([CURVE, density]).tolist()}
 
 
@@ -262,10 +274,10 @@ def as_file(assessor: Assessor) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def load(path: str | Path) -> Assessor:
-    """Read a file that ``save`` wrote; DataError, in one line, where there is none or it is none."""
+    """Read an assessor file (``as_file``). DataError, in one line, if there is no file or it is not an assessor of this version."""
     path = Path(path)
     if not path.is_file():
-        raise DataError(f"{path}: no assessor there; `make reproduce` makes one (12_assessor), or name one with --checkpoint")
+        raise DataError(f"{path}: no such assessor file; `make reproduce` makes one (12_assessor), or name one with --checkpoint")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = json.loads((file.metadata() or {})["assessor"])

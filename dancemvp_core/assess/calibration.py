@@ -1,7 +1,7 @@
-"""An assessor's calibration and its measures: chosen on held-out validation performances, measured on those of the test.
+"""Calibration and measures of an assessor: chosen on held-out validation performances, measured on held-out test performances.
 
-A dancer whom neither encoder nor head has seen is what a user is; where a simulator can send such dancers, they are
-measured too, and nothing is chosen on them.
+A user is a dancer whom neither encoder nor head has seen. If a simulator can provide such dancers, they are measured too,
+and nothing is chosen on them.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ import torch
 from torch import Tensor, nn
 
 from dancemvp_core.assess.assessor import Assessor, Vocabulary
-from dancemvp_core.assess.fitting import JUDGED
+from dancemvp_core.assess.fitting import HELD_OUT
 from dancemvp_core.dance.pieces import PieceSet, evenly_spaced
 from dancemvp_core.tasks.protocols import CLASS_COLUMNS
 
-FALSE_ALARMS = 0.025  # of either distance, on known dances by another dancer: five in a hundred together
-EIGHTS = 3  # of a performance in the data, so sharpness is fitted for as many
-Z90 = 1.6449  # standard deviations to either side that hold nine tenths of a normal distribution
+FALSE_ALARMS = 0.025  # rate of each distance on known choreographies by another dancer; 5 % together
+EIGHTS = 3  # eights of a performance in the data, so sharpness is fitted for 1 to 3
+Z90 = 1.6449  # 90 % of a normal distribution lie within so many standard deviations of its mean
 TEMPERATURES = np.geomspace(0.25, 4.0, 65)
 SHARPNESS = np.linspace(0.05, 1.5, 59)
 
-KINDS = {  # how a held-out performance is shown to the assessor
-    "known": "as it is",
-    "another dancer": "its dancer (its level of the choreography) is taken out of the references",
-    "another dance": "its choreography is taken out of references and candidates",
-    "other music": "danced to the music of another choreography",
+KINDS = {  # variants of a held-out performance that the assessor judges
+    "known": "unchanged",
+    "another dancer": "its dancer (its level of the choreography) is removed from the references",
+    "another dance": "its choreography is removed from references and candidates",
+    "other music": "its music is replaced by that of another choreography",
 }
 
 
@@ -39,17 +39,17 @@ def class_logits(assessor: Assessor, hidden: Tensor, batch_size: int = 256) -> T
 
 
 def temperature(logits: Tensor, codes: np.ndarray) -> float:
-    """The temperature of the least negative log-likelihood of the true classes."""
+    """The temperature with the smallest negative log-likelihood of the true classes."""
     truth = torch.as_tensor(codes)
     losses = [float(nn.functional.cross_entropy(logits / t, truth)) for t in TEMPERATURES]
     return float(TEMPERATURES[int(np.argmin(losses))])
 
 
 def sharpness(probabilities: np.ndarray, table: pd.DataFrame, vocabulary: Vocabulary) -> list[float]:
-    """For 1, 2 and 3 eights, what their summed log-probabilities are to be multiplied by: least loss of the true dance.
+    """Factors for the summed log-probabilities of 1, 2 and 3 eights: those with the smallest loss of the true dance.
 
-    ``probabilities`` (P, C) of the pieces in ``table``; runs of one, two and three consecutive pieces of every
-    performance are asked about.
+    ``probabilities`` (P, C) belong to the pieces in ``table``. The loss is over all runs of one, two and three consecutive
+    pieces of every performance.
     """
     places = {key: i for i, key in enumerate(vocabulary.dances[["choreography", "level"]].itertuples(index=False, name=None))}
     truth = np.array([places[key] for key in table[["choreography", "level"]].itertuples(index=False, name=None)])
@@ -66,28 +66,31 @@ def sharpness(probabilities: np.ndarray, table: pd.DataFrame, vocabulary: Vocabu
 
 
 def calibrate(assessor: Assessor, pieces: PieceSet, hidden: Tensor, rows: np.ndarray) -> Assessor:
-    """The assessor with temperature, sharpness, score widening and thresholds chosen on held-out validation pieces ``rows``."""
+    """The assessor with temperature, sharpness, score widening and thresholds.
+
+    They are chosen on the held-out validation pieces ``rows``; ``hidden`` (P, H) are the frozen features of all pieces.
+    """
     table = pieces.table.iloc[rows].reset_index(drop=True)
     logits = class_logits(assessor, hidden[torch.as_tensor(rows)].cpu())
     place = {key: i for i, key in enumerate(assessor.classes.itertuples(index=False, name=None))}
     codes = np.array([place[key] for key in table[CLASS_COLUMNS].astype({"primitive": int}).itertuples(index=False, name=None)])
-    warm = temperature(logits, codes)
-    facts = assessor.facts | {"temperature": warm}
-    facts["sharpness"] = sharpness((logits / warm).softmax(dim=1).numpy(), table, assessor.vocabulary)
-    settled = replace(assessor, facts=facts)
-    seen = judged(settled, pieces, hidden, rows, ("another dancer",))
+    chosen = temperature(logits, codes)
+    facts = assessor.facts | {"temperature": chosen}
+    facts["sharpness"] = sharpness((logits / chosen).softmax(dim=1).numpy(), table, assessor.vocabulary)
+    calibrated = replace(assessor, facts=facts)
+    seen = judged(calibrated, pieces, hidden, rows, ("another dancer",))
     if "score_sd" in seen:
         ratio = (seen["score"] - seen["true_score"]).abs() / seen["score_sd"]
-        # never narrower than what the head itself says: those who use it are dancers whom nobody has seen
+        # never narrower than the head's own interval, because users are unseen dancers
         facts["score_widening"] = max(1.0, float(ratio.quantile(0.9) / Z90))
     facts["thresholds"] = {k: float(seen[k].quantile(1 - FALSE_ALARMS)) for k in ("features", "posture")}
     return replace(assessor, facts=facts)
 
 
 def judged(assessor: Assessor, pieces: PieceSet, hidden: Tensor, rows: np.ndarray, kinds=tuple(KINDS)) -> pd.DataFrame:
-    """What the assessor says of held-out performances (piece ``rows``): one row a performance and kind (``KINDS``).
+    """The assessor's answers on held-out performances (pieces ``rows``): one row per performance and kind (``KINDS``).
 
-    Columns: kind, sequence, true_<attribute>, true_score, <attribute> (the likeliest genre, choreography, level),
+    Columns: kind, sequence, true_<attribute>, true_score, <attribute> (the most likely genre, choreography, level),
     <attribute>_p (its probability), moves_right (share of the eights), move_p, score, score_sd, features, posture.
     """
     table, hidden = pieces.table.iloc[rows], hidden.cpu()
@@ -111,7 +114,7 @@ def judged(assessor: Assessor, pieces: PieceSet, hidden: Tensor, rows: np.ndarra
                 without = dance
             elif kind == "other music":
                 other = [c for c in choreographies if c != first["choreography"]][sequence % (len(choreographies) - 1)]
-                # A choreography may have fewer moves than this one: its last one then serves again.
+                # The other choreography may have fewer primitives: its last one is then used again.
                 played = [windows[other, min(int(k), int(windows[other].index.max()))] for k in group["primitive"]]
                 features = assessor.hidden(motion, pieces.music[torch.as_tensor(played)].cpu())
             found = assessor.recognise(features, without["classes"] if kind == "another dance" else None)
@@ -124,15 +127,16 @@ def judged(assessor: Assessor, pieces: PieceSet, hidden: Tensor, rows: np.ndarra
             if "score.values" in assessor.tensors:
                 row["score"], row["score_sd"] = assessor.score(features)
             counts = {name: ~mask for name, mask in without.items()}
-            row |= assessor.strangeness(features, motion, found, counts["references"], counts["classes"])
+            row |= assessor.distances(features, motion, found, counts["references"], counts["classes"])
             out.append(row)
     return pd.DataFrame(out)
 
 
 def reliability(measured: pd.DataFrame, attribute: str, bins: int = 10) -> tuple[pd.DataFrame, float]:
-    """(bins: confidence, right, performances; expected calibration error in points) of an attribute's likeliest value.
+    """(table of bins: confidence, right, performances; expected calibration error in points) of an attribute's likeliest value.
 
-    ECE is the mean over performances of |share right - mean confidence| of their bin (Guo et al. 2017), bins equally wide.
+    The expected calibration error (ECE) is the mean over performances of |share right - mean confidence| of their bin (Guo
+    et al. 2017). The bins have equal width.
     """
     confidence = measured[f"{attribute}_p"].to_numpy()
     right = (measured[attribute] == measured[f"true_{attribute}"]).to_numpy()
@@ -145,9 +149,10 @@ def reliability(measured: pd.DataFrame, attribute: str, bins: int = 10) -> tuple
 
 
 def measures(assessor: Assessor, sets: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row a set and kind of ``judged``: accuracy, mean confidence and ECE of each attribute in percent, the score's
+    """One row per set and kind of ``judged``.
 
-    coverage of its 90 % interval, and the share called "unlike anything I was trained on".
+    Columns: accuracy, mean confidence and ECE of each attribute, coverage of the score's 90 % interval, and ``unlike``, the
+    share called "unlike anything I was trained on", all in percent; score_error in points; performances, a number.
     """
     lines = []
     for name, everything in sets.items():
@@ -162,30 +167,33 @@ def measures(assessor: Assessor, sets: dict[str, pd.DataFrame]) -> pd.DataFrame:
                 if "score" in seen:
                     error = (seen["score"] - seen["true_score"]).abs()
                     line |= {"score_error": error.mean(), "score_coverage": 100 * (error <= Z90 * seen["score_sd"]).mean()}
-            far = seen.apply(lambda row: bool(assessor.stranger(row[["features", "posture"]].to_dict())), axis=1)
-            out_of = {k: 100 * (seen[k] > assessor.facts["thresholds"][k]).mean() for k in ("features", "posture")}
-            line |= {"unlike": 100 * far.mean()} | {f"unlike_by_{k}": v for k, v in out_of.items()}
+            unlike = seen.apply(lambda row: bool(assessor.beyond_thresholds(row[["features", "posture"]].to_dict())), axis=1)
+            by_distance = {k: 100 * (seen[k] > assessor.facts["thresholds"][k]).mean() for k in ("features", "posture")}
+            line |= {"unlike": 100 * unlike.mean()} | {f"unlike_by_{k}": v for k, v in by_distance.items()}
             lines.append(line)
     return pd.DataFrame(lines)
 
 
 def spread(table: pd.DataFrame, dancers: str) -> np.ndarray:
-    """Rows of the pieces of so many performances a choreography and level by these ``dancers``, spread over the practice."""
+    """Rows of the pieces of up to 20 performances per choreography and level by these ``dancers``.
+
+    The performances are evenly spread over the practice.
+    """
     own = table[table["dancers"] == dancers].drop_duplicates("sequence")
     kept = []
     for _, group in own.groupby(["choreography", "level"]):
         order = group.sort_values("trial")["sequence"].to_numpy()
-        kept.extend(evenly_spaced(order, JUDGED))
+        kept.extend(evenly_spaced(order, HELD_OUT))
     return np.flatnonzero((table["sequence"].isin(kept) & (table["dancers"] == dancers)).to_numpy())
 
 
 def stated(table: pd.DataFrame) -> list[dict]:
-    """What a report says of the assessor: the lines of ``measures`` on performances that nothing was chosen on."""
-    told = table[table["kind"].isin(["known", "unseen dancer"]) & (table["set"] != "validation")].astype(object)
-    return told.where(told.notna(), None).to_dict("records")
+    """The measures that a report states: rows of ``measures`` for performances on which nothing was chosen, as records."""
+    independent = table[table["kind"].isin(["known", "unseen dancer"]) & (table["set"] != "validation")].astype(object)
+    return independent.where(independent.notna(), None).to_dict("records")
 
 
 def curves(sets: dict[str, pd.DataFrame], attributes=("choreography", "level")) -> dict[str, dict[str, tuple]]:
-    """``reliability`` of each attribute and set of ``judged``, of known dances and of unseen dancers."""
+    """``reliability`` of each attribute and set of ``judged``, for known choreographies and for unseen dancers."""
     usual = {name: seen[seen["kind"].isin(["known", "unseen dancer"])] for name, seen in sets.items()}
     return {attribute: {name: reliability(seen, attribute) for name, seen in usual.items()} for attribute in attributes}

@@ -1,4 +1,4 @@
-"""A recording to try the assessment with: SynthDance's unseen dancers, written out as a user's files would be."""
+"""An example recording for the assessment: SynthDance's unseen dancers, written in the form of a user's files."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from dancemvp_core.runs import profiles
 
 
 def write(folder: Path, dataset: DanceDataset, choreography: str, level: str, count: int) -> tuple[list[Path], Path, float]:
-    """(motion files, music file, fps) of ``count`` trials spread over a dancer's practice, in their order.
+    """Write ``count`` trials, spread over a dancer's practice. Returns (motion files in order, music file, fps).
 
-    The clips' music is stretched onto 10 s; here time runs as the dancer heard it, so the frames come at the pace that
-    makes the motion as long as the music. Raises ValueError where the data set has no such performances.
+    The clips' music is stretched to 10 s. A user's recording is not stretched, so the frame rate is set such that the
+    motion is as long as the music. Raises ValueError if the data set has no such performances.
     """
     index = dataset.index
     own = index[(index["choreography"] == choreography) & (index["level"] == level)].sort_values("trial")
@@ -35,9 +35,9 @@ def write(folder: Path, dataset: DanceDataset, choreography: str, level: str, co
 
 
 def recordings(params, folder: Path) -> tuple[list[Path], Path, float | None]:
-    """(motion files, music file, fps): those that a notebook's parameters name, else the example, written to ``folder``.
+    """(motion files, music file, fps) from a notebook's parameters; else of the example, written to ``folder``.
 
-    No motion files where none are named and the assessor was made from the user's own data.
+    There are no motion files if the parameters name none and the assessor was made from the user's own data.
     """
     if params.motions or params.data:
         return [Path(motion) for motion in params.motions], Path(params.music), params.fps or None

@@ -1,7 +1,7 @@
-"""Making an assessor (``12_assessor``): a prompter whose candidates are all choreographies, and what it compares with.
+"""Making an assessor (``12_assessor``): a prompter whose candidates are all choreographies, and its reference performances.
 
-Support and held-out performances are disjoint for every choreography and level. ``calibration`` chooses and measures on
-those held out. The text encoder is used here only: the assessor keeps its vectors.
+Support and held-out performances are disjoint for every choreography and level. ``calibration`` uses only the held-out
+ones. The text encoder is needed only here: the assessor stores its vectors.
 """
 
 from __future__ import annotations
@@ -33,13 +33,14 @@ from dancemvp_core.tasks.rows import encoder_of
 
 TASKS = ("vocabulary", "score")  # BAR is measured on a recording, not predicted
 SEED = 0
-JUDGED = 20  # held-out performances a choreography and level
+HELD_OUT = 20  # held-out performances per choreography and level
 
 
 def support_and_held_out(table: pd.DataFrame, shots: int) -> tuple[np.ndarray, np.ndarray]:
-    """Piece rows to learn from and to judge by, of disjoint performances of every choreography and level.
+    """(rows of support pieces, rows of held-out pieces), of disjoint performances of every choreography and level.
 
-    Up to ``shots`` performances of each to learn from; to judge by, half of them, and no more than 20.
+    The support has up to ``shots`` performances of each level of a choreography, and at most half of those of its smallest
+    level. Up to 20 of the other performances are held out.
     """
     support, held_out = [], []
     known = table.dropna(subset=CLASS_COLUMNS)
@@ -49,16 +50,16 @@ def support_and_held_out(table: pd.DataFrame, shots: int) -> tuple[np.ndarray, n
         support.append(own)
         sequences = known["sequence"].loc[other]
         rank = sequences.groupby(known.loc[other, "level"]).transform(lambda s: pd.factorize(s)[0])
-        held_out.append(other[(rank < JUDGED).to_numpy()])
+        held_out.append(other[(rank < HELD_OUT).to_numpy()])
     return np.concatenate(support), np.concatenate(held_out)
 
 
 def music_scale(
     dataset: DanceDataset, pieces: PieceSet, time_normalisation: str, cache: Path | None
 ) -> tuple[Tensor, Tensor]:
-    """(mean, spread) (54,) by which ``pieces.build`` standardised the music: those of the pre-train windows.
+    """(mean, standard deviation) (54,) with which ``pieces.build`` standardised the music: of the pre-train windows.
 
-    A recording's music has to be brought onto the same scale, and a ``PieceSet`` does not keep it.
+    The music of a recording needs the same scale, and a ``PieceSet`` does not store it.
     """
     table = pieces.table
     windows = table[(table["split"] == "pretrain") & (table["window"] >= 0)].drop_duplicates("window")
@@ -67,31 +68,32 @@ def music_scale(
     parts = []
     for row in windows.itertuples():
         s = dataset.sequences[row.sequence]
-        heard = music.analyse(
+        analysis = music.analyse(
             s.music, s.music_offset_s, s.music_window_s, s.duration_s, time_normalisation=time_normalisation, cache=cache
         )
-        inside = (heard.feature_times_s >= row.start_s) & (heard.feature_times_s < row.end_s)
-        parts.append(resample(heard.features[:, inside], pieces.music.shape[2]))
+        inside = (analysis.feature_times_s >= row.start_s) & (analysis.feature_times_s < row.end_s)
+        parts.append(resample(analysis.features[:, inside], pieces.music.shape[2]))
     raw = torch.from_numpy(np.stack(parts))
     return raw.mean(dim=(0, 2)), raw.std(dim=(0, 2), correction=0).clamp(min=1e-6)
 
 
 def recorded_bar(sequence: DanceSequence, time_normalisation: str, cache: Path | None) -> float:
-    """A performance's BAR in percent as ``dancemvp assess`` measures a recording's, so that the two can be compared.
+    """A performance's BAR in percent, measured as ``dancemvp assess`` measures a recording, so that both are comparable.
 
-    On the clock that the dancer heard, against the music's onset peaks; the data's own labels and clock (Task 3) differ.
+    It uses the clock of the dancer's music and the music's onset peaks. Task 3 uses the labels and the clock of the data
+    set.
     """
     if sequence.music is None:
         return float("nan")
     stretched = time_normalisation == "stretch" and sequence.music_window_s
-    heard_s = sequence.music_window_s if stretched else sequence.duration_s
-    fps = sequence.motion.shape[1] / heard_s
-    heard = music.analyse(sequence.music, sequence.music_offset_s, clip_s=heard_s, cache=cache)
-    return float(rhythm.alignment(replace(sequence, fps=fps, music_intensity_s=None), heard)["bar"])
+    duration_s = sequence.music_window_s if stretched else sequence.duration_s
+    fps = sequence.motion.shape[1] / duration_s
+    analysis = music.analyse(sequence.music, sequence.music_offset_s, clip_s=duration_s, cache=cache)
+    return float(rhythm.alignment(replace(sequence, fps=fps, music_intensity_s=None), analysis)["bar"])
 
 
 def longest_beat_s(dataset: DanceDataset, table: pd.DataFrame) -> float | None:
-    """The longest beat of the pieces, in seconds of their music as it is heard; None where no piece was cut by beats."""
+    """The longest beat of the pieces in s, on the clock of their music; None if no piece was cut by beats."""
     cut = table[table["segmentation"] == "beats"].drop_duplicates(["choreography", "primitive"])
     beats = []
     for row in cut.itertuples():
@@ -104,9 +106,9 @@ def longest_beat_s(dataset: DanceDataset, table: pd.DataFrame) -> float | None:
 def prompter_tensors(
     features: Features, table: pd.DataFrame, support: np.ndarray, settings: PrompterSettings
 ) -> tuple[dict[str, Tensor], pd.DataFrame, float]:
-    """Fit a prompter on the support; (its tensors as ``Assessor`` has them, the classes, the score's smallest spread).
+    """Fit a prompter on the support. Returns (its tensors as in ``Assessor``, the classes, the smallest spread of the score).
 
-    It is fitted on the features' device; the tensors are on the CPU.
+    The prompter is fitted on the features' device; the tensors are on the CPU.
     """
     device = features.hidden.device
     known = table.iloc[support]
@@ -143,7 +145,7 @@ def prompter_tensors(
 
 
 def encoder_spec(method: methods.Method, width: Width) -> dict:
-    """What ``assessor.encoder_of`` builds a method's encoder from."""
+    """The specification from which ``assessor.encoder_of`` builds a method's encoder."""
     settings = methods.settings(method)
     kept = {name: settings[name] for name in ("representation", "mlp_layers")}
     return asdict(width) | {"motion": method.motion, "music": method.music} | kept
@@ -151,7 +153,7 @@ def encoder_spec(method: methods.Method, width: Width) -> dict:
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """What an assessor is made from: the cut pieces of a data set, a frozen encoder with its spec, and how music is heard."""
+    """What an assessor is made from: a data set and its pieces, a frozen encoder and its spec, the prompter and music settings."""
 
     pieces: PieceSet
     dataset: DanceDataset
@@ -163,7 +165,7 @@ class Material:
 
     @classmethod
     def of(cls, name: str, where: Workspace, dataset: DanceDataset, params) -> Material:
-        """With a table row's encoder (seed 0), from a notebook's parameters."""
+        """With the encoder of a table row (seed 0), from a notebook's parameters."""
         spec = encoder_spec(methods.METHODS[name], where.width)
         how = (prompter_settings(params), params.time_normalisation, where.paths.music_cache)
         return cls(where.pieces, dataset, encoder_of(name, 0, where), spec, *how)
@@ -172,8 +174,8 @@ class Material:
 def make(material: Material, hidden: Tensor, support: np.ndarray) -> Assessor:
     """An assessor of all choreographies in the support, not yet calibrated (``calibration.calibrate``).
 
-    ``hidden`` (P, H): the encoder's frozen features of all pieces, on the encoder's device. There the prompter is fitted;
-    the assessor, with a copy of the encoder, is on the CPU. Raises DataError through the readers.
+    ``hidden`` (P, H) are the encoder's frozen features of all pieces, on the encoder's device, where the prompter is
+    fitted. The assessor and its copy of the encoder are on the CPU. Raises DataError if the readers do.
     """
     pieces, dataset, encoder, cache = material.pieces, material.dataset, material.encoder, material.cache
     time_normalisation = material.time_normalisation
@@ -211,12 +213,12 @@ def make(material: Material, hidden: Tensor, support: np.ndarray) -> Assessor:
         "music_features": list(music.FEATURES),
         "longest_beat_s": longest_beat_s(dataset, table.iloc[support]),
         "support_performances": int(references["performance"].nunique()),
-        "switched_off": [] if "score.values" in tensors else ["no scores in the data: how well is left out"],
+        "switched_off": [] if "score.values" in tensors else ["no scores in the data: the score is left out"],
         "score_floor": floor,
         "score_widening": 1.0,
         "temperature": 1.0,
         "sharpness": [1.0],
-        "thresholds": {"features": 2.0, "posture": 2.0},  # cosine distances end there: nothing is strange yet
+        "thresholds": {"features": 2.0, "posture": 2.0},  # the largest cosine distance: nothing exceeds it before calibration
     }
     own_encoder = copy.deepcopy(encoder).cpu().eval()
     return Assessor(own_encoder, dataset.skeleton, tensors, classes, references[columns].reset_index(drop=True), facts)

@@ -1,6 +1,6 @@
-"""The report as one HTML page, light or dark, that asks nothing of the network; and all three files, written together.
+"""The report as one HTML page, light or dark, that loads nothing from the network; and the writing of all report files.
 
-Numbers and drawings are made here as plain data; the markup is in ``templates/``.
+Numbers and drawings are computed here as plain data. The markup is in ``templates/``.
 """
 
 from __future__ import annotations
@@ -15,14 +15,17 @@ from dancemvp_core.assess.timeline import WITHIN_S
 
 HERE = Path(__file__).parent
 CSS = HERE / "page.css"
-LISTED = 5  # names with a bar of their own
+LISTED = 5  # number of names with their own bar
 SETS = {"test": "held-out performances of the test choreographies", "unseen dancers": "performances by unseen dancers"}
 NAMES = {"genre": "Genre", "choreography": "Choreography", "level": "Level"}
 
 
 def write(out: Path, report: dict, figures: dict) -> list[Path]:
-    """Write ``report.html``, ``report.json`` and the figures (name -> matplotlib Figure) to a folder, each replaced whole."""
-    text = page(report)  # made first: whatever fails in it leaves the folder as it was
+    """Write ``report.html``, ``report.json`` and the figures (name -> matplotlib Figure) to a folder. Returns their paths.
+
+    Each file is replaced as a whole.
+    """
+    text = page(report)  # made first: if it fails, the folder is unchanged
     files.write_json(out / "report.json", report)
     files.write_text(out / "report.html", text)
     for name, figure in figures.items():
@@ -31,7 +34,7 @@ def write(out: Path, report: dict, figures: dict) -> list[Path]:
 
 
 def page(report: dict) -> str:
-    """The whole page as text."""
+    """The whole page as HTML text."""
     parts = report["recordings"]
     template = _environment().get_template("report.html.j2")
     return template.render(
@@ -46,7 +49,7 @@ def page(report: dict) -> str:
 
 
 def _environment() -> Environment:
-    """The templates' environment: every value is escaped, and one that is missing is an error."""
+    """The environment of the templates: every value is escaped, and a missing value is an error."""
     made = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,
@@ -67,7 +70,7 @@ def _percent(p: float) -> str:
 
 
 def _recording(part: dict) -> dict:
-    """A recording's part of the report, with what its cards draw."""
+    """A recording's part of the report, with the data for its cards."""
     found = part["recognition"]
     return part | {
         "unlike": bool(found and found["unlike"]),
@@ -87,13 +90,13 @@ def _reasons(distances: dict) -> list[str]:
 
 
 def _bars(rows: list[dict]) -> dict:
-    """The likeliest names, and how many others share the rest of the probability."""
+    """The most likely names, and the number and total probability of the others."""
     others = rows[LISTED:]
     return {"rows": rows[:LISTED], "others": len(others), "rest": sum(row["probability"] for row in others)}
 
 
 def _score(score: dict) -> dict:
-    """The score's numbers, and its density as SVG points in a box of ``width`` x ``height``."""
+    """The numbers of the score, and its density as SVG points in a box of ``width`` x ``height``."""
     width, height, base = 320, 120, 100
     top = max(d for _, d in score["curve"])
     x = lambda s: 10 + (width - 20) * s / 100  # noqa: E731
@@ -116,14 +119,14 @@ def _points(pairs) -> str:
 
 
 def _timeline(timeline: dict) -> dict:
-    """The timeline with each beat as its cell shows it, and the typical offset in words."""
+    """The timeline with the content of each beat's cell, and the median offset in words."""
     typical = timeline["median_offset_ms"]
     words = "" if typical is None else f"{abs(typical):.0f} ms {'early' if typical < 0 else 'late'}"
     return timeline | {"typical": words, "eights": [[_beat(beat) for beat in row] for row in timeline["eights"]]}
 
 
 def _beat(beat: dict) -> dict:
-    """A beat with its offset as text, and as a place in percent of the axis; None where it is missed."""
+    """A beat with its offset as text, and its place in percent of the axis; None if it is missed."""
     offset = beat["offset_ms"]
     if offset is None:
         return beat | {"number": "–", "place": None}
@@ -132,7 +135,7 @@ def _beat(beat: dict) -> dict:
 
 
 def _neighbour(row: dict) -> dict:
-    """A reference performance with its numbers as text, empty where unknown."""
+    """A reference performance with its numbers as text, empty if unknown."""
     return row | {
         "trial": "" if row["trial"] is None else str(int(row["trial"]) + 1),
         "score": "" if row["score"] is None else f"{row['score']:.0f}",
@@ -144,7 +147,7 @@ def _neighbour(row: dict) -> dict:
 
 
 def _progression(report: dict) -> dict:
-    """The choreographies that were danced, and each measure that is known with its drawing."""
+    """The choreographies of the recordings, and a drawing of each known measure."""
     measures = report["progression"]
     known = {name: title for name, title in MEASURES.items() if measures[name]["n"]}
     return {
@@ -154,7 +157,7 @@ def _progression(report: dict) -> dict:
 
 
 def _trend(measure: dict) -> dict:
-    """The values as SVG circles in a box of ``width`` x ``height``, with the straight line where there is a trend."""
+    """The values as SVG circles in a box of ``width`` x ``height``, with the straight line if there is a trend."""
     width, height, left, base = 320, 130, 34, 108
     count = len(measure["values"])
     known = [(i, v) for i, v in enumerate(measure["values"]) if v is not None]
@@ -178,7 +181,7 @@ def _trend(measure: dict) -> dict:
 
 
 def _ends(known: list[tuple[int, float]], slope: float | None) -> list[tuple[int, float]]:
-    """First and last point of the straight line through the known values; none where there is no trend."""
+    """First and last point of the straight line through the known values; empty without a trend."""
     if slope is None:
         return []
     middle, mean = (sum(column) / len(known) for column in zip(*known, strict=True))
@@ -196,6 +199,6 @@ def _trend_in_words(measure: dict) -> str:
 
 
 def _about(assessor: dict) -> dict:
-    """The trained part with its measured sets, each by the name that a reader knows."""
+    """The trained part with its measured sets; each set has a name for the reader."""
     rows = [{"score_coverage": None, **row, "name": SETS.get(row["set"], row["set"])} for row in assessor["measured"] or []]
     return assessor | {"measured": rows}

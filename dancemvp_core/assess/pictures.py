@@ -1,4 +1,4 @@
-"""Figures for print: an assessment on one page, the progression of several, and the assessor's own calibration."""
+"""Figures for print: one recording's assessment, the progression of several recordings, and the assessor's calibration."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ LISTED = 4
 
 
 def all_of(report: dict, recordings: list[DanceSequence]) -> dict[str, Figure]:
-    """Every figure by its file name: ``report`` alone, or the progression as ``report`` and ``recording-01``, ..."""
+    """All figures by file name. One recording: ``report``.
+
+    Several recordings: ``report`` is the progression, and ``recording-01``, ``recording-02``, ... are the recordings.
+    """
     parts = report["recordings"]
     figures = [assessment(part, recording, report["synthetic"]) for part, recording in zip(parts, recordings, strict=True)]
     if len(parts) == 1:
@@ -28,7 +31,7 @@ def all_of(report: dict, recordings: list[DanceSequence]) -> dict[str, Figure]:
 
 @styled
 def assessment(part: dict, recording: DanceSequence, synthetic: bool) -> Figure:
-    """One recording: probabilities, score distribution, motion intensity against the beats, and each beat's offset."""
+    """One recording: probabilities, score distribution, motion intensity with the beats, and the offset of each beat."""
     figure = plt.figure(figsize=(PAGE_IN, 4.9))
     upper, lower = figure.subfigures(2, 1, height_ratios=(1, 1.35))
     axes = upper.subplots(1, 4, width_ratios=(1, 1, 1, 1.35))
@@ -47,7 +50,7 @@ def assessment(part: dict, recording: DanceSequence, synthetic: bool) -> Figure:
 
 
 def _reference_badge(figure: Figure, synthetic: bool) -> None:
-    """A recording may be real where what it is compared with is not."""
+    """State that the reference performances are synthetic; the recording itself may be real."""
     if synthetic:
         text = "reference performances are synthetic"
         figure.text(0.995, 0.995, text, ha="right", va="top", fontsize=7, color=GREY, style="italic")
@@ -81,8 +84,8 @@ def _score(ax, score: dict | None) -> None:
     ax.fill_between(x, y, where=inside, color=SKY, alpha=0.4, lw=0)
     ax.plot(x, y, color=BLUE)
     ax.axvline(score["mean"], color=BLACK, lw=0.8)
-    told = f"{score['mean']:.0f} [{score['low_90']:.0f}, {score['high_90']:.0f}]"
-    ax.set(yticks=(), xlim=(0, 100), xticks=(0, 25, 50, 75, 100), xlabel=f"expected [90 %]: {told}", ylim=(0, None))
+    text = f"{score['mean']:.0f} [{score['low_90']:.0f}, {score['high_90']:.0f}]"
+    ax.set(yticks=(), xlim=(0, 100), xticks=(0, 25, 50, 75, 100), xlabel=f"expected [90 %]: {text}", ylim=(0, None))
     ax.spines["left"].set_visible(False)
     return None
 
@@ -97,8 +100,8 @@ def _intensity(ax, part: dict, recording: DanceSequence) -> None:
     ax.plot(times, curve, color=BLACK, lw=0.8)
     peaks = np.array(aligned["motion_peaks_s"])
     ax.plot(peaks, np.interp(peaks, times, curve), "o", color=GREEN, ms=3)
-    told = "no accents in the music" if aligned["bar"] is None else f"BAR {aligned['bar']:.0f} %, chance {aligned['chance']:.0f} %"
-    ax.set_title(f"motion intensity, its peaks, and the music's accents (±0.2 s): {told}", loc="left")
+    rate = "no accents in the music" if aligned["bar"] is None else f"BAR {aligned['bar']:.0f} %, chance {aligned['chance']:.0f} %"
+    ax.set_title(f"motion intensity, its peaks, and the music's accents (±0.2 s): {rate}", loc="left")
     ax.set(xlim=(0, part["duration_s"]), yticks=(), ylim=(0, 1.1))
 
 
@@ -127,20 +130,20 @@ def _beats(ax, timeline: dict | None, duration_s: float) -> None:
 
 @styled
 def progression(measures: dict, synthetic: bool) -> Figure:
-    """Each measure against the recording's number, with its trend and the 95 % interval of the slope."""
+    """Each measure against the number of the recording, with its trend and the 95 % interval of the slope."""
     shown = {name: title for name, title in MEASURES.items() if measures[name]["n"]}
     figure, axes = plt.subplots(1, len(shown), figsize=(PAGE_IN, 2.2), squeeze=False)
     for ax, (name, title) in zip(axes[0], shown.items(), strict=True):
         values = np.array([np.nan if v is None else v for v in measures[name]["values"]], dtype=float)
         number = np.arange(1, len(values) + 1)
         ax.plot(number, values, "o", color=BLUE, ms=4)
-        told, fitted = "a trend needs three", trend(measures[name]["values"])
+        slope_text, fitted = "a trend needs three recordings", trend(measures[name]["values"])
         if fitted:
             middle = (len(values) + 1) / 2
             for slope, style in ((fitted.slope, "-"), (fitted.low, ":"), (fitted.high, ":")):
                 ax.plot(number, fitted.at_mean + slope * (number - middle), color=VERMILION, lw=1, ls=style)
-            told = f"{fitted.slope:+.1f} a recording [{fitted.low:+.1f}, {fitted.high:+.1f}]"
-        ax.set_title(f"{title}\n{told}", loc="left")
+            slope_text = f"{fitted.slope:+.1f} per recording [{fitted.low:+.1f}, {fitted.high:+.1f}]"
+        ax.set_title(f"{title}\n{slope_text}", loc="left")
         ax.set(xlabel="recording", xticks=number if len(number) <= 12 else None, xlim=(0.5, len(values) + 0.5))
     figure.get_layout_engine().set(rect=(0, 0, 1, 0.94))
     _reference_badge(figure, synthetic)
@@ -152,7 +155,10 @@ _SET_LOOK = ((BLACK, "o"), (BLUE, "s"), (VERMILION, "^"))
 
 @styled
 def reliability(curves: dict[str, dict[str, tuple[pd.DataFrame, float]]], synthetic: bool) -> Figure:
-    """Stated against measured: {attribute: {set: ``fitting.reliability``}}; a marker's area is its share of performances."""
+    """Stated against measured probability: {attribute: {set: ``calibration.reliability``}}.
+
+    The area of a marker is its share of the performances.
+    """
     figure, axes = plt.subplots(1, len(curves), figsize=(PAGE_IN, 2.5), sharey=True, squeeze=False)
     for ax, (attribute, sets) in zip(axes[0], curves.items(), strict=True):
         ax.plot([0, 1], [0, 1], color=GREY, lw=0.7, ls=(0, (3, 2)))
@@ -171,7 +177,7 @@ def reliability(curves: dict[str, dict[str, tuple[pd.DataFrame, float]]], synthe
 
 @styled
 def thresholds(seen: pd.DataFrame, chosen: dict[str, float], synthetic: bool) -> Figure:
-    """How the threshold of each distance lies between known dances and strange ones: cumulated shares on validation."""
+    """The threshold of each distance, with the cumulative shares of known and out-of-distribution performances on validation."""
     figure, axes = plt.subplots(1, 2, figsize=(PAGE_IN, 2.4), sharey=True)
     looks = {"known": GREY, "another dancer": BLUE, "another dance": VERMILION, "other music": PURPLE}
     for ax, (kind, threshold) in zip(axes, chosen.items(), strict=True):

@@ -1,4 +1,4 @@
-"""A recording as the user has it: ``.npy``, CSV, AIST++ ``.pkl`` or BVH, on any skeleton, at any frame rate."""
+"""A user's recording: ``.npy``, CSV, AIST++ ``.pkl`` or BVH, with any skeleton and any frame rate."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from dancemvp_core.dance.music import MusicAnalysis
 
 FORMATS = (".npy", ".csv", ".pkl", ".bvh")
-LAYOUTS = {"TVC": (2, 0, 1), "CTV": (0, 1, 2)}  # axes that bring a file's array to (3, T, V)
+LAYOUTS = {"TVC": (2, 0, 1), "CTV": (0, 1, 2)}  # the transposition of a file's array to (3, T, V)
 
 
-class Heard(NamedTuple):
-    """A recording's music (``music.analyse``), and how its accents fall on it (``rhythm.alignment``)."""
+class Analysis(NamedTuple):
+    """The analysis of a recording: its music (``music.analyse``), and its beat alignment (``rhythm.alignment``)."""
 
     music: MusicAnalysis
     alignment: dict
 
 
 def skeleton_of(text: str | None) -> Skeleton | None:
-    """The skeleton that a user names: built in, or a JSON file; None for none. DataError where it is neither."""
+    """The skeleton that a user names: built in, or a JSON file; None for None. DataError if it is neither."""
     if text is None or text in SKELETONS:
         return SKELETONS.get(text)
     try:
@@ -45,11 +45,12 @@ def read(
     layout: str | None = None,
     skeleton: Skeleton | None = None,
 ) -> DanceSequence:
-    """One recording: its motion, checked, turned y-up and with short gaps bridged, and the music from ``offset_s`` on.
+    """Read one recording: its motion, checked, turned y-up and with short gaps bridged, and its music from ``offset_s`` on.
 
-    ``fps`` is needed for ``.npy`` and for a CSV without ``time_s``; elsewhere it stands in place of the file's own rate.
-    ``layout`` (of ``.npy``) and ``skeleton`` None are recognised: 21 joints are ImperialDance's, 17 COCO's. Raises
-    DataError, in one line, for what cannot be read or cannot be a dance, and for music that ends before it.
+    ``fps`` is needed for ``.npy`` and for a CSV without ``time_s``; otherwise it replaces the rate of the file. If
+    ``layout`` (of ``.npy``) or ``skeleton`` is None, it is recognised: 21 joints are ImperialDance's, 17 are COCO's. Raises
+    DataError, in one line, for files that cannot be read, for motion that cannot be a dance, and for music that ends before
+    the motion.
     """
     path, music = Path(path), Path(music)
     if not path.is_file():
@@ -59,23 +60,23 @@ def read(
     motion, own_fps, skeleton = _motion(path, layout, skeleton)
     fps = fps or own_fps
     if fps is None:
-        raise DataError(f"{path}: its frame rate is not known, expected --fps with the frames per second")
+        raise DataError(f"{path}: the frame rate is unknown, expected --fps with the frames per second")
     motion = motionfiles.check_motion(motion, skeleton, fps, str(path))
     duration_s = motion.shape[1] / fps
-    lasting = reading.audio_duration(music)
-    if not 0 <= offset_s < lasting:
-        raise DataError(f"{music}: an offset of {offset_s:g} s, expected one within its {lasting:.2f} s")
-    if offset_s + duration_s > lasting + 0.05:  # encoders round a file's length to their blocks
+    music_s = reading.audio_duration(music)
+    if not 0 <= offset_s < music_s:
+        raise DataError(f"{music}: an offset of {offset_s:g} s, expected an offset within its {music_s:.2f} s")
+    if offset_s + duration_s > music_s + 0.05:  # audio encoders round a file's length to whole blocks
         raise DataError(
-            f"{music}: lasts {lasting:.2f} s, expected music for the whole dance, {offset_s:g} to {offset_s + duration_s:.2f} s"
+            f"{music}: lasts {music_s:.2f} s, expected music for the whole dance, {offset_s:g} to {offset_s + duration_s:.2f} s"
         )
-    upright = orientation.settle([motion], skeleton)
-    motion = orientation.stood_up(motion, upright.axis)
+    upright = orientation.find_upright([motion], skeleton)
+    motion = orientation.turn_y_up(motion, upright.axis)
     return DanceSequence(motion, fps, skeleton, music, offset_s, source=str(path), notes=upright.notes)
 
 
 def _motion(path: Path, layout: str | None, skeleton: Skeleton | None) -> tuple[np.ndarray, float | None, Skeleton]:
-    """(motion (3, T, V), fps or None, skeleton) by the file's suffix."""
+    """(motion (3, T, V), fps or None, skeleton), read by the file's suffix."""
     suffix = path.suffix.lower()
     if suffix == ".bvh":
         return *bvh.read(path, skeleton or IMPERIALDANCE21), skeleton or IMPERIALDANCE21
@@ -83,11 +84,11 @@ def _motion(path: Path, layout: str | None, skeleton: Skeleton | None) -> tuple[
         return motioncsv.read(path, skeleton)
     if suffix == ".pkl":
         if skeleton not in (None, aistpp.COCO17):
-            raise DataError(f"{path}: an AIST++ file, expected no skeleton but coco17, got {skeleton.name}")
+            raise DataError(f"{path}: the skeleton of an AIST++ file is given as {skeleton.name}, expected coco17")
         return aistpp.read_keypoints(path)[0], aistpp.FPS, aistpp.COCO17
     if suffix == ".npy":
         return _npy(path, layout, skeleton)
-    raise DataError(f"{path}: no motion format is known by this suffix, expected {', '.join(FORMATS)}")
+    raise DataError(f"{path}: no motion format has this suffix, expected {', '.join(FORMATS)}")
 
 
 def _npy(path: Path, layout: str | None, skeleton: Skeleton | None) -> tuple[np.ndarray, None, Skeleton]:
@@ -106,14 +107,14 @@ def _npy(path: Path, layout: str | None, skeleton: Skeleton | None) -> tuple[np.
         joints = " or ".join(f"{len(known.joints)} joints of {known.name}" for known in candidates)
         raise DataError(f"{path}: shape is {shape}, expected {joints} as {' or '.join(layouts)}; name others with --skeleton")
     if len(fits) > 1:
-        raise DataError(f"{path}: shape {shape} reads as both {' and '.join(f for _, f in fits)}, expected --layout")
+        raise DataError(f"{path}: shape {shape} fits both {' and '.join(f for _, f in fits)}, expected --layout")
     known, form = fits[0]
     return np.array(motionfiles.open_npy(path)).transpose(LAYOUTS[form]), None, known
 
 
-def hear(recording: DanceSequence) -> Heard:
-    """Listen to a recording's music and set the body's accents against it. DataError for music that cannot be read."""
-    from dancemvp_core.dance import music, rhythm  # librosa and scipy.signal: seconds to import
+def analyse(recording: DanceSequence) -> Analysis:
+    """Analyse a recording's music, and its beat alignment. DataError for music that cannot be read."""
+    from dancemvp_core.dance import music, rhythm  # librosa and scipy.signal take seconds to import
 
-    heard = music.analyse(recording.music, recording.music_offset_s, clip_s=recording.duration_s)
-    return Heard(heard, rhythm.alignment(recording, heard))
+    analysis = music.analyse(recording.music, recording.music_offset_s, clip_s=recording.duration_s)
+    return Analysis(analysis, rhythm.alignment(recording, analysis))

@@ -1,4 +1,4 @@
-"""Beat by beat: the body's accents, the peaks of motion intensity, against the beats of the music, in milliseconds."""
+"""Beat by beat: the offsets in ms of the body's accents, the peaks of motion intensity, from the beats of the music."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy as np
 from dancemvp_core.dance import primitives, rhythm
 from dancemvp_core.dance.primitives import BEATS
 
-HIT_S = 0.07  # mir_eval's tolerance for onsets, and as much as a tracked beat can be trusted with
-WITHIN_S = rhythm.TOLERANCE_S  # beyond the paper's tolerance a beat is missed
+HIT_S = 0.07  # mir_eval's tolerance for onsets, and about the accuracy of a tracked beat
+WITHIN_S = rhythm.TOLERANCE_S  # the paper's tolerance; a beat without an accent within it is missed
 
 
 @dataclass(frozen=True)
 class Beat:
-    """One beat: its number in the eight (1..8), its time, and the accent's offset (negative: early), None where missed.
+    """One beat: its number in the eight (1..8), its time in s, and the offset of its accent in s (negative: early; None: missed).
 
-    ``strong``: a peak of music intensity, one of those that BAR counts, falls on it.
+    ``strong``: the beat is the nearest one to a peak of music intensity; BAR counts these peaks.
     """
 
     count: int
@@ -28,7 +28,7 @@ class Beat:
 
     @property
     def verdict(self) -> str:
-        """hit (within 70 ms), early or late (within 200 ms), missed."""
+        """hit (within 70 ms), early or late (within 200 ms), or missed."""
         if self.offset_s is None:
             return "missed"
         if abs(self.offset_s) <= HIT_S:
@@ -37,33 +37,34 @@ class Beat:
 
 
 def beat_grid(beats_s: np.ndarray, duration_s: float, longest_beat_s: float | None = None) -> np.ndarray | None:
-    """The regular grid of a recording's beats in s, or None where no steady beat is found.
+    """The regular grid of a recording's beats in s, or None if no steady beat is found.
 
-    ``longest_beat_s`` is the longest beat of the performances that a model was trained on: the tempo's octave is chosen
-    so that as many eights of that length fit into the recording as did there. In a recording that is too short for
-    one, and without it, the beats stay as they were tracked.
+    ``longest_beat_s`` is the longest beat of the performances that a model was trained on. The tempo octave is chosen so
+    that the recording has at least as many eights as with beats of that length. If the recording is too short for one such
+    eight, or ``longest_beat_s`` is None, the tempo is never doubled.
     """
     count = 0 if longest_beat_s is None else int(duration_s / (BEATS * longest_beat_s))
     if count:
         return primitives.fit_grid(beats_s, duration_s, count)
     if len(beats_s) < 2:
         return None
-    room = max(duration_s, (BEATS + 1) * float(np.median(np.diff(beats_s))))  # of an eight, so that no beat is halved for one
+    # One eight fits into this length at the tracked tempo, so the tempo is not doubled.
+    room = max(duration_s, (BEATS + 1) * float(np.median(np.diff(beats_s))))
     grid = primitives.fit_grid(beats_s, room, 1)
     return None if grid is None else grid[grid <= duration_s + primitives.EDGE * np.diff(grid)[0]]
 
 
 def eights(grid: np.ndarray | None, duration_s: float) -> list[tuple[float, float]]:
-    """Every complete eight from the first beat on, as (start_s, end_s) within the recording."""
+    """Every complete eight from the first beat on, as (start_s, end_s) within the recording; empty without a grid."""
     if grid is None:
         return []
     return [(float(a), float(b)) for a, b in pairwise(np.clip(grid[::BEATS], 0, duration_s))]
 
 
 def nearest_accents(beats_s, accents_s) -> list[float | None]:
-    """For each beat the offset in s of the accent nearest to it, None for none within 200 ms.
+    """The offset in s of the nearest accent of each beat, None if there is no accent within 200 ms.
 
-    An accent belongs to the beat that it is nearest to, so none serves two beats.
+    An accent belongs to its nearest beat, so it never counts for two beats.
     """
     beats, accents = np.asarray(beats_s, dtype=float), np.asarray(accents_s, dtype=float)
     owner = np.abs(accents[:, None] - beats).argmin(axis=1)
@@ -76,9 +77,9 @@ def nearest_accents(beats_s, accents_s) -> list[float | None]:
 
 
 def timeline(grid: np.ndarray, accents_s: np.ndarray, music_peaks_s: np.ndarray, duration_s: float) -> list[list[Beat]]:
-    """The beats of every eight of the recording, the last one as far as it goes, each with its accent.
+    """The beats of every eight of the recording with their accents; the last eight may be incomplete.
 
-    ``accents_s`` are the body's, peaks of motion intensity; ``music_peaks_s`` those of the music.
+    ``accents_s`` are the body's accents, the peaks of motion intensity; ``music_peaks_s`` are the peaks of the music.
     """
     times = grid[(grid >= -primitives.EDGE * np.mean(np.diff(grid))) & (grid <= duration_s)]
     strong = {int(np.abs(times - peak).argmin()) for peak in music_peaks_s}
@@ -88,7 +89,7 @@ def timeline(grid: np.ndarray, accents_s: np.ndarray, music_peaks_s: np.ndarray,
 
 
 def summary(beats: list[Beat], accents_s: np.ndarray, duration_s: float) -> dict:
-    """Counts of the verdicts, the typical offset in ms, and the share of beats with an accent against chance (percent)."""
+    """Number of each verdict, median and mean absolute offset in ms, share of beats with an accent and its chance level in %."""
     offsets = np.array([beat.offset_s for beat in beats if beat.offset_s is not None])
     times = [beat.time_s for beat in beats]
     counts = {word: sum(beat.verdict == word for beat in beats) for word in ("hit", "early", "late", "missed")}

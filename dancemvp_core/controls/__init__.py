@@ -1,1 +1,1 @@
-"""What the paper does not ask: difficulty, leak audit, unseen dancers, augmentation study, confusion, selection on validation."""
+"""Additional studies: difficulty, leak audit, unseen dancers, augmentation, confusion, timing, and selection on validation."""

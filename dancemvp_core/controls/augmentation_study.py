@@ -1,6 +1,7 @@
-"""Where does pre-training help? Ours with one setting changed, on the validation choreographies (``extra_augmentation``).
+"""Study of the pre-training settings: variants of ours with one changed setting (``extra_augmentation``).
 
-Each variant is measured with linear heads on frozen features; no test choreography is read.
+Each variant is measured with linear heads on frozen features of the validation choreographies. The test choreographies are
+not used.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ FLOORS = ("handcrafted", "random_init")
 
 
 def rows(variants: Sequence[str]) -> dict[str, str]:
-    """Label -> row name: ours as selected, each variant, one modality alone, and two floors."""
+    """Return {label: row name}: ours as selected, the variants, ours with one modality, and two floors."""
     single = {name.replace("_", " "): name for name in methods.SINGLE_MODALITY}
     return {"selected": "ours"} | {name: name for name in variants} | single | {name: name for name in FLOORS}
 
 
 def measure(rows: dict[str, str], where: Workspace, shots: int, progress: Callable = lambda rows: rows) -> pd.DataFrame:
-    """One line a row: variant (its label), kind ("selected", "variant", "floor") and the columns of ``MEASURES``; seed 0."""
+    """Return one line for each row, with seed 0: variant (its label), kind ("selected", "variant", "floor"), ``MEASURES``."""
     out = []
     for label in progress(list(rows)):
         name = rows[label]

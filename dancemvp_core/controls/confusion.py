@@ -1,5 +1,7 @@
-"""Which classes are taken for which, and whether it is the similar ones ("A failure case would happen if the dance
-choreographies are similar")."""
+"""Confusion of classes, and its relation to the similarity of the motions.
+
+The paper: "A failure case would happen if the dance choreographies are similar".
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,10 @@ PLACE = ["choreography", "primitive"]
 
 
 def matrix(outcomes: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """Task 1's confusion matrix in percent of each true class, over all seeds: choreography, primitive, level both ways.
+    """Return Task 1's confusion matrix over all seeds, in percent of each true class.
 
-    ``outcomes`` are the query pieces (``Outcome.pieces``) of the seeds; levels are in the order of skill.
+    Rows are true classes and columns predicted classes (choreography, primitive, level); levels are in the order of skill.
+    ``outcomes`` are the query pieces (``Outcome.pieces``) of the seeds.
     """
     pieces = pd.concat(outcomes)
     label = {side: [pieces[f"{side}_{name}"] for name in (*PLACE, "level")] for side in ("true", "predicted")}
@@ -36,10 +39,10 @@ def matrix(outcomes: Iterable[pd.DataFrame]) -> pd.DataFrame:
 
 
 def movement_similarity(pieces: PieceSet, split: str = "test") -> pd.DataFrame:
-    """How alike the moves are: correlation of the mean motion of each choreography and primitive, (K, K).
+    """Return the similarity of primitives, (K, K): correlations of the mean motions of each choreography and primitive.
 
-    The mean over a class's pieces, on the canonical body, less the mean of all classes at each moment: what every dance
-    has in common is no similarity.
+    The mean motion is the mean over the pieces, on the canonical body, minus the mean of all K primitives in each frame.
+    So motion that all dances have in common does not count as similarity.
     """
     table = pieces.table.reset_index(drop=True)
     groups = table[table["split"] == split].groupby(PLACE).groups
@@ -52,9 +55,9 @@ PAIR_COLUMNS = ["choreography_a", "move_a", "choreography_b", "move_b", "similar
 
 
 def pairs(matrix: pd.DataFrame, similarity: pd.DataFrame) -> pd.DataFrame:
-    """Pairs of moves of different choreographies: PAIR_COLUMNS, moves from 1, confusion in percent.
+    """Return all pairs of primitives of different choreographies (PAIR_COLUMNS); the columns move_a and move_b count from 1.
 
-    How often one is taken for the other: levels are summed out, and both directions averaged.
+    The confusion is in percent: the sum over the predicted levels, and the mean over true levels and both directions.
     """
     place = matrix.T.groupby(level=PLACE).sum().T.groupby(level=PLACE).mean()
     rows = []
@@ -66,7 +69,10 @@ def pairs(matrix: pd.DataFrame, similarity: pd.DataFrame) -> pd.DataFrame:
 
 
 def study(answers: dict[str, list[pd.DataFrame]], pieces: PieceSet) -> pd.DataFrame:
-    """``pairs`` of each row (label -> its query pieces, one table a seed), with method, rho and p (``stats.mantel``)."""
+    """Return ``pairs`` of each row, with method, rho and p (``stats.mantel``).
+
+    ``answers``: label of the row -> its query pieces, one table for each seed.
+    """
     similarity = movement_similarity(pieces)
     parts = []
     for label, own in answers.items():

@@ -1,6 +1,6 @@
-"""How hard a data set is, before any method has learned on it: the floors, and the latent truth as a ceiling.
+"""The difficulty of a data set, before any method is trained on it: the floors, and the latent truth as a ceiling.
 
-All rows take the protocol of linear heads (``finetune``) on the test choreographies. No encoder is trained.
+All rows use linear heads (protocol ``finetune``) on the test choreographies. No encoder is trained.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from dancemvp_core.tasks.features import Features
 from dancemvp_core.tasks.protocols import LOOK_AT_NOTHING, supported_tasks
 from dancemvp_core.tasks.rows import features_of, untrained
 
-UNTRAINED = {"random_init": "ours", "music_only": "music_only", "motion_only": "motion_only"}  # row -> whose encoder
+UNTRAINED = {"random_init": "ours", "music_only": "music_only", "motion_only": "motion_only"}  # row -> method of its encoder
 ROWS = {
     "chance": floors.DESCRIPTIONS["chance"],
     "body_only": "bone lengths of the normalised clip",
-    "music_only": "our music encoder alone, untrained",
-    "motion_only": "our motion encoder alone, untrained",
-    "random_init": "both of our encoders, untrained",
-    "handcrafted": "speed, acceleration and range statistics per joint, music statistics",
+    "music_only": "our music encoder alone, without training",
+    "motion_only": "our motion encoder alone, without training",
+    "random_init": "both of our encoders, without training",
+    "handcrafted": "speed, acceleration and range statistics for each joint, music statistics",
     "direct": floors.DESCRIPTIONS["direct"],
-    "latent_truth": "the simulator's own numbers of each performance; choreography and primitive given",
+    "latent_truth": "the simulator's parameters of each performance, with choreography and primitive",
 }
-MEASURES = {  # column of the card: task and metric
+MEASURES = {  # column of the card -> task and metric
     "accuracy": (1, "accuracy"),
     "level": (1, "level"),
     "level_within": (1, "level_within"),
@@ -43,17 +43,20 @@ LATENT = (
     "quality", "expected_score", "timing_sd_s", "timing_bias_s", "timing_rms_s", "missed_accents", "extra_accents",
     "amplitude", "pose_error_deg", "unsteadiness_deg", "slowness",
 )  # fmt: skip
-TOO_EASY = 90.0  # percent accuracy of a floor
-TOO_HARD = 200 / 3  # percent of levels that the truth tells apart: half-way between chance and all
+TOO_EASY = 90.0  # limit of a floor's accuracy, in percent
+TOO_HARD = 200 / 3  # limit of the latent truth's level accuracy, in percent: the middle between chance and 100 %
 
 
 def latent_truth(root: Path, table: pd.DataFrame) -> Features | None:
-    """What a simulated data set knows of each piece, (P, 11 + C): its performance's latents, and one-hot which
-    choreography and primitive it is. None where the data set has no truth.parquet (every real one)."""
+    """Return the simulator's values of each piece as features, (P, 11 + C).
+
+    They are the latent values of its performance, and its choreography and primitive as one-hot code. Returns None if the
+    data set has no truth.parquet; no real data set has one.
+    """
     if not (root / "truth.parquet").is_file():
         return None
     names = ["choreography", "level", "trial"]
-    with open(root / "truth.parquet", "rb") as file:  # pyarrow itself opens no file whose name is no UTF-8
+    with open(root / "truth.parquet", "rb") as file:  # pyarrow cannot open a file whose name is not UTF-8
         truth = pd.read_parquet(file, columns=[*names, *LATENT])
     latents = table[names].astype({"trial": int}).merge(truth, on=names, how="left")[list(LATENT)]
     which = pd.get_dummies(table["choreography"] + "/" + table["primitive"].astype(str), dtype=float)
@@ -62,7 +65,7 @@ def latent_truth(root: Path, table: pd.DataFrame) -> Features | None:
 
 
 def measure(name: str, seed: int, where: Workspace, shots: int, root: Path) -> pd.DataFrame | None:
-    """Tidy measures (METRICS_COLUMNS) of one row of the card; None where the data cannot give it."""
+    """Return tidy measures (METRICS_COLUMNS) of one row of the card; None if the data do not support it."""
     pieces = where.pieces
     protocol = name if name in LOOK_AT_NOTHING else "finetune"
     if name == "direct" and "rhythm" not in supported_tasks(pieces.table[pieces.table["split"] == "test"]):
@@ -80,11 +83,12 @@ def measure(name: str, seed: int, where: Workspace, shots: int, root: Path) -> p
 
 
 def card(where: Workspace, shots: int, seeds: int, root: Path, progress: Callable = lambda rows: rows) -> pd.DataFrame:
-    """The difficulty card: one row for each of ``ROWS`` that the data can give, in that order.
+    """Return the difficulty card: one row for each of ``ROWS`` that the data support, in that order.
 
     Columns: row, role (floor or ceiling), features, n_seeds, and each of ``MEASURES`` with its 95 % interval over
     seeds (_low, _high; NaN for one seed): accuracies in percent, Spearman's rho of the score, mean squared error of BAR in
-    squared percentage points. ``root`` is the data set's folder. Raises DataError as ``support_and_query`` does.
+    squared percentage points. ``root`` is the folder of the data set. Raises DataError in the same cases as
+    ``splits.support_and_query``.
     """
     jobs = [(name, seed) for name in ROWS for seed in range(seeds)]
     tidy = [measure(name, seed, where, shots, root) for name, seed in progress(jobs)]
@@ -101,17 +105,17 @@ def card(where: Workspace, shots: int, seeds: int, root: Path, progress: Callabl
 
 
 def verdict(card: pd.DataFrame) -> str:
-    """Whether the data set is too easy, too hard or neither, in one or two sentences with the numbers."""
+    """Return whether the data set is too easy, too hard or neither, in one or two sentences with the numbers."""
     floor = card[(card["role"] == "floor") & card["accuracy"].notna()]
     best = floor.loc[floor["accuracy"].idxmax()]
-    high = f"the best floor, {best['row']}, names {best['accuracy']:.1f} % of the pieces"
+    floor_text = f"the best floor, {best['row']}, classifies {best['accuracy']:.1f} % of the pieces correctly"
     if best["accuracy"] > TOO_EASY:
-        return f"Too easy: {high}, above {TOO_EASY:.0f} %."
+        return f"Too easy: {floor_text}, above {TOO_EASY:.0f} %."
     truth = card[card["role"] == "ceiling"]
     if truth.empty:
-        return f"Not too easy: {high}, below {TOO_EASY:.0f} %. No latent truth comes with these data, so no ceiling."
+        return f"Not too easy: {floor_text}, below {TOO_EASY:.0f} %. These data have no latent truth, so there is no ceiling."
     level = truth["level_within"].iloc[0]
-    told = f"the latent truth names {level:.1f} % of the levels within a choreography and primitive"
+    truth_text = f"the latent truth gives {level:.1f} % of the levels within a choreography and primitive correctly"
     if level < TOO_HARD:
-        return f"Too hard: {told}, below {TOO_HARD:.0f} %."
-    return f"Neither too easy nor too hard: {high} (limit {TOO_EASY:.0f} %), and {told} (at least {TOO_HARD:.0f} %)."
+        return f"Too hard: {truth_text}, below {TOO_HARD:.0f} %."
+    return f"Neither too easy nor too hard: {floor_text} (limit {TOO_EASY:.0f} %), and {truth_text} (at least {TOO_HARD:.0f} %)."

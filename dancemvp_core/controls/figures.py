@@ -1,4 +1,4 @@
-"""The figures of what the paper does not ask: difficulty card, confusion of moves, augmentation study."""
+"""The figures of the additional studies: difficulty card, confusion of primitives, augmentation study."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROW_LABELS = {
 
 @styled
 def difficulty_card(card: pd.DataFrame, too_easy: float, synthetic: bool) -> Figure:
-    """Floors and ceiling of ``difficulty.card``: Task 1 accuracy, and the level given choreography and primitive, in %."""
+    """Return a figure of ``difficulty.card``: Task 1 accuracy, and level accuracy within choreography and primitive, in %."""
     rows = card[card["row"].isin(ROW_LABELS)].iloc[::-1].reset_index(drop=True)
     figure, axes = plt.subplots(1, 2, figsize=(COLUMN_IN, 2.3), sharey=True, width_ratios=(1, 1))
     for ax, column, title in zip(
@@ -36,7 +36,7 @@ def difficulty_card(card: pd.DataFrame, too_easy: float, synthetic: bool) -> Fig
         ax.tick_params(axis="y", length=0)
     axes[0].set_yticks(range(len(rows)), [ROW_LABELS[name] for name in rows["row"]])
     axes[0].axvline(too_easy, color=VERMILION, lw=0.8, ls=(0, (3, 2)))
-    top = len(rows) - 0.4  # beside the rows of chance, whose numbers are far to the left
+    top = len(rows) - 0.4  # beside the row of chance, where the space is free
     axes[0].annotate("too easy", (too_easy - 2, top), rotation=90, fontsize=7, color=VERMILION, ha="right", va="top")
     axes[1].axvline(100 / 3, color=GREY, lw=0.8, ls=(0, (1, 2)), zorder=0)
     figure.text(0.01, 0.02, "* untrained", fontsize=7, color=GREY)
@@ -47,7 +47,10 @@ def difficulty_card(card: pd.DataFrame, too_easy: float, synthetic: bool) -> Fig
 
 @styled
 def confusion(matrix: pd.DataFrame, study: pd.DataFrame, synthetic: bool) -> Figure:
-    """(a) Task 1's confusion matrix (``confusion.matrix``), (b) confusion of moves against their similarity (``study``)."""
+    """Return a figure of (a) Task 1's confusion matrix (``confusion.matrix``), (b) confusion and similarity of primitives.
+
+    ``study`` is ``confusion.study``.
+    """
     figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE_IN, 3.2), width_ratios=(1.12, 1))
     image = left.imshow(matrix.to_numpy(), cmap="cividis", vmin=0, vmax=100, interpolation="nearest")
     choreographies = matrix.index.get_level_values("choreography")
@@ -61,7 +64,7 @@ def confusion(matrix: pd.DataFrame, study: pd.DataFrame, synthetic: bool) -> Fig
     left.set_xticks(middles, names)
     left.set_yticks(middles, names)
     left.tick_params(length=0)
-    left.set(xlabel="predicted class", ylabel="true class (choreography; within it move, level)")
+    left.set(xlabel="predicted class", ylabel="true class (choreography; within it primitive, level)")
     left.set_title(f"(a) ours, {len(matrix)} classes", loc="left")
     bar = figure.colorbar(image, ax=left, shrink=0.75, pad=0.02)
     bar.set_label("% of true class")
@@ -75,9 +78,9 @@ def confusion(matrix: pd.DataFrame, study: pd.DataFrame, synthetic: bool) -> Fig
         found = "nothing confused" if np.isnan(rho) else f"ρ = {rho:.2f}, p = {p:.2g}"
         title = name.replace("_", " ")
         right.text(0.02, 0.98 - 0.075 * i, f"{title}: {found}", color=colour, transform=right.transAxes, va="top", fontsize=7)
-    right.set(xlabel="similarity of the mean moves (correlation)", ylabel="taken for each other (%)")
+    right.set(xlabel="similarity of the mean motions (correlation)", ylabel="confusion (%)")
     right.set_ylim(-0.03 * top, 1.35 * top)
-    right.set_title("(b) pairs of moves, two choreographies", loc="left")
+    right.set_title("(b) pairs of primitives, two choreographies", loc="left")
     figure.get_layout_engine().set(rect=(0, 0, 1, 0.96))
     badge(figure, synthetic)
     return figure
@@ -94,7 +97,10 @@ _ABLATION_AXES = {
 
 @styled
 def augmentation(rows: pd.DataFrame, floors: pd.DataFrame, synthetic: bool) -> Figure:
-    """One dot a variant and measure; the dashed lines are floors. ``rows``: variant and the columns of the measures."""
+    """Return a figure with one dot for each variant and measure; dashed lines are floors.
+
+    ``rows`` and ``floors`` have the columns of ``augmentation_study.measure``; the index of ``floors`` is the variant.
+    """
     order = rows.iloc[::-1].reset_index(drop=True)
     figure, axes = plt.subplots(1, len(_ABLATION_AXES), figsize=(6.9, 0.6 + 0.21 * len(rows)), sharey=True)
     for ax, (column, label) in zip(axes, _ABLATION_AXES.items(), strict=True):

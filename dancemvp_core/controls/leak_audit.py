@@ -1,8 +1,8 @@
-"""The leak audit: no label of a query piece may reach its prediction.
+"""The leak audit: no label of a query piece may influence its prediction.
 
-Two checks of a ``predict(features, episode) -> Predictions``. *Exact*: the query's labels are replaced by random ones, and
-the predictions must be bit-identical. *Statistical*: on noise features with random labels a fair protocol is at chance,
-while the oracle shows what a leak looks like.
+It makes two checks of a function ``predict(features, episode) -> Predictions``. *Exact*: random labels replace those of the
+query, and the predictions must stay bit-identical. *Statistical*: on noise features with random labels, a fair protocol
+must be at chance. The oracle is an example of a leak.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from dancemvp_core.tasks.metrics import per_piece
 from dancemvp_core.tasks.outcomes import Outcomes
 from dancemvp_core.tasks.protocols import CLASS_COLUMNS, FAIR, LEAKING, Episode, Predictions, run
 
-ALPHA = 0.001  # chance that a fair protocol fails the statistical check
+ALPHA = 0.001  # probability that a fair protocol fails the statistical check
 Predict = Callable[[Features, Episode], Predictions]
 
 
 class LeakError(AssertionError):
-    """A label of the query reached a prediction that is said to be fair."""
+    """A label of the query influenced a prediction of a fair protocol."""
 
 
 def replaced_labels(table: pd.DataFrame, query: np.ndarray, seed: int = 0) -> pd.DataFrame:
-    """The table with the query rows' labels, scores and BAR replaced by others drawn from the whole table."""
+    """Return the table with random class labels (drawn from the whole table), scores and BAR in the query rows."""
     rng, out = np.random.default_rng(seed), table.copy()
     rows = table.index[query]
-    donors = rng.integers(len(table), size=len(query))
+    sources = rng.integers(len(table), size=len(query))
     for column in CLASS_COLUMNS:
-        out.loc[rows, column] = table[column].to_numpy()[donors]
+        out.loc[rows, column] = table[column].to_numpy()[sources]
     for column in ("score", "bar", "bar_direct"):
         if column in out:
             out.loc[rows, column] = rng.uniform(0, 100, len(query))
@@ -45,24 +45,24 @@ def replaced_labels(table: pd.DataFrame, query: np.ndarray, seed: int = 0) -> pd
 
 
 def same(a: Predictions, b: Predictions) -> bool:
-    """Whether two predictions are bit-identical."""
+    """Return whether two predictions are bit-identical."""
     fields = ("probabilities", "score", "score_var", "rate")
     pairs = [(getattr(a, f), getattr(b, f)) for f in fields]
     return all((x is None) == (y is None) and (x is None or np.array_equal(x, y)) for x, y in pairs)
 
 
 def exact(predict: Predict, features: Features, episode: Episode) -> bool:
-    """True where replacing every label of the query leaves the predictions bit-identical."""
+    """Return whether the predictions stay bit-identical when other labels replace all labels of the query."""
     other = replace(episode, table=replaced_labels(episode.table, episode.query))
     return same(predict(features, episode), predict(features, other))
 
 
 def statistical(predict: Predict, episode: Episode, dim: int = 64, seed: int = 0, device="cpu") -> dict:
-    """Measures on noise features and shuffled labels: accuracy, its chance level, and whether any task beats chance.
+    """Return measures on noise features and shuffled labels: at_chance, accuracy, chance, <column>_spearman, p_value.
 
-    ``device`` is where the noise lies, and so where a prompter is fitted.
-    One-sided at ``ALPHA`` over the tasks: binomial for the accuracy, and rank correlation against its normal
-    approximation for score and rate.
+    at_chance is False if a task is significantly better than chance: one-sided tests at ``ALPHA`` over the tasks, binomial
+    for the accuracy, and rank correlation with its normal approximation for score and rate. The noise, and so the fit of a
+    prompter, is on ``device``.
     """
     rng = np.random.default_rng(seed)
     table, query = episode.table, episode.query
@@ -82,10 +82,10 @@ def statistical(predict: Predict, episode: Episode, dim: int = 64, seed: int = 0
         share = random.iloc[query].groupby(CLASS_COLUMNS).size().max() / len(query)
         out |= {"accuracy": float(pieces["accuracy"].mean()), "chance": float(share)}
         p_values.append(float(binom.sf(pieces["accuracy"].sum() - 1, len(query), share)))
-    for guess, column in ((predictions.score, "score"), (predictions.rate, "bar")):
-        if guess is not None and np.ptp(guess) > 0:
+    for predicted, column in ((predictions.score, "score"), (predictions.rate, "bar")):
+        if predicted is not None and np.ptp(predicted) > 0:
             truth = random.iloc[query][column]
-            rho = float(np.corrcoef(pd.Series(guess).rank(), truth.rank())[0, 1])
+            rho = float(np.corrcoef(pd.Series(predicted).rank(), truth.rank())[0, 1])
             out[f"{column}_spearman"] = rho
             p_values.append(float(norm.sf(rho * np.sqrt(len(query) - 1))))
     out["p_value"] = min(1.0, min(p_values) * len(p_values)) if p_values else 1.0
@@ -94,16 +94,16 @@ def statistical(predict: Predict, episode: Episode, dim: int = 64, seed: int = 0
 
 
 def audit(features: Features, episode: Episode, settings: PrompterSettings | None = None) -> pd.DataFrame:
-    """Both checks of every protocol, one row each; the oracle is expected to leak and marked as leaking.
+    """Return both checks of all protocols, one row for each; the oracle leaks on purpose and has fair = False.
 
-    Labels are shuffled and replaced among the support and query pieces, so that the classes stay those of the task.
+    Both checks use only the labels of support and query pieces, so that the classes are those of the task.
     """
     kept = np.sort(np.concatenate([episode.support, episode.query]))
     features = Features(features.hidden[torch.as_tensor(kept, device=features.hidden.device)], features.last)
     places = (np.searchsorted(kept, rows) for rows in (episode.support, episode.query))
     episode = Episode(episode.table.iloc[kept].reset_index(drop=True), *places)
     settings = settings or PrompterSettings()
-    brief = replace(settings, steps=min(settings.steps, 20))  # a bit changes or it does not, however long the fit
+    brief = replace(settings, steps=min(settings.steps, 20))  # a leak shows after a few steps too
     rows = []
     for protocol in (*FAIR, *LEAKING):
 
@@ -117,19 +117,19 @@ def audit(features: Features, episode: Episode, settings: PrompterSettings | Non
 
 
 def enforce(report: pd.DataFrame) -> None:
-    """Raise LeakError, naming the protocols, where a fair one fails a check or the oracle passes as fair."""
+    """Raise LeakError with the names of the protocols if a fair one fails a check, or if the oracle passes the exact check."""
     failed = report[report["fair"] & ~(report["bit_identical"] & report["at_chance"])]["protocol"].tolist()
-    blind = report[~report["fair"] & report["bit_identical"]]["protocol"].tolist()
+    undetected = report[~report["fair"] & report["bit_identical"]]["protocol"].tolist()
     if failed:
-        raise LeakError(f"leak audit: labels of the query reach the predictions of {', '.join(failed)}")
-    if blind:
+        raise LeakError(f"leak audit: labels of the query influence the predictions of {', '.join(failed)}")
+    if undetected:
         raise LeakError(
-            f"leak audit: it does not see the leak of {', '.join(blind)}, so its other verdicts are worth nothing"
+            f"leak audit: it does not detect the leak of {', '.join(undetected)}, so its other results are not valid"
         )
 
 
 def audit_of_ours(outcomes: Outcomes, shots: int) -> pd.DataFrame:
-    """``audit`` of our features (seed 0) on two test choreographies, at most 5 shots and 150 steps of the prompter."""
+    """Return the ``audit`` of our features (seed 0) on two test choreographies, with at most 5 shots and 150 steps."""
     pieces = outcomes.where.pieces
     choreographies = pieces.table.loc[pieces.rows("test"), "choreography"].unique()[:2]
     episode = Episode(pieces.table, *splits.support_and_query(pieces.table, choreographies, min(shots, 5), seed=0))

@@ -1,8 +1,8 @@
 """`make select`: choose each method's settings on the validation choreographies and write selected.yaml.
 
-At most four settings a method, one seed; they are ranked by their mean rank over the three tasks under the
-method's own protocol. The test choreographies are not read. Finished trials are kept under build/, so that an
-interrupted selection goes on where it was.
+Each method has at most four settings and one seed. The best setting has the best mean rank over the three tasks under the
+method's own protocol. The test choreographies are not used. Finished runs are saved in build/, so that an interrupted
+selection continues there.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from dancemvp_core.runs.workspace import Workspace
 from dancemvp_core.tasks.evaluation import Setting, evaluate, prompter_settings
 from dancemvp_core.tasks.features import Features
 
-# Factors on the profile's learning rate: the one setting that all methods have and no paper carries over.
+# Factors on the profile's learning rate. All methods have this setting, and no paper's value can be used unchanged.
 CANDIDATES = (1.0, 3.0)
-MEASURES = {1: ("accuracy", False), 2: ("l2", True), 3: ("mse", True)}  # per task: metric, smaller is better
+MEASURES = {1: ("accuracy", False), 2: ("l2", True), 3: ("mse", True)}  # task -> (metric, smaller is better)
 
 logger = logging.getLogger(__name__)
 
 
 def trial(pretraining: str, protocol: str, factor: float, profile: str, folder: Path) -> dict:
-    """Pre-train with one setting and measure it on the validation choreographies; read from build/ where it is done."""
+    """Pre-train with one setting and return its measures on the validation choreographies; read a finished run from build/."""
     path = folder / f"{pretraining}-{protocol}-{factor}.json"
     if path.exists():
         return json.loads(path.read_text())
@@ -48,8 +48,8 @@ def trial(pretraining: str, protocol: str, factor: float, profile: str, folder: 
     params = profiles.validate("03_pretraining", profile=profile, pretraining=pretraining)
     where = Workspace.open(provenance.start(params), IMPERIALDANCE21)
     how = replace(training_of(params), learning_rate=params.learning_rate * factor)
-    made = Pretraining(pretraining, 0, where.pieces, where.skeleton, where.width, how)
-    encoder, _ = made.finished(folder / f"{pretraining}-{factor}.safetensors")
+    run = Pretraining(pretraining, 0, where.pieces, where.skeleton, where.width, how)
+    encoder, _ = run.finished(folder / f"{pretraining}-{factor}.safetensors")
     result = {"pretraining": pretraining, "protocol": protocol, "rate_factor": factor}
     result |= {f"task{task}": value for task, value in on_validation(encoder, protocol, where.pieces, profile).items()}
     files.write_json(path, result)
@@ -57,7 +57,7 @@ def trial(pretraining: str, protocol: str, factor: float, profile: str, folder: 
 
 
 def on_validation(encoder: nn.Module, protocol: str, pieces: PieceSet, profile: str) -> dict[int, float]:
-    """Each task's measure (``MEASURES``) of an encoder under a protocol on the validation choreographies, seed 0."""
+    """Return each task's measure (``MEASURES``) of an encoder under a protocol on the validation choreographies, seed 0."""
     params = profiles.validate("07_table4_fig7_prompting", profile=profile)
     features = Features.encoded(encoder, pieces, pieces.rows("validation"))
     setting = Setting(protocol, 0, params.shots, split="validation")
@@ -67,16 +67,16 @@ def on_validation(encoder: nn.Module, protocol: str, pieces: PieceSet, profile: 
 
 
 def mean_rank(trials: pd.DataFrame) -> pd.Series:
-    """Mean over the tasks of each trial's rank, 1 the best."""
+    """Return the mean rank of each run in ``trials`` over the tasks; 1 is the best."""
     ranks = [trials[f"task{t}"].rank(ascending=smaller) for t, (_, smaller) in MEASURES.items()]
     return sum(ranks) / len(ranks)
 
 
 def choose(trials: pd.DataFrame, before: dict) -> dict:
-    """The selection: what is common to all stays as it was, each pre-training gets its best factor.
+    """Return the new selection: each pre-training gets its best factor, and the settings for all methods stay unchanged.
 
-    ``more_seeds`` names the two best table rows beside Ours, of distinct pre-trainings: they get the full number of
-    seeds, and the first is the strongest baseline.
+    ``more_seeds`` names the two best table rows after ours, with different pre-trainings. They get the full number of
+    seeds, and the first one is the strongest baseline.
     """
     chosen = {k: v for k, v in before.items() if k in ("default", "prompter")}
     best = []
@@ -94,7 +94,7 @@ def choose(trials: pd.DataFrame, before: dict) -> dict:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run all trials of a profile and rewrite selected.yaml."""
+    """Run all settings of a profile and rewrite selected.yaml."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--profile", default="demo")
     parser.add_argument("--jobs", type=int, default=2)
@@ -114,7 +114,7 @@ def main(arguments: list[str] | None = None) -> None:
     header = "# Chosen on the validation choreographies by `make select`; `make reproduce` only reads it.\n"
     files.write_text(path, header + yaml.safe_dump(chosen, sort_keys=False, default_flow_style=None))
     files.write_csv(folder / "trials.csv", pd.DataFrame(trials))
-    for pretraining in distinct:  # the run need not make the chosen ones again
+    for pretraining in distinct:  # so that a run does not train the chosen encoders again
         factor = chosen.get(pretraining, {}).get("rate_factor", 1.0)
         with files.replacing(Paths.of(params).encoder(pretraining, 0)) as path:
             shutil.copyfile(folder / f"{pretraining}-{factor}.safetensors", path)

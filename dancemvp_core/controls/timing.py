@@ -1,4 +1,4 @@
-"""How long things take on this machine: medians of repeated runs, for the paper's two claims on time."""
+"""Times on this machine for the paper's two claims about time: medians of repeated runs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BATCH = 32
 
 
 def repeated(work: Callable[[], object], runs: int = 9, warm: int = 2) -> list[float]:
-    """Seconds of each of ``runs`` calls, after ``warm`` that are not counted."""
+    """Return the seconds of each of ``runs`` calls, after ``warm`` calls that do not count."""
     seconds = []
     for run in range(warm + runs):
         started = time.perf_counter()
@@ -42,9 +42,9 @@ def repeated(work: Callable[[], object], runs: int = 9, warm: int = 2) -> list[f
 def inference(
     encoder: nn.Module, features: Features, episode: Episode, pieces: PieceSet, settings: PrompterSettings
 ) -> list[float]:
-    """Seconds to encode 32 query pieces and prompt all tasks that the data support, several times.
+    """Return the seconds of several calls that encode 32 query pieces and prompt all tasks that the data support.
 
-    The prompter is not trained: its time does not depend on its weights.
+    The prompter is not trained, because its time does not depend on its weights.
     """
     known = episode.known
     tasks = protocols.supported_tasks(known)
@@ -63,7 +63,7 @@ def inference(
 
 
 def inference_of_ours(outcomes: Outcomes, shots: int) -> list[float]:
-    """``inference`` of ours (seed 0) on all test choreographies."""
+    """Return the seconds of ``inference`` for ours (seed 0) on all test choreographies."""
     pieces = outcomes.where.pieces
     test = pieces.table.loc[pieces.table["split"] == "test", "choreography"].unique()
     episode = Episode(pieces.table, *splits.support_and_query(pieces.table, test, shots, 0))
@@ -72,7 +72,10 @@ def inference_of_ours(outcomes: Outcomes, shots: int) -> list[float]:
 
 
 def prompting_over_finetuning(outcomes: Iterable[Outcome]) -> list[float]:
-    """Of each row and seed that has both, the time of prompting (fit and predict) over that of fine-tuning."""
+    """Return, for each row and seed with both protocols, the time of prompting divided by the time of fine-tuning.
+
+    The times are those of fit and prediction.
+    """
     seconds: dict[tuple, dict[str, float]] = {}
     for outcome in outcomes:
         facts = outcome.pieces.iloc[0]
@@ -81,7 +84,7 @@ def prompting_over_finetuning(outcomes: Iterable[Outcome]) -> list[float]:
 
 
 def table(measured: dict[str, list[float]], synthetic: bool) -> pd.DataFrame:
-    """COLUMNS, one row a measurement that has values (a ratio stands in the columns of seconds)."""
+    """Return a table (COLUMNS) with one row for each measurement with values; a ratio is in the columns of the seconds."""
     rows = [
         (what, np.median(v), min(v), max(v), len(v), provenance.device(), synthetic) for what, v in measured.items() if len(v)
     ]

@@ -1,8 +1,8 @@
-"""Level or dancer? The test choreographies danced by people whom neither encoder nor head has seen.
+"""Does the method recognise the level or the dancer? A test with dancers who are not in the training of encoder and heads.
 
-In ImperialDance, as in SynthDance, a level within a choreography is one person, so level accuracy there may be
-recognition of that person. Only a simulator can send somebody else: heads are fitted on the usual support, and
-asked about the usual query and about other dancers of the same levels.
+In ImperialDance and SynthDance, one dancer performs all trials of a choreography and level, so the level accuracy may come
+from the recognition of that dancer. Only a simulator can add other dancers. The heads are fitted on the usual support. They
+predict the usual query, and pieces of other dancers with the same levels.
 """
 
 from __future__ import annotations
@@ -37,28 +37,28 @@ SHOWN = {
 }
 
 
-ONLY_SIMULATED = "only SynthDance can send other dancers"
+ONLY_SIMULATED = "only SynthDance has other dancers"
 
 
 def with_others(seen: PieceSet, params, cache: Path | None, progress: Callable = lambda rows: rows) -> PieceSet:
-    """``join`` of the seen dancers' pieces and SynthDance's other dancers, cut as the notebook's parameters say."""
+    """Return ``join`` of the seen dancers' pieces and SynthDance's other dancers, cut with the notebook's parameters."""
     others = datasets.load(profiles.unseen_dancers_root(params.project, params.profile))
     split = pd.Series("test", index=others.index)
     return join(seen, build(others, split, split.eq("test").to_numpy(), Cutting.of(params), cache, progress))
 
 
 def join(seen: PieceSet, unseen: PieceSet) -> PieceSet:
-    """One set of the test pieces of both, on the seen ones' device, with a column ``dancers`` ("seen", "unseen").
+    """Return one set of both groups' test pieces, on the device of ``seen``, with a column dancers ("seen", "unseen").
 
-    The music is the same, so the unseen dancers' pieces take the standardised features of the seen ones'. Raises
-    ValueError where an unseen piece's choreography and primitive is not among the seen test pieces.
+    The music is the same, so the unseen dancers' pieces use the standardised music features of the seen dancers' pieces.
+    Raises ValueError if the choreography and primitive of an unseen dancer's piece is not among the seen test pieces.
     """
     rows = seen.rows("test")
     known, other = seen.table.iloc[rows].assign(dancers="seen"), unseen.table.assign(dancers="unseen", split="test")
     window = known.groupby(["choreography", "primitive"])["window"].first()
     keys = pd.MultiIndex.from_frame(other[["choreography", "primitive"]])
     if not keys.isin(window.index).all():
-        raise ValueError("unseen dancers: a choreography that is not among the test choreographies")
+        raise ValueError("unseen dancers: one of their choreographies is not among the test choreographies")
     other = other.assign(window=window.loc[keys].to_numpy(), sequence=other["sequence"] + seen.table["sequence"].max() + 1)
     table = pd.concat([known, other], ignore_index=True)
     motion = torch.cat([seen.motion[rows], unseen.motion.to(seen.motion.device)])
@@ -66,7 +66,7 @@ def join(seen: PieceSet, unseen: PieceSet) -> PieceSet:
 
 
 def support_and_queries(table: pd.DataFrame, shots: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows of the support, of the seen dancers' query and of the unseen dancers' query (half of their performances)."""
+    """Return the rows of the support, of the seen dancers' query, and of the unseen dancers' query (half of their trials)."""
     choreographies = table["choreography"].unique()
     unseen = np.flatnonzero((table["dancers"] == "unseen").to_numpy())
     support, seen_query = splits.support_and_query(table.drop(index=unseen), choreographies, shots, seed)
@@ -75,9 +75,10 @@ def support_and_queries(table: pd.DataFrame, shots: int, seed: int) -> tuple[np.
 
 
 def joined_features(name: str, seed: int, where: Workspace, pieces: PieceSet, query: np.ndarray) -> Features:
-    """A row's frozen features of ``pieces``, which is ``join(where.pieces, ...)``: all of the seen dancers', as they are kept.
+    """Return a row's frozen features of ``pieces``, which is ``join(where.pieces, ...)``.
 
-    Of the unseen dancers' pieces only the ``query`` rows are encoded, the others' features stay zero.
+    The features of the seen dancers' pieces are the saved ones. Of the unseen dancers' pieces, only the ``query`` rows are
+    encoded; the features of the others stay zero.
     """
     if name in (*LOOK_AT_NOTHING, "handcrafted", "body_only"):  # there is nothing to encode
         return features_of(name, seed, replace(where, pieces=pieces))
@@ -91,29 +92,29 @@ def joined_features(name: str, seed: int, where: Workspace, pieces: PieceSet, qu
 def compare(
     name: str, pieces: PieceSet, where: Workspace, setting: Setting, settings: PrompterSettings
 ) -> pd.DataFrame:
-    """Tidy measures of one row: method, protocol, seed, dancers ("seen", "unseen"), task, metric, value.
+    """Return tidy measures of one row: method, protocol, seed, dancers ("seen", "unseen"), task, metric, value.
 
-    ``pieces`` is ``join(where.pieces, ...)``. One fit on the seen dancers' support answers for both groups.
+    ``pieces`` is ``join(where.pieces, ...)``. One fit on the seen dancers' support predicts both groups.
     """
     support, *queries = support_and_queries(pieces.table, setting.shots, setting.seed)
-    asked = np.concatenate(queries)
+    query = np.concatenate(queries)
     features = joined_features(name, setting.seed, where, pieces, queries[1])
-    predictions = run(setting.protocol, features, Episode(pieces.table, support, asked), setting.seed, settings)
-    measured = per_piece(predictions, pieces.table.iloc[asked])
+    predictions = run(setting.protocol, features, Episode(pieces.table, support, query), setting.seed, settings)
+    measured = per_piece(predictions, pieces.table.iloc[query])
     facts = {"method": name, "protocol": setting.protocol, "seed": setting.seed}
     halves = {"seen": measured.iloc[: len(queries[0])], "unseen": measured.iloc[len(queries[0]) :]}
     return pd.concat([summary(half).assign(**facts, dancers=who) for who, half in halves.items()], ignore_index=True)
 
 
 def rows() -> list[tuple[str, str]]:
-    """The lines of the table, (name, protocol): ours, the strongest baseline on validation, and the floors."""
+    """Return the lines of the table, (name, protocol): floors, ours, the strongest baseline on validation, ours fine-tuned."""
     strongest = methods.selected().get("more_seeds", [])[:1]
     known = [(name, methods.METHODS[name].protocol) for name in ["ours", *strongest]]
     return [("ours", "finetune"), *known[::-1], *((name, m.protocol) for name, m in FLOORS.items())][::-1]
 
 
 def table(measured: pd.DataFrame) -> pd.DataFrame:
-    """Per row and group of dancers the mean, and the 95 % t-interval over seeds where there are several."""
+    """Return the mean, and the 95 % t-interval over seeds, for each row and group of dancers."""
     lines = []
     for (method, protocol, dancers), group in measured.groupby(["method", "protocol", "dancers"], sort=False):
         line = {"method": method, "protocol": protocol, "dancers": dancers, "n_seeds": group["seed"].nunique()}
@@ -127,7 +128,7 @@ def table(measured: pd.DataFrame) -> pd.DataFrame:
 
 
 def readable(measured: pd.DataFrame) -> pd.DataFrame:
-    """``table`` with seen and unseen dancers side by side, means only, rounded."""
+    """Return ``table`` with seen and unseen dancers side by side: the means, rounded."""
     means = list(SHOWN)
     wide = measured.pivot(index=["method", "protocol", "n_seeds"], columns="dancers", values=means).round(2)
     wide.columns = [f"{c.replace('_', ' ')}, {dancers}" for c, dancers in wide.columns]

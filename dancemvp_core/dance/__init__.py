@@ -1,1 +1,1 @@
-"""One performance: motion and its skeleton, music, eight-beats primitives, rhythm, and the pieces that encoders see."""
+"""One performance: motion and its skeleton, music, eight-beat primitives, rhythm, and the pieces that the encoders get."""

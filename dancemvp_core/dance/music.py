@@ -1,6 +1,6 @@
-"""Music: reading a window of a file, the paper's five acoustic features, beats, and music intensity.
+"""Music: reading a window of an audio file, the paper's five acoustic features, beats, and music intensity.
 
-Everything is computed on the recording's own clock and then brought onto the clip's (``analyse``).
+All times are first computed on the clock of the audio file. ``analyse`` then converts them to the clock of the clip.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SAMPLE_RATE = 22050
 HOP_S = 512 / SAMPLE_RATE  # librosa's default, 23 ms
 SHORTEST_S = 1.0
 SILENCE_DBFS = -60.0
-WINDOW_SLACK_S = 0.05  # decoders round a file's length; a window may end this far beyond it
+WINDOW_SLACK_S = 0.05  # a window may end this far beyond the file: decoders round its length
 
 FEATURES = (
     *(f"mfcc_{i}" for i in range(20)),
@@ -38,20 +38,20 @@ FEATURES = (
     "onset_strength",
 )
 
-# Onset-strength peaks stand in for the dancers' labels of music intensity, so they have to be as sparse as
-# accents, one or two a bar, and not every hi-hat: denser peaks would also put the tolerance of 0.2 s around
-# each of them over most of the clip, and the beat alignment rate at chance.
+# Onset-strength peaks replace the dancers' labels of music intensity. They must be as sparse as accents: one or two per
+# bar, not one per hi-hat. With denser peaks, the tolerance of 0.2 s around each peak would cover most of the clip, and the
+# beat alignment rate would be at its chance level.
 ONSET_SMOOTHING_S = 0.03
 ONSET_PEAK_DISTANCE_S = 0.8
 ONSET_PEAK_PROMINENCE = 0.5  # share of the curve's 5th-to-98th percentile range
-ONSET_RANGE_DB = 0.5  # a curve that ranges over less is a held tone's ripple (0.05); music ranges over 4 and more
+ONSET_RANGE_DB = 0.5  # a smaller range has no peaks: a held tone has a range of 0.05, music of 4 or more
 
 
 def load_audio(path: str | Path, offset_s: float = 0.0, duration_s: float | None = None):
-    """Read one window of an audio file as mono, resampled: (float32 samples (n,), 22050).
+    """Read one window of an audio file, mixed to mono and resampled. Returns (float32 samples (n,), 22050).
 
-    ``duration_s`` None reads to the end. Only the window is decoded. Raises DataError where the file is not
-    audio, holds NaN, is silent (peak below -60 dBFS) or shorter than 1 s, or the window leaves the file.
+    With ``duration_s`` None the window ends with the file. Only the window is decoded. Raises DataError if the file is not
+    audio, contains NaN, is silent (peak below -60 dBFS) or shorter than 1 s, or if the window is not inside the file.
     """
     path = Path(path)
     if not path.is_file():
@@ -62,7 +62,7 @@ def load_audio(path: str | Path, offset_s: float = 0.0, duration_s: float | None
             start, stop = _window(path, length_s, offset_s, duration_s)
             file.seek(round(start * rate))
             samples = file.read(round((stop - start) * rate), dtype="float32", always_2d=True).mean(axis=1)
-    # TypeError: by its suffix libsndfile takes a file for headerless and asks for a sample rate.
+    # TypeError: for some suffixes libsndfile expects a file without a header and asks for a sample rate.
     except (soundfile.SoundFileError, TypeError) as fault:
         reason = " ".join(str(fault).rsplit(":", 1)[-1].split())
         raise DataError(f"{path}: not an audio file ({reason}), expected wav, flac, ogg or mp3") from None
@@ -101,7 +101,7 @@ def _resample(samples: np.ndarray, rate: float) -> np.ndarray:
 
 
 def _samples(path_or_samples, sr: float | None) -> np.ndarray:
-    """Mono samples at SAMPLE_RATE, whatever was given, so that features of two sources can be compared."""
+    """Mono samples (n,) at SAMPLE_RATE, from a file or from samples, so that features of different sources are comparable."""
     if isinstance(path_or_samples, str | os.PathLike):
         return load_audio(path_or_samples)[0]
     samples = np.asarray(path_or_samples, dtype=np.float32)
@@ -123,12 +123,12 @@ def _onset_strength(samples: np.ndarray, hop: int) -> np.ndarray:
 
 
 def acoustic_features(path_or_samples, sr: float | None = None, hop_s: float = HOP_S) -> np.ndarray:
-    """The paper's five acoustic features ("Motion and Music Encoders"), frame by frame: (54, T) float32.
+    """Compute the paper's five acoustic features ("Motion and Music Encoders") per frame. Returns (54, T) float32.
 
-    An audio file, or mono samples (n,) with their rate ``sr``; rows are named in FEATURES: 20 MFCC, their
-    20 deltas, 12 constant-Q chroma, tempo in BPM, onset strength. Frame t is centred on t * hop_s. Tempo is
-    local (librosa's estimate around each frame), so that a change of tempo within the window shows.
-    Raises DataError for a bad file, ValueError for bad samples or less than 1 s of them.
+    The input is an audio file, or mono samples (n,) with their rate ``sr``. FEATURES names the rows: 20 MFCC, their 20
+    deltas, 12 constant-Q chroma, tempo in BPM, onset strength. Frame t is centred on t * hop_s. The tempo is local
+    (librosa's estimate around each frame), so it follows a change of tempo within the window. Raises DataError for an
+    unusable file, ValueError for unusable samples or less than 1 s of them.
     """
     samples = _samples(path_or_samples, sr)
     hop = _hop(hop_s)
@@ -137,12 +137,12 @@ def acoustic_features(path_or_samples, sr: float | None = None, hop_s: float = H
 
 def _features(samples: np.ndarray, hop: int, onset: np.ndarray) -> np.ndarray:
     mfcc = librosa.feature.mfcc(y=samples, sr=SAMPLE_RATE, n_mfcc=20, hop_length=hop)
-    # mode "nearest" also serves windows of fewer frames than the delta's width of nine.
+    # Mode "nearest" also works for windows with fewer frames than the delta's width of nine.
     delta = librosa.feature.delta(mfcc, mode="nearest")
     with warnings.catch_warnings():
         # In a window of 1 s the lowest constant-Q filters are longer than the signal; librosa pads it.
         warnings.filterwarnings("ignore", message="n_fft=.* is too large")
-        # tuning 0: an estimate per window would shift the pitch classes of one track against each other
+        # Tuning 0: separate estimates would shift the pitch classes of one window against those of another window of the track.
         chroma = librosa.feature.chroma_cqt(y=samples, sr=SAMPLE_RATE, hop_length=hop, tuning=0.0)
     tempo = librosa.feature.tempo(onset_envelope=onset, sr=SAMPLE_RATE, hop_length=hop, aggregate=None)
     frames = len(onset)
@@ -156,7 +156,7 @@ def _beats(onset: np.ndarray, hop: int) -> tuple[np.ndarray, float]:
 
 
 def beat_times(path_or_samples, sr: float | None = None, hop_s: float = HOP_S) -> np.ndarray:
-    """librosa's beats of a file or of mono samples, in s from the first sample; empty where it hears none."""
+    """Track the beats of a file or of mono samples with librosa. Returns times in s from the first sample, empty without beats."""
     hop = _hop(hop_s)
     return _beats(_onset_strength(_samples(path_or_samples, sr), hop), hop)[0]
 
@@ -166,7 +166,7 @@ def _onset_peaks(onset: np.ndarray, hop_s: float) -> np.ndarray:
     low, high = np.percentile(smooth, [5, 98])
     if not high - low > ONSET_RANGE_DB:
         return np.zeros(0)
-    from scipy.signal import find_peaks  # a second to import: those who read what was analysed do not pay
+    from scipy.signal import find_peaks  # the import takes a second, and a cached analysis does not need it
 
     frames, _ = find_peaks(
         smooth,
@@ -177,9 +177,9 @@ def _onset_peaks(onset: np.ndarray, hop_s: float) -> np.ndarray:
 
 
 def onset_peaks(path_or_samples, sr: float | None = None, hop_s: float = HOP_S) -> np.ndarray:
-    """Prominent maxima of onset strength in s: music intensity where no dancer has labelled it.
+    """Find the prominent maxima of onset strength. Returns times in s: music intensity where no dancer has labelled it.
 
-    They rise by half of the curve's range and are at least 0.8 s apart: accents, not every onset.
+    A peak rises by half of the curve's range, and peaks are at least 0.8 s apart. So they are accents, not all onsets.
     """
     hop = _hop(hop_s)
     return _onset_peaks(_onset_strength(_samples(path_or_samples, sr), hop), hop / SAMPLE_RATE)
@@ -187,12 +187,11 @@ def onset_peaks(path_or_samples, sr: float | None = None, hop_s: float = HOP_S) 
 
 @dataclass(frozen=True, eq=False)
 class MusicAnalysis:
-    """What the package knows about one music window; all times in s on the clip's clock.
+    """The analysis of one music window. All times are in s on the clip's clock.
 
-    features (54, T) float32 with feature_times_s (T,); beats_s are librosa's; music_intensity_s are the
-    onset peaks, for choreographies that no dancer has labelled. ``tempo_bpm`` is the recording's own, as one
-    hears it; ``stretch`` is clip seconds per second of music (1 for crop), so on the clip's clock the tempo
-    is tempo_bpm / stretch.
+    ``features`` (54, T) float32 belong to ``feature_times_s`` (T,). ``beats_s`` are librosa's beats. ``music_intensity_s``
+    are the onset peaks, for choreographies that no dancer has labelled. ``tempo_bpm`` is the tempo of the audio file.
+    ``stretch`` is clip seconds per second of music (1 for crop), so the tempo on the clip's clock is tempo_bpm / stretch.
     """
 
     features: np.ndarray
@@ -205,7 +204,7 @@ class MusicAnalysis:
 
     @property
     def onset(self) -> np.ndarray:
-        """Onset strength in each frame, (T,)."""
+        """Onset strength of each frame, (T,)."""
         return self.features[FEATURES.index("onset_strength")]
 
 
@@ -217,12 +216,12 @@ def analyse(
     time_normalisation: str = "stretch",
     cache: str | Path | None = None,
 ) -> MusicAnalysis:
-    """Features, beats and onset peaks of a music window, brought onto the clock of a clip of ``clip_s``.
+    """Compute features, beats and onset peaks of a music window, on the clock of a clip of ``clip_s`` seconds.
 
-    The window starts ``offset_s`` into the file and lasts ``window_s`` (None: as long as the clip). "stretch"
-    maps the whole window onto the clip (times * clip_s / window_s); "crop" takes its first clip_s seconds.
-    ``cache`` is a folder that keeps one .npz per window, found by the file's content, the window, this module
-    and librosa's version. Raises DataError for a bad file or window, ValueError for an unknown mode.
+    The window starts ``offset_s`` into the file and lasts ``window_s`` (None: as long as the clip). "stretch" maps the
+    whole window to the clip (times * clip_s / window_s); "crop" takes the first clip_s seconds of the window. ``cache`` is
+    a folder that keeps one .npz per window; its key is the file's content, the window, the text of this module and
+    librosa's version. Raises DataError for an unusable file or window, ValueError for an unknown mode.
     """
     window_s = clip_s if window_s is None else window_s
     if not clip_s > 0:
@@ -261,7 +260,7 @@ def _cached(path: Path, offset_s: float, heard_s: float, cache: Path | None) -> 
     if cache is None or not path.is_file():
         return _analyse_window(path, offset_s, heard_s)
     digest = hashlib.sha256(path.read_bytes())
-    # The module's own text stands for every constant above: an edit here never meets an old analysis.
+    # The text of this module contains every constant above, so an old analysis is not used after an edit.
     digest.update(Path(__file__).read_bytes())
     digest.update(json.dumps([float(offset_s), float(heard_s), version("librosa")]).encode())
     entry = cache / f"{digest.hexdigest()}.npz"

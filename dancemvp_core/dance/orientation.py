@@ -1,7 +1,8 @@
-"""Which way is up: settled once when data are opened, so that y is up and everything after may rely on it.
+"""The upright axis: it is found once, when data are opened, and motion is turned so that y is up. All later code relies on it.
 
-Data sets differ in their upright axis and rarely say. It is the one from the feet to the head, over the whole set, unless
-dataset.json states another (``{"up": "z"}``). Motion is then turned by right angles, never mirrored: left stays left.
+Data sets differ in their upright axis and rarely state it. It is the axis from the feet to the head, over the whole data
+set, unless dataset.json states another one (``{"up": "z"}``). Motion is then turned by right angles and never mirrored:
+left stays left.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ import numpy as np
 
 from dancemvp_core.dance.skeleton import Skeleton
 
-HEAD, FEET = ("head", "nose"), ("foot", "toe", "ankle")  # parts of joints' names, in lower case
-CLEAR = 0.5  # where the second axis reaches this share of the first, a note says how sure the choice is
+HEAD, FEET = ("head", "nose"), ("foot", "toe", "ankle")  # parts of joint names, in lower case
+CLEAR = 0.5  # if the second largest rise exceeds this share of the largest, a note says that the choice is uncertain
 
-# Axis that is up: the coordinates that become x, y and z, and their signs. Turns about a level axis, determinant +1.
+# For each upright axis: the coordinates that become x, y and z, and their signs. Each is a rotation about a horizontal axis.
 TURNS = {
     "x": ((1, 0, 2), (-1, 1, 1)),
     "y": ((0, 1, 2), (1, 1, 1)),
@@ -29,7 +30,7 @@ TURNS = {
 
 @dataclass(frozen=True)
 class Upright:
-    """The upright axis of a set or a recording, a key of ``TURNS``; how it is known; and what to be careful about."""
+    """The upright axis of a data set or a recording (a key of ``TURNS``), how it is known, and one-line warnings about it."""
 
     axis: str
     known: str
@@ -39,18 +40,18 @@ class Upright:
         return f"{self.axis}, {self.known}" + ("" if self.axis == "y" else "; turned to y")
 
 
-def stood_up(motion: np.ndarray, axis: str) -> np.ndarray:
-    """A motion (3, T, V) whose ``axis`` is up, turned y-up: the motion itself, not a copy, where y is up already."""
+def turn_y_up(motion: np.ndarray, axis: str) -> np.ndarray:
+    """Turn a motion (3, T, V) with ``axis`` up so that y is up. Returns the motion itself, not a copy, if y is already up."""
     if axis == "y":
         return motion
     order, signs = TURNS[axis]
     return np.asarray(motion)[list(order)] * np.array(signs, motion.dtype)[:, None, None]
 
 
-def settle(motions: Iterable[np.ndarray], skeleton: Skeleton, stated: str | None = None) -> Upright:
-    """The upright axis of motions (3, T, V) as they are stored, gaps and all; ``stated`` is what the data say themselves.
+def find_upright(motions: Iterable[np.ndarray], skeleton: Skeleton, stated: str | None = None) -> Upright:
+    """Find the upright axis of motions (3, T, V) as they are stored, gaps included. ``stated`` is the axis that the data state.
 
-    The median over the motions of how far a body rises. What is stated stands, and a contradiction is a note.
+    The axis is that of the median rise over the motions. A stated axis is kept, and a contradiction becomes a note.
     """
     named = all(_joints(skeleton, parts) for parts in (HEAD, FEET))
     rises = np.array([rise(motion, skeleton) for motion in motions]).reshape(-1, 3)
@@ -65,33 +66,34 @@ def settle(motions: Iterable[np.ndarray], skeleton: Skeleton, stated: str | None
 
 
 def _notes(axis: str, stated: str | None, rises: np.ndarray, skeleton: Skeleton, named: bool) -> Iterator[str]:
-    """What makes one doubt the axis."""
+    """The reasons to doubt the axis, one line each."""
     if not len(rises) or (stated and not named):
         return
-    over_all = np.median(rises, axis=0)
-    order = np.argsort(-np.abs(over_all), kind="stable")
-    told = ", ".join(f"{abs(over_all[a]):.3g} along {'-' if over_all[a] < 0 else ''}{'xyz'[a]}" for a in order)
+    median = np.median(rises, axis=0)
+    order = np.argsort(-np.abs(median), kind="stable")
+    extents = ", ".join(f"{abs(median[a]):.3g} along {'-' if median[a] < 0 else ''}{'xyz'[a]}" for a in order)
     if not named:
         yield (
-            f"{axis} is taken as upright, since the body extends {told}, its steadier end below: no joints of "
-            f"{skeleton.name} are named head and foot"
+            f"{axis} is taken as upright: the body extends {extents}, and its steadier end is taken as the lower one, since no "
+            f"joints of {skeleton.name} are named head and foot"
         )
         return
-    if axis != _largest(over_all):
-        yield f"{axis} is stated as upright, but from feet to head the body rises {told}: turned as stated"
+    if axis != _largest(median):
+        yield f"{axis} is stated as upright, but from feet to head the body rises {extents}: motion is turned as stated"
         return
-    if not stated and abs(over_all[order[1]]) > CLEAR * abs(over_all[order[0]]):
-        yield f"{axis} is taken as upright by a narrow margin: from feet to head the body rises {told}"
+    if not stated and abs(median[order[1]]) > CLEAR * abs(median[order[0]]):
+        yield f"{axis} is taken as upright, but this is uncertain: from feet to head the body rises {extents}"
     other = sum(_largest(own) != axis for own in rises)
     if other:
-        yield f"{axis} is upright on the whole, but {other} of {len(rises)} recordings looked at rise along another axis"
+        yield f"{axis} is upright by the median, but {other} of {len(rises)} examined recordings rise along another axis"
 
 
 def rise(motion: np.ndarray, skeleton: Skeleton) -> np.ndarray:
-    """How far a body rises along x, y and z, (3,) in the unit of the motion (3, T, V); NaN where nothing is seen of it.
+    """How far a body rises along x, y and z: (3,) in the unit of the motion (3, T, V); NaN where the joints are missing.
 
-    From the joints named as feet to those named as head, mean over time, so that a cartwheel does not matter. Without such
-    names: the extent along each axis, negative where the upper end is the steadier one, since the floor is there.
+    The rise goes from the joints named as feet to those named as head. It is a mean over time, so a cartwheel does not
+    matter. Without such names it is the extent along each axis, negative if the upper end is the steadier one: the steadier
+    end is assumed to be near the floor.
     """
     motion = np.ma.masked_invalid(np.asarray(motion, dtype=np.float64))
     head, feet = (_joints(skeleton, parts) for parts in (HEAD, FEET))

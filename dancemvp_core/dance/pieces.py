@@ -1,7 +1,7 @@
-"""From sequences to what the encoders see: primitives on the canonical body, at one length, with their labels.
+"""From sequences to the encoders' input: primitives on the canonical body, resampled to one length, with their labels.
 
-``build`` reads a data set once and returns a ``PieceSet``: tensors small enough to stay on the device, and two
-tables, one row a piece and one row a sequence. BAR, the label of Task 3, is computed here.
+``build`` reads a data set once and returns a ``PieceSet``: tensors that are small enough to stay on the device, and two
+tables, one with a row per piece and one with a row per sequence. BAR, the label of Task 3, is computed here.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from dancemvp_core.dance import music, primitives, rhythm
 from dancemvp_core.dance.sequences import DanceDataset, DanceSequence, Piece
 from dancemvp_core.dance.skeleton import bone_lengths, canonical_body
 
-LABELS = ("genre", "choreography", "level", "primitive")  # what Task 1 names
+LABELS = ("genre", "choreography", "level", "primitive")  # Task 1 predicts them
 
 
 @dataclass(frozen=True, eq=False)
 class PieceSet:
-    """Primitives as tensors: motion (P, 3, T, V), music (W, F, T) and, per piece, the row of its music.
+    """Primitives as tensors: motion (P, 3, T, V) of the pieces, and their music (W, F, T), each window once.
 
-    ``table`` has one row a piece: sequence, the labels, trial, start_s, end_s, segmentation, score, bar and
-    bar_direct (percent), split, window (row of ``music``, -1 without). ``sequences`` has one row a
-    performance of the data set, also of those that no piece was cut from: labels, duration_s, bar, bar_chance,
-    bar_corrected, f70, and the peak counts.
+    ``table`` has one row per piece: sequence, the labels, trial, start_s, end_s, segmentation, score, bar and bar_direct
+    (percent), split, window (row of ``music``, -1 without music). ``sequences`` has one row per performance of the data
+    set, also for performances without pieces: labels, duration_s, bar, bar_chance, bar_corrected, f70, and the numbers of
+    peaks.
     """
 
     motion: Tensor
@@ -46,18 +46,18 @@ class PieceSet:
         return len(self.table)
 
     def batch(self, rows) -> dict[str, Tensor]:
-        """The encoders' input for piece rows: {"motion": (N, 3, T, V), "music": (N, F, T)}."""
+        """The encoders' input for N rows of pieces: {"motion": (N, 3, T, V), "music": (N, F, T)}."""
         rows = torch.as_tensor(rows, device=self.motion.device)
         return {"motion": self.motion[rows], "music": self.music[self.windows[rows]]}
 
     @cached_property
     def windows(self) -> Tensor:
-        """Row of ``music`` of each piece, (P,), on the device."""
+        """Row of ``music`` for each piece, (P,), on the device."""
         return torch.as_tensor(self.table["window"].to_numpy(copy=True), device=self.motion.device)
 
     @cached_property
     def digest(self) -> str:
-        """Hash of the pieces, their music and their labels; not of the folder in which their files lie."""
+        """Hash of the pieces, their music and their labels. The folder of their files does not count."""
         labels = self.table.drop(columns="source", errors="ignore")
         digest = hashlib.sha256(pd.util.hash_pandas_object(labels, index=False).to_numpy().tobytes())
         for tensor in (self.motion, self.music):
@@ -65,7 +65,7 @@ class PieceSet:
         return digest.hexdigest()
 
     def rows(self, split: str) -> np.ndarray:
-        """Rows of the pieces of a split: "pretrain", "validation" or "test"."""
+        """Row numbers of the pieces of a split: "pretrain", "validation" or "test"."""
         return np.flatnonzero((self.table["split"] == split).to_numpy())
 
     def to(self, device) -> PieceSet:
@@ -73,14 +73,14 @@ class PieceSet:
         return PieceSet(self.motion.to(device), self.music.to(device), self.table, self.sequences)
 
     def save(self, folder: Path) -> None:
-        """Write the set to a folder; each file is replaced whole."""
+        """Write the set to a folder; each file is replaced as a whole."""
         files.write_tensors(folder / "pieces.safetensors", {"motion": self.motion, "music": self.music})
         files.write_parquet(folder / "pieces.parquet", self.table)
         files.write_parquet(folder / "sequences.parquet", self.sequences)
 
     @classmethod
     def load(cls, folder: Path, device="cpu") -> PieceSet:
-        """Read a set that ``save`` wrote."""
+        """Read a set that ``save`` has written; its tensors are on ``device``."""
         tensors = load_file(folder / "pieces.safetensors", device=str(device))
         table, sequences = (pd.read_parquet(folder / f"{n}.parquet") for n in ("pieces", "sequences"))
         return cls(tensors["motion"], tensors["music"], table, sequences)
@@ -92,7 +92,10 @@ def evenly_spaced(values: np.ndarray, most: int) -> np.ndarray:
 
 
 def resample(motion: np.ndarray, frames: int) -> np.ndarray:
-    """Bring motion (3, t, V), or music features (F, t), to ``frames`` steps: mean of each step, or linear upwards."""
+    """Resample motion (3, t, V), or music features (F, t), to ``frames`` steps; the other axes stay.
+
+    Fewer steps are means over the frames of each step; more steps are interpolated linearly.
+    """
     x = torch.from_numpy(np.ascontiguousarray(motion, dtype=np.float32))
     flat = x.movedim(1, -1).reshape(1, -1, x.shape[1])
     if x.shape[1] >= frames:
@@ -103,7 +106,7 @@ def resample(motion: np.ndarray, frames: int) -> np.ndarray:
 
 
 def piece_alignment(piece: Piece, peaks: dict) -> float:
-    """BAR in percent within one piece, from the music and motion peaks that fall into it; nan without any."""
+    """BAR in percent within one piece, from the music and motion peaks inside it; nan without music peaks."""
     inside = {
         kind: times[(times >= piece.start_s) & (times < piece.end_s)]
         for kind, times in ((k, peaks[k]) for k in ("music_peaks", "motion_peaks"))
@@ -114,7 +117,10 @@ def piece_alignment(piece: Piece, peaks: dict) -> float:
 
 
 def canonical_lengths(dataset: DanceDataset, sample: int = 50) -> np.ndarray:
-    """The canonical body's bone lengths (V,): the skeleton's own, else the set's median with bones summing to V."""
+    """Bone lengths (V,) of the canonical body: those of the skeleton, else the median of the data set.
+
+    The median is over ``sample`` sequences, and its lengths are scaled so that they sum to V.
+    """
     if dataset.skeleton.lengths:
         return np.asarray(dataset.skeleton.lengths)
     rows = evenly_spaced(np.arange(len(dataset)), sample)
@@ -125,15 +131,20 @@ def canonical_lengths(dataset: DanceDataset, sample: int = 50) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Cutting:
-    """How pieces are made: their length in ``frames``, ``bar_scope`` "sequence" (the paper's) or "piece", and the clock."""
+    """How pieces are cut: their length in ``frames``, ``bar_scope`` ("sequence" as in the paper, or "piece"), and the clock.
+
+    ``time_normalisation`` is "stretch" or "crop" (``music.analyse``). ``cuts_s`` are fixed cuts (start, end) in s in place
+    of the beats' (None).
+    """
 
     frames: int
     bar_scope: str = "sequence"
     time_normalisation: str = "stretch"
+    cuts_s: tuple[tuple[float, float], ...] | None = None
 
     @classmethod
     def of(cls, params) -> Cutting:
-        """From a notebook's parameters."""
+        """The settings among a notebook's parameters."""
         return cls(params.piece_frames, params.bar_scope, params.time_normalisation)
 
 
@@ -145,11 +156,12 @@ def build(
     cache: Path | None = None,
     progress: Callable = lambda rows: rows,
 ) -> PieceSet:
-    """Cut the primitives of a data set, put them on the canonical body and label them.
+    """Cut the primitives of a data set, put them on the canonical body and label them. Returns a ``PieceSet``.
 
-    ``splits`` (one per sequence) are the sets the sequences belong to, ``keep`` (bool, one per sequence) says which
-    to cut pieces from; every sequence gets a row in ``sequences``. ``cache`` keeps music analyses. Music features are
-    standardised by the pre-train windows. Raises DataError on motion or music that cannot be used.
+    ``splits`` (one per sequence) names the split of each sequence. ``keep`` (bool, one per sequence) selects the sequences
+    that pieces are cut from; every sequence gets a row in ``sequences``. ``cache`` is the folder of music analyses. Music
+    features are standardised with mean and standard deviation of the pre-train windows. Raises DataError for unusable
+    motion or music.
     """
     lengths = canonical_lengths(dataset)
     analyses, windows = {}, _Windows(cutting.frames)
@@ -162,7 +174,7 @@ def build(
         sequence_rows.append(facts | _counted(measured) | {"duration_s": sequence.duration_s, "fps": sequence.fps})
         if not keep[i]:
             continue
-        for piece in primitives.segment(sequence, analysis.beats_s if analysis is not None else np.zeros(0)):
+        for piece in _cut(sequence, analysis, cutting):
             direct = piece_alignment(piece, measured)
             motions.append(canonical_body(resample(piece.motion, cutting.frames), dataset.skeleton, lengths))
             place = {name: getattr(piece, name) for name in ("primitive", "start_s", "end_s", "segmentation")}
@@ -175,14 +187,14 @@ def build(
 
 @dataclass(frozen=True)
 class _Windows:
-    """The music of the pieces, each window once: (F, frames) by its analysis and its place in it."""
+    """The music windows of the pieces, each once: features (F, frames), and their numbers by analysis, start and end."""
 
     frames: int
     features: list[np.ndarray] = field(default_factory=list)
     numbers: dict[tuple, int] = field(default_factory=dict)
 
     def add(self, piece: Piece, analysis: music.MusicAnalysis | None) -> int:
-        """The row of a piece's music, -1 without."""
+        """The row of a piece's music; -1 without music."""
         if analysis is None:
             return -1
         key = (id(analysis), piece.start_s, piece.end_s)
@@ -193,9 +205,9 @@ class _Windows:
         return self.numbers[key]
 
     def standardised(self, table: pd.DataFrame) -> Tensor:
-        """(W + 1, F, frames) float32, by mean and spread of the pre-train windows.
+        """(W + 1, F, frames) float32, standardised with mean and standard deviation of the pre-train windows.
 
-        The last row of zeros is what pieces without music (window -1) hear.
+        The last row contains zeros. It is the music of pieces without music (window -1).
         """
         sound = np.stack([*self.features, np.zeros((music_size(self.features), self.frames), np.float32)])
         seen = table.loc[(table["split"] == "pretrain") & (table["window"] >= 0), "window"].unique()
@@ -206,15 +218,22 @@ class _Windows:
         return torch.from_numpy(sound.astype(np.float32))
 
 
+def _cut(sequence: DanceSequence, analysis: music.MusicAnalysis | None, cutting: Cutting) -> list[Piece]:
+    """Cut a sequence by its beats, or at the fixed cuts."""
+    if cutting.cuts_s is None:
+        return primitives.segment(sequence, analysis.beats_s if analysis is not None else np.zeros(0))
+    return [Piece(sequence, i, start, end, "fixed") for i, (start, end) in enumerate(cutting.cuts_s)]
+
+
 def _counted(measured: dict) -> dict:
-    """What ``rhythm.alignment`` measured, with the number of peaks in place of their times."""
+    """The measures of ``rhythm.alignment``, with the number of peaks instead of their times."""
     return {name: len(value) if name.endswith("_peaks") else value for name, value in measured.items()}
 
 
 def median_performance(sequences: pd.DataFrame, **labels) -> int:
-    """The performance of median BAR among those with these labels (None: any): its row, neither the best nor the worst.
+    """Row of the performance with median BAR among those with these labels (None: any): neither the best nor the worst.
 
-    The first one where no rate is known. Raises ValueError where there is no such performance.
+    If no BAR is known, it is the first of these performances. Raises ValueError if there is none.
     """
     chosen = sequences
     for name, value in labels.items():
@@ -226,7 +245,7 @@ def median_performance(sequences: pd.DataFrame, **labels) -> int:
 
 
 def music_size(features: list[np.ndarray]) -> int:
-    """Number of acoustic features, also where no piece has music."""
+    """Number of acoustic features, also if no piece has music."""
     return features[0].shape[0] if features else len(music.FEATURES)
 
 
@@ -246,14 +265,15 @@ def _facts(sequence: DanceSequence) -> dict:
         "level": sequence.level,
         "trial": sequence.trial,
         "score": np.nan if sequence.score is None else sequence.score,
-        "source": sequence.source.encode("utf-8", "backslashreplace").decode(),  # a table holds text only
+        "source": sequence.source.encode("utf-8", "backslashreplace").decode(),  # a table stores only valid UTF-8
     }
 
 
 def spread_trials(index: pd.DataFrame, splits: pd.Series, pretrain_trials: int) -> np.ndarray:
-    """Which sequences pieces are cut from, (S,) bool: all but, of the pre-train files, evenly spread trials.
+    """Select the sequences that pieces are cut from, (S,) bool: all, but only ``pretrain_trials`` of each pre-train file.
 
-    Spread over the practice, not the first ones, so that a small profile sees the same range of quality.
+    They are evenly spaced over the practice and not the first trials, so that a small profile has the same range of
+    quality.
     """
     keep = np.ones(len(index), dtype=bool)
     pretrain = index[(splits == "pretrain").to_numpy()]

@@ -1,4 +1,4 @@
-"""Eight-beats segmentation ("Eight-Beats Primitive Segmentation" in the paper): a beat grid, cut by eights."""
+"""Eight-beat segmentation ("Eight-Beats Primitive Segmentation" in the paper): a beat grid, cut every eight beats."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import numpy as np
 
 from dancemvp_core.dance.sequences import DanceSequence, Piece
 
-BEATS = 8  # beats in one eight
-FEWEST_BEATS = 6  # below this any set of times lies near some grid
-SHORTEST_BEAT_S = 0.3  # 200 BPM; a quicker grid is halved where the halved one still holds all the eights
-ON_GRID = 0.15  # share of a beat: how far from the grid a beat still supports it (random beats: 3 in 10)
-SUPPORT = 0.75  # share of the beats, and of the time they span, that has to support a grid
-EDGE = 0.15  # share of a beat by which the first and last border may lie outside the clip
+BEATS = 8  # beats in one primitive
+FEWEST_BEATS = 6  # fewer beats lie near some grid by chance
+SHORTEST_BEAT_S = 0.3  # 200 BPM; a faster grid is halved if all primitives still fit into the clip
+ON_GRID = 0.15  # in beats: a beat this close to the grid supports it (of random beats, 3 in 10 do)
+SUPPORT = 0.75  # a grid needs the support of this share of the beats, over this share of their time span
+EDGE = 0.15  # in beats: the first and last border may lie this far outside the clip
 
 
 def fit_grid(beat_times_s, duration_s: float, count: int = 3) -> np.ndarray | None:
-    """A regular grid fitted to tracked beats and extended over the whole clip: beat times in s, or None.
+    """Fit a regular grid to tracked beats and extend it over the whole clip. Returns beat times in s, or None.
 
-    The beats may jitter, skip, double or start late. The period is that at which their phases agree best
-    (longest mean resultant), then a line through the beats that lie on the grid. The tempo octave is
-    corrected once: doubled where ``count`` eights do not fit into the clip, halved (as often as needed) where
-    a beat is shorter than 0.3 s and they still fit: on a 10-s clip, 24 to 47 beats. The first and last beat
-    may lie 0.15 beats outside the clip. None where too few beats, or too few on the grid (a change of tempo),
-    or no octave fits. Raises ValueError for count < 1, a duration that is not positive, unsorted or NaN beats.
+    The tracked beats may jitter, skip, double or start late. The period is the one at which their phases agree best
+    (longest mean resultant); a line is then fitted to the beats on the grid. The tempo octave is corrected: the tempo is
+    doubled once if ``count`` primitives do not fit into the clip, and halved (as often as needed) if a beat is shorter than
+    0.3 s and the primitives still fit. A 10-s clip then has 24 to 47 beats. The first and last beat may lie 0.15 beats
+    outside the clip. Returns None if there are too few beats, if too few of them are on the grid (a change of tempo), or if
+    no octave fits. Raises ValueError for count < 1, a duration that is not positive, and unsorted or NaN beats.
     """
     beats = _checked(beat_times_s, duration_s, count)
     if len(beats) < FEWEST_BEATS:
@@ -34,7 +34,7 @@ def fit_grid(beat_times_s, duration_s: float, count: int = 3) -> np.ndarray | No
     if line is None:
         return None
     phase, period = line
-    longest = duration_s / (BEATS * count - 2 * EDGE)  # of the beats that all the eights fit into the clip with
+    longest = duration_s / (BEATS * count - 2 * EDGE)  # the longest beat with which all primitives fit into the clip
     if period > longest:
         period /= 2
     if period > longest:
@@ -60,19 +60,19 @@ def _checked(beat_times_s, duration_s, count) -> np.ndarray:
 
 
 def _fit_line(beats: np.ndarray) -> tuple[float, float] | None:
-    """(phase, period) of the grid that most beats lie on, or None."""
+    """(phase, period) in s of the grid that most beats lie on, or None."""
     span = beats[-1] - beats[0]
     interval = np.median(np.diff(beats))
     if not interval * 4 * len(beats) > span:
-        return None  # bursts of beats: most places of a grid that fine would be empty
-    # Only near the median interval: at its fractions the phases of any beats agree as well.
+        return None  # bursts of beats: most places of such a fine grid would be empty
+    # Search only near the median interval: at fractions of it, the phases of any beats agree equally well.
     steps = math.ceil(8 * span / interval)
     frequency = np.linspace(0.75, 1.34, max(steps, 50)) / interval
     resultant = np.exp(2j * np.pi * frequency[:, None] * beats).mean(axis=1)
     best = np.argmax(np.abs(resultant))
     period = 1 / frequency[best]
     phase = np.angle(resultant[best]) / (2 * np.pi) * period
-    for _ in range(5):  # the beats on the grid settle within two or three rounds
+    for _ in range(5):  # the set of beats on the grid is stable after two or three rounds
         index = np.round((beats - phase) / period)
         inside = np.abs(beats - phase - index * period) <= ON_GRID * period
         if len(np.unique(index[inside])) < FEWEST_BEATS:
@@ -85,7 +85,7 @@ def _fit_line(beats: np.ndarray) -> tuple[float, float] | None:
 
 
 def _stronger_half(beats: np.ndarray, phase: float, period: float) -> float:
-    """Phase of every second beat of a grid: those that were tracked more often, else the earlier ones."""
+    """Phase in s of every second beat of a grid: of the half that was tracked more often, else of the earlier half."""
     index = np.round((beats - phase) / period).astype(int)
     even, odd = (index % 2 == 0).sum(), (index % 2 == 1).sum()
     if even == odd:
@@ -104,28 +104,29 @@ def _cut(beat_times_s, duration_s: float, count: int) -> tuple[list[tuple[float,
 
 
 def eight_beats(beat_times_s, duration_s: float, count: int = 3) -> list[tuple[float, float]]:
-    """The first ``count`` complete eights of the fitted grid, as (start_s, end_s) within the clip ("Eight-Beats").
+    """The first ``count`` complete primitives of the fitted grid, as (start_s, end_s) within the clip ("Eight-Beats").
 
-    ``count`` equal parts of the clip where no grid can be fitted, or the eights end after the clip. Raises
+    Returns ``count`` equal parts of the clip if no grid fits, or if the primitives would end after the clip. Raises
     ValueError as ``fit_grid`` does.
     """
     return _cut(beat_times_s, duration_s, count)[0]
 
 
 def segment(sequence: DanceSequence, beats_s=(), count: int = 3) -> list[Piece]:
-    """Cut a sequence into its primitives by the beats of its music (none: equal parts).
+    """Cut a sequence into ``count`` primitives at the beats of its music; without beats, into equal parts.
 
-    Each piece says how it was cut: ``segmentation`` is "beats", or "equal" where no grid could be fitted.
+    Each piece says how it was cut: ``segmentation`` is "beats", or "equal" if no grid fits.
     """
     parts, segmentation = _cut(beats_s, sequence.duration_s, count)
     return [Piece(sequence, i, start, end, segmentation) for i, (start, end) in enumerate(parts)]
 
 
 def mirrored_distance(first: np.ndarray, third: np.ndarray, swap) -> tuple[float, float]:
-    """How far a group is from another as danced and from its mirror image, per joint: (as danced, mirrored).
+    """Mean distance per joint from ``third`` to ``first``, and to the mirror image of ``first``: (as danced, mirrored).
 
-    Both (T, V, 2) in the front view: across and up, ``skeleton.front_view``. ``swap`` (V,) exchanges left and right
-    joints (``Skeleton.mirror``). Fig. 3: the third group is the first one mirrored, so the second number is small.
+    Both motions are (T, V, 2) in the front view, across and up (``skeleton.front_view``). ``swap`` (V,) exchanges left and
+    right joints (``Skeleton.mirror``). Fig. 3: the third primitive is the first one mirrored, so the second number is
+    small.
     """
     image = first[:, list(swap)] * np.array([-1.0, 1.0])
     return tuple(float(np.linalg.norm(third - other, axis=-1).mean()) for other in (first, image))

@@ -11,17 +11,17 @@ if TYPE_CHECKING:
     from dancemvp_core.dance.music import MusicAnalysis
     from dancemvp_core.dance.sequences import DanceSequence
 
-SMOOTHING_S = 0.05  # Gaussian width: takes out marker noise, keeps strokes of 0.2 s and longer apart
-PEAK_DISTANCE_S = 0.25  # two strokes closer than a quaver at 120 BPM count as one
+SMOOTHING_S = 0.05  # Gaussian width: removes marker noise, and strokes of 0.2 s and longer stay separate
+PEAK_DISTANCE_S = 0.25  # two strokes closer than an eighth note at 120 BPM count as one
 PEAK_PROMINENCE = 0.15  # share of the 5th-to-95th percentile range, so that body scale does not matter
-TOLERANCE_S = 0.2  # the paper's
+TOLERANCE_S = 0.2  # the paper's value
 _ROUNDING_S = 1e-9  # 2.2 - 2.0 > 0.2 in floating point; a difference of exactly the tolerance matches
 
 
 def motion_intensity(motion: np.ndarray, fps: float) -> np.ndarray:
-    """Sum of the joints' speeds in each frame, in units of length per second ("Dance Rhythm Evaluation").
+    """Sum of the joints' speeds in each frame, in length units per second ("Dance Rhythm Evaluation").
 
-    motion (3, T, V) -> (T,). Central differences, one-sided at the ends. Raises ValueError below 3 frames.
+    motion (3, T, V) -> (T,). The differences are central, and one-sided at the ends. Raises ValueError below 3 frames.
     """
     if motion.ndim != 3 or motion.shape[0] != 3 or motion.shape[1] < 3:
         raise ValueError(f"expected motion (3, T, V) with T >= 3, got {motion.shape}")
@@ -30,22 +30,21 @@ def motion_intensity(motion: np.ndarray, fps: float) -> np.ndarray:
 
 
 def smoothed(intensity: np.ndarray, fps: float) -> np.ndarray:
-    """An intensity curve (T,) as peaks are sought in it: smoothed by 50 ms."""
+    """An intensity curve (T,), smoothed by 50 ms: the peaks are searched in this curve."""
     return gaussian_filter1d(np.asarray(intensity, dtype=np.float64), SMOOTHING_S * fps)
 
 
 def intensity_peaks(intensity: np.ndarray, fps: float) -> np.ndarray:
     """Times in s of the prominent maxima of an intensity curve (T,), sorted; the first frame is time 0.
 
-    The curve is smoothed (50 ms) and a peak must rise by 15 % of the curve's 5th-to-95th percentile range,
-    at least 0.25 s from a higher one: all in seconds and shares, so that neither frame rate nor body
-    size moves a peak.
+    The curve is smoothed (50 ms). A peak must rise by 15 % of the curve's 5th-to-95th percentile range and be at least 0.25
+    s from a higher peak. The limits are seconds and shares, so neither frame rate nor body size moves a peak.
     """
     smooth = smoothed(intensity, fps)
     low, high = np.percentile(smooth, [5, 95])
     if not high - low > 1e-9 * max(abs(high), 1e-300):
         return np.zeros(0)
-    from scipy.signal import find_peaks  # a second to import: those who only match peaks do not pay
+    from scipy.signal import find_peaks  # the import takes a second, and matching peaks does not need it
 
     distance = max(1, round(PEAK_DISTANCE_S * fps))
     frames, _ = find_peaks(smooth, prominence=PEAK_PROMINENCE * (high - low), distance=distance)
@@ -57,10 +56,11 @@ def intensity_peaks(intensity: np.ndarray, fps: float) -> np.ndarray:
 
 
 def match_peaks(music_peaks_s, motion_peaks_s, tolerance_s: float = TOLERANCE_S) -> list[tuple[int, int]]:
-    """Largest one-to-one matching of music and motion peaks at most ``tolerance_s`` apart: index pairs, both sorted.
+    """Match music and motion peaks one-to-one, as many as possible, at most ``tolerance_s`` apart.
 
-    Each music peak in turn takes the earliest motion peak that is left and within reach: as all reach equally far, no
-    other choice leaves more to those that follow.
+    Returns index pairs into the sorted peak times, both indices rising. Each music peak in turn takes the earliest motion
+    peak that is free and within the tolerance. The tolerance is the same for all peaks, so no other choice leaves more
+    motion peaks for the music peaks that follow.
     """
     music, motion = np.sort(music_peaks_s).tolist(), np.sort(motion_peaks_s).tolist()
     reach, pairs, next_free = tolerance_s + _ROUNDING_S, [], 0
@@ -74,9 +74,9 @@ def match_peaks(music_peaks_s, motion_peaks_s, tolerance_s: float = TOLERANCE_S)
 
 
 def beat_alignment_rate(music_peaks_s, motion_peaks_s, tolerance_s: float = TOLERANCE_S) -> float:
-    """Share of the music peaks that a motion peak matches one-to-one within the tolerance, 0..1 (the paper's BAR).
+    """Share (0..1) of the music peaks with a one-to-one matching motion peak within the tolerance: the paper's BAR.
 
-    Peak times in s, in any order. Raises ValueError where there is no music peak.
+    Peak times are in s, in any order. Raises ValueError if there is no music peak.
     """
     if len(music_peaks_s) == 0:
         raise ValueError("beat alignment rate needs at least one music intensity peak")
@@ -86,11 +86,12 @@ def beat_alignment_rate(music_peaks_s, motion_peaks_s, tolerance_s: float = TOLE
 def chance_rate(
     music_peaks_s, motion_peaks_s, duration_s: float, tolerance_s: float = TOLERANCE_S, shifts: int = 20
 ) -> float:
-    """BAR of the same motion peaks out of step: the mean over ``shifts`` circular shifts spread over the clip.
+    """Chance level (0..1) of BAR: the mean BAR after circular time shifts of the motion peaks, ``shifts`` steps over the clip.
 
-    Shifts within the tolerance of no shift at all are left out, since they are still in step.
+    Shifts within the tolerance of zero are left out, because the peaks are still in time. Raises ValueError if no shift is
+    left.
     """
-    # Steps of the golden section: even shifts by 0.5 s would all be whole beats at 120 BPM, and chance be 1.
+    # Golden-section steps: even shifts by 0.5 s would all be whole beats at 120 BPM, and the chance level would be 1.
     offsets = np.arange(1, shifts) * (np.sqrt(5) - 1) / 2 % 1 * duration_s
     offsets = offsets[(offsets > tolerance_s) & (offsets < duration_s - tolerance_s)]
     if len(offsets) == 0:
@@ -100,19 +101,22 @@ def chance_rate(
 
 
 def chance_corrected(rate: float, chance: float) -> float:
-    """How far a rate lies between chance (0) and perfect (1); nan where chance is already perfect."""
+    """Where a rate lies between chance (0) and perfect (1); nan if the chance level is already perfect."""
     return (rate - chance) / (1 - chance) if chance < 1 else float("nan")
 
 
 def peak_f_measure(music_peaks_s, motion_peaks_s, tolerance_s: float = 0.07) -> float:
-    """F-measure of motion peaks as estimates of the music peaks at +-70 ms, as ``mir_eval.onset``; 0..1."""
+    """F-measure (0..1) of motion peaks as estimates of the music peaks within 70 ms, as in ``mir_eval.onset``."""
     if len(music_peaks_s) == 0 or len(motion_peaks_s) == 0:
         return 0.0
     return 2 * len(match_peaks(music_peaks_s, motion_peaks_s, tolerance_s)) / (len(music_peaks_s) + len(motion_peaks_s))
 
 
 def alignment(sequence: DanceSequence, analysis: MusicAnalysis | None) -> dict:
-    """A performance's Task 3 measures: its peaks, bar and bar_chance in percent, bar_corrected, f70."""
+    """The Task 3 measures of a performance: {music_peaks, motion_peaks, bar, bar_chance, bar_corrected, f70}.
+
+    Peaks are times in s; bar and bar_chance are in percent. The measures are nan without music peaks.
+    """
     motion_peaks = intensity_peaks(motion_intensity(sequence.motion, sequence.fps), sequence.fps)
     music_peaks = np.asarray(sequence.music_intensity_s or (), dtype=float)
     if not len(music_peaks) and analysis is not None:
@@ -133,9 +137,9 @@ def alignment(sequence: DanceSequence, analysis: MusicAnalysis | None) -> dict:
 def onset_correlation(intensity: np.ndarray, fps: float, onset: np.ndarray, onset_times_s: np.ndarray) -> float:
     """Pearson correlation of a motion intensity curve (T,) with an onset envelope (K,) at ``onset_times_s`` (K,).
 
-    Both on the clip's clock and smoothed by 50 ms; frames outside of the envelope's times are left out. It needs
-    neither peaks nor labels, so it can choose between readings of the data before any is used. nan where
-    either is constant or fewer than 3 frames are left.
+    Both are on the clip's clock and smoothed by 50 ms; frames outside the envelope's times are left out. The correlation
+    needs neither peaks nor labels, so it can choose a time normalisation before the data are used. It is nan if either
+    curve is constant or fewer than 3 frames remain.
     """
     times = np.arange(len(intensity)) / fps
     inside = (times >= onset_times_s[0]) & (times <= onset_times_s[-1])
@@ -143,7 +147,7 @@ def onset_correlation(intensity: np.ndarray, fps: float, onset: np.ndarray, onse
         return float("nan")
     curves = np.stack([np.asarray(intensity, dtype=np.float64)[inside], np.interp(times[inside], onset_times_s, onset)])
     curves = gaussian_filter1d(curves, SMOOTHING_S * fps, axis=1)
-    constant = 1e-9 * np.linalg.norm(curves, axis=1)  # a share, so that no unit of length is taken for standstill
+    constant = 1e-9 * np.linalg.norm(curves, axis=1)  # a share, so that the unit of length does not matter
     curves -= curves.mean(axis=1, keepdims=True)
     size = np.linalg.norm(curves, axis=1)
     return float(curves[0] @ curves[1] / size.prod()) if (size > constant).all() else float("nan")

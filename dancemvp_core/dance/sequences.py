@@ -1,6 +1,6 @@
-"""The two records that everything passes around: a danced sequence, and a primitive piece of it.
+"""The two records that all code uses: a danced sequence, and a piece of it, one primitive.
 
-One clock: every time in the package is in seconds on the clip's own clock (ImperialDance: 10 s).
+There is one clock: every time in the package is in seconds on the clip's clock (ImperialDance: 10 s).
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ class DataError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class DanceSequence:
-    """One performance: motion (3, T, V) float32 at ``fps``, y up, its music, and what is known about it.
+    """One performance: motion (3, T, V) float32 at ``fps``, y up, its music, and its labels.
 
-    ``motion`` may be a memory-mapped view. ``music`` is the audio file; the clip's music starts
-    ``music_offset_s`` into it and lasts ``music_window_s`` (None: as long as the clip). A window whose
-    length differs from the clip's is brought onto the clip's clock by ``music.analyse``. Labels are None
-    where unknown; ``trial`` counts from 0 in the order danced; ``score`` is 0..100; ``source`` names
-    the file (and row) for messages; ``notes`` are one-line warnings of who read it.
+    ``motion`` may be a memory-mapped view. ``music`` is the audio file; the clip's music starts ``music_offset_s`` into it
+    and lasts ``music_window_s`` (None: as long as the clip). If the window differs from the clip in length,
+    ``music.analyse`` converts its times to the clip's clock. Labels are None if unknown. ``trial`` counts from 0 in the
+    order of dancing; ``score`` is 0..100; ``music_intensity_s`` are the dancers' labels in s; ``source`` names the file
+    (and row) for messages; ``notes`` are one-line warnings of the reader.
     """
 
     motion: np.ndarray
@@ -59,10 +59,9 @@ class DanceSequence:
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """A primitive: ``motion`` (3, t, V) of one eight-beats group, cut from ``sequence`` at start_s..end_s.
+    """A primitive: ``motion`` (3, t, V) of eight beats, cut from ``sequence`` at start_s..end_s.
 
-    ``primitive`` counts from 0 within the sequence; ``segmentation`` is "beats", or "equal" where no
-    beat grid could be fitted.
+    ``primitive`` counts from 0 within the sequence. ``segmentation`` is "beats", or "equal" if no beat grid fits.
     """
 
     sequence: DanceSequence
@@ -80,12 +79,12 @@ class Piece:
 
 @dataclass(frozen=True, eq=False)
 class DanceDataset:
-    """What ``datasets.load`` returns: sequences to iterate over, lazily, and the facts of the set.
+    """The result of ``datasets.load``: sequences that are read on demand, and the facts of the data set.
 
-    ``index`` has one row per sequence, in iteration order: genre, choreography, level, trial, score,
-    music, split (empty where unknown), made without reading motion. ``notes`` are one-line warnings that say
-    what the data switches off. ``facts`` is dataset.json's content, ``synthetic`` its claim. ``upright`` says which axis
-    is up as stored, and how that is known; sequences are y-up.
+    ``index`` has one row per sequence, in iteration order: genre, choreography, level, trial, score, music, split (empty if
+    unknown). It is made without reading motion. ``notes`` are one-line warnings about what is switched off because data are
+    missing. ``facts`` is the content of dataset.json; ``synthetic`` is its statement. ``upright`` names the upright axis as
+    stored and how it is known. Sequences are y-up.
     """
 
     name: str
@@ -100,7 +99,7 @@ class DanceDataset:
 
     @property
     def label(self) -> dict[str, str | bool]:
-        """{"dataset", "synthetic"}: the columns by which every table says what data it is of."""
+        """{"dataset", "synthetic"}: the columns that name the data set in every table."""
         return {"dataset": self.name, "synthetic": self.synthetic}
 
     def __iter__(self) -> Iterator[DanceSequence]:

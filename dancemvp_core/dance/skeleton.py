@@ -1,7 +1,7 @@
-"""Skeletons as data: joints, parents, left-right pairs, and the one canonical body every encoder sees.
+"""Skeletons as data: joints, parents, left-right pairs, and the canonical body that every encoder gets.
 
-A skeleton is a tree. Two are built in, ``imperialdance21`` and ``coco17``; any other is a small JSON
-file: ``{"name", "joints": [names], "parents": [index, -1 for the root], "pairs": [[left, right], ...]}``.
+A skeleton is a tree. Two skeletons are built in, ``imperialdance21`` and ``coco17``. Any other is a small JSON file:
+``{"name", "joints": [names], "parents": [index, -1 for the root], "pairs": [[left, right], ...]}``.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import numpy as np
 class Skeleton:
     """A joint tree: names, parent of each joint (-1 for the root), (left, right) pairs of indices.
 
-    ``lengths`` holds the canonical length of the bone from each joint to its parent, in trunk units
-    (root 0); it is empty where no canonical body is known, and then a data set's own median serves.
-    Raises ValueError where the parents are not one tree or a pair names a joint that is not there.
+    ``lengths`` is the canonical length of the bone from each joint to its parent, in trunk units (root 0). It is empty if
+    no canonical body is known; the median of the data set is used then. Raises ValueError if the parents are not one tree
+    or a pair names a joint that does not exist.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Skeleton:
 
     @cached_property
     def order(self) -> tuple[int, ...]:
-        """Joint indices with every parent before its children, whatever order the joints come in."""
+        """Joint indices with every parent before its children, for any order of the joints."""
         children = [[c for c, p in enumerate(self.parents) if p == j] for j in range(len(self.joints))]
         order = [self.root]
         for joint in order:
@@ -67,14 +67,14 @@ class Skeleton:
 
     @cached_property
     def mirror(self) -> tuple[int, ...]:
-        """The joint that each joint becomes when left and right are exchanged."""
+        """For each joint, the joint that it becomes when left and right are exchanged, (V,)."""
         swap = list(range(len(self.joints)))
         for left, right in self.pairs:
             swap[left], swap[right] = right, left
         return tuple(swap)
 
     def index(self, joint: str) -> int:
-        """Index of a joint by its name; ValueError where the skeleton has none of that name."""
+        """Index of a joint by its name; ValueError if the skeleton has no such joint."""
         return self.joints.index(joint)
 
 
@@ -90,13 +90,13 @@ def _build(name, parent_of, pairs, joints, lengths) -> Skeleton:
 
 
 def _sided(table: dict, left: str, right: str) -> dict:
-    """Both sides of a table written once with ``*`` for the side."""
+    """Both sides of a table that is written once, with ``*`` for the side."""
     swap = lambda text, side: text.replace("*", side) if isinstance(text, str) else text  # noqa: E731
     return {swap(k, side): swap(v, side) for side in (left, right) for k, v in table.items()}
 
 
-# Joint order as published with the data set; the tree is ours, the data set publishes none.
-# Lengths are anthropometric averages, in units of the trunk (Hip to Neck = 1).
+# The joint order is the one published with the data set. The data set publishes no tree; this one is ours.
+# The lengths are anthropometric averages in trunk units (Hip to Neck = 1).
 IMPERIALDANCE21 = _build(
     "imperialdance21",
     parent_of={"Ab": "Hip", "Chest": "Ab", "Neck": "Chest", "Head": "Neck"}
@@ -118,7 +118,7 @@ IMPERIALDANCE21 = _build(
     ),
 )
 
-# COCO keypoints have no pelvis; the nose is the root so that the tree is the same left and right.
+# COCO keypoints have no pelvis. The nose is the root, so that the tree is symmetric.
 COCO17 = _build(
     "coco17",
     parent_of=_sided(
@@ -162,22 +162,22 @@ def load_skeleton(path: str | Path) -> Skeleton:
 
 
 def bone_lengths(motion: np.ndarray, skeleton: Skeleton) -> np.ndarray:
-    """Median length of the bone above each joint, (V,) in the motion's units (root 0); motion (3, T, V)."""
+    """Median length of the bone from each joint to its parent, (V,) in the motion's units (root 0); motion (3, T, V)."""
     return np.median(np.linalg.norm(_bones(motion, skeleton), axis=0), axis=0)
 
 
 def _bones(motion: np.ndarray, skeleton: Skeleton) -> np.ndarray:
-    """From each joint's parent to the joint, (3, T, V); zero for the root."""
+    """Vectors from each joint's parent to the joint, (3, T, V); zero for the root."""
     above = [j if parent < 0 else parent for j, parent in enumerate(skeleton.parents)]
     return motion - motion[:, :, above]
 
 
 def canonical_body(motion: np.ndarray, skeleton: Skeleton, lengths=None) -> np.ndarray:
-    """Put a motion on the canonical body: bone directions kept, lengths replaced, forward along the tree.
+    """Put a motion on the canonical body: bone directions stay, bone lengths are replaced, from the root outwards.
 
-    motion (3, T, V) -> (3, T, V) float32. The root starts at the origin and its travel is scaled with the
-    body, so that a dancer's size cannot give the level away. ``lengths`` (V,) defaults to the skeleton's.
-    Raises ValueError where the skeleton has no canonical lengths and none are given, or the body has no size.
+    motion (3, T, V) -> (3, T, V) float32. The root starts at the origin, and its path is scaled with the body, so that a
+    dancer's size does not reveal the level. ``lengths`` (V,) defaults to the skeleton's. Raises ValueError if the skeleton
+    has no canonical lengths and none are given, or if the body has no size.
     """
     lengths = np.asarray(skeleton.lengths if lengths is None else lengths, dtype=np.float64)
     if lengths.shape != (len(skeleton.joints),):
@@ -200,8 +200,8 @@ def canonical_body(motion: np.ndarray, skeleton: Skeleton, lengths=None) -> np.n
 def coco17_to_imperialdance21(motion: np.ndarray) -> np.ndarray:
     """Place ImperialDance's 21 joints on a COCO body, (3, T, 17) -> (3, T, 21).
 
-    Joints that COCO has are taken (its wrist is the Hand), those between are interpolated along their segment;
-    toes, which COCO lacks, stand 0.15 shin lengths in front of the ankle.
+    Joints that COCO has are copied (its wrist is the Hand). Joints between them are interpolated along their segment. COCO
+    has no toes; they are placed 0.15 shin lengths in front of the ankle.
     """
     c = {name: motion[:, :, i] for i, name in enumerate(COCO17.joints)}
     hip = (c["left_hip"] + c["right_hip"]) / 2
@@ -231,9 +231,9 @@ def coco17_to_imperialdance21(motion: np.ndarray) -> np.ndarray:
 
 
 def across(motion: np.ndarray, skeleton: Skeleton) -> np.ndarray:
-    """Where a dancer's left is, on the whole: a direction (x, z) of length 1, from right to left joints; motion (3, T, V) y-up.
+    """Mean direction from the right joints to the left joints: (x, z) of length 1; motion (3, T, V), y up.
 
-    Without pairs it is the wider of the two level axes.
+    Without pairs it is the wider of the two horizontal axes.
     """
     if skeleton.pairs:
         left, right = map(list, zip(*skeleton.pairs, strict=True))
@@ -244,7 +244,7 @@ def across(motion: np.ndarray, skeleton: Skeleton) -> np.ndarray:
 
 
 def front_view(motion: np.ndarray, skeleton: Skeleton) -> np.ndarray:
-    """A motion as seen from the front, (3, T, V) y-up -> (T, V, 2): across (the dancer's left is positive) and up.
+    """A motion seen from the front, (3, T, V) y-up -> (T, V, 2): across (positive to the dancer's left) and up.
 
     The root is at 0 across in every frame and keeps its height.
     """
@@ -257,9 +257,9 @@ def front_view(motion: np.ndarray, skeleton: Skeleton) -> np.ndarray:
 def spatial_partitions(skeleton: Skeleton) -> np.ndarray:
     """The skeleton graph in ST-GCN's spatial configuration, (3, V, V) float32 (Yan et al. 2018, section 3.3).
 
-    Entry [k, v, w] weighs what joint w takes from joint v: k = 0 is the joint itself, 1 its neighbour
-    nearer to the root, 2 those farther away. Each joint averages over its neighbourhood
-    (every w's column sums to 1 over k and v).
+    Entry [k, v, w] is the weight of joint v for joint w: k = 0 for the joint itself, 1 for its neighbour nearer to the
+    root, 2 for its neighbours farther from the root. Each joint averages over its neighbourhood (for every w the entries
+    sum to 1 over k and v).
     """
     joints = len(skeleton.joints)
     graph = np.zeros((3, joints, joints))

@@ -1,4 +1,4 @@
-"""Data sources: one file each, all yielding the same lazy DanceDataset. ``load`` recognises which one it is."""
+"""Data sources, one file each. All of them return a lazy DanceDataset. ``load`` recognises the source."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from dancemvp_core.datasets import aistpp, imperialdance, manifest
 
 
 def load(path: str | Path, trials: int | None = None, music: str | Path | None = None) -> DanceDataset:
-    """Open a data set, its source recognised from the folder; motion is read, and turned y-up, when a sequence is asked for.
+    """Open a data set; the source is recognised from the folder. Motion is read, and turned y-up, when a sequence is requested.
 
-    A folder with manifest.csv (or a CSV itself) is a manifest; one with keypoints3d/ (or ``.pkl`` files directly
-    inside) is AIST++; one with ``.npy`` files is an ImperialDance tree. ``trials`` (ImperialDance) takes
-    that many evenly spaced trials of each file; ``music`` (AIST++) is the folder of tracks by id. Raises
-    DataError, saying what was looked for, where it is none of these or a file cannot be used.
+    A folder with manifest.csv (or a CSV itself) is a manifest; one with keypoints3d/ (or ``.pkl`` files directly inside) is
+    AIST++; one with ``.npy`` files is an ImperialDance tree. ``trials`` (ImperialDance): use only that many evenly spaced
+    trials of each file. ``music`` (AIST++): the folder of tracks by id. Returns the DanceDataset. Raises DataError, with
+    what was expected, if the path is none of these or a file cannot be used.
     """
     root = Path(path)
-    looked_for = (
+    expected = (
         f"expected manifest.csv (bring your own), keypoints3d/ (AIST++) or {imperialdance.FILE_NAME} (ImperialDance)"
     )
     try:
         if root.is_file():
             if root.suffix.lower() != ".csv":
-                raise DataError(f"{root}: neither a folder nor a CSV, {looked_for}")
+                raise DataError(f"{root}: neither a folder nor a CSV, {expected}")
             return manifest.load(root)
         if not root.is_dir():
-            raise DataError(f"{root}: no such folder, {looked_for}")
+            raise DataError(f"{root}: no such folder, {expected}")
         if (root / "manifest.csv").exists():
             return manifest.load(root)
         if (root / "keypoints3d").is_dir() or aistpp.motion_files(root):
@@ -34,5 +34,5 @@ def load(path: str | Path, trials: int | None = None, music: str | Path | None =
         if imperialdance.motion_files(root):
             return imperialdance.load(root, trials=trials)
     except OSError as fault:
-        raise DataError(f"{fault.filename or root}: cannot be read ({fault.strerror}), {looked_for}") from None
-    raise DataError(f"{root}: no dance data in this folder, {looked_for}")
+        raise DataError(f"{fault.filename or root}: cannot be read ({fault.strerror}), {expected}") from None
+    raise DataError(f"{root}: no dance data in this folder, {expected}")

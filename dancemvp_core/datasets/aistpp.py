@@ -1,6 +1,6 @@
-"""AIST++ annotations: ``keypoints3d/*.pkl``, 17 COCO joints at 60 fps, in cm, read without running any pickle code.
+"""AIST++ annotations: ``keypoints3d/*.pkl``, 17 COCO joints at 60 fps, in cm. No code in a pickle is ever run.
 
-A file name such as gBR_sBM_cAll_d04_mBR2_ch08 holds genre, situation, camera, dancer, music and choreography.
+A file name such as gBR_sBM_cAll_d04_mBR2_ch08 states genre, situation, camera, dancer, music and choreography.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _FILE_PATTERN = re.compile(r"g([A-Z]{2})_s([A-Z]{2})_c(\w+)_d(\d+)_(m[A-Z]{2}\d+
 
 
 def _latin1(text: str, encoding: str = "latin1") -> bytes:
-    """How protocol 2 writes bytes; any other codec is refused, since some do more than encode."""
+    """Encode text as pickle protocol 2 does. Any other codec is refused, because some codecs do more than encode."""
     if encoding != "latin1":
-        raise pickle.UnpicklingError(f"asks for the codec {encoding!r}")
+        raise pickle.UnpicklingError(f"names the codec {encoding!r}")
     return text.encode("latin1")
 
 
-def _admitted() -> dict[tuple[str, str], object]:
-    """All that a pickled numpy array names, under numpy 1's and numpy 2's module paths."""
+def _allowed_names() -> dict[tuple[str, str], object]:
+    """All names in the pickle of a numpy array, with the module paths of numpy 1 and numpy 2."""
     names = {("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype, ("_codecs", "encode"): _latin1}
     for core in ("numpy.core", "numpy._core"):
         names[f"{core}.multiarray", "_reconstruct"] = np._core.multiarray._reconstruct
@@ -51,37 +51,37 @@ def _admitted() -> dict[tuple[str, str], object]:
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Builds numpy arrays and plain containers, and refuses every other name before it is even imported."""
+    """Builds numpy arrays and plain containers. Every other name is refused before it is imported."""
 
-    names = _admitted()
+    names = _allowed_names()
 
     def find_class(self, module, name):
         if (module, name) not in self.names:
-            raise pickle.UnpicklingError(f"asks for {f'{module}.{name}'!r}")
+            raise pickle.UnpicklingError(f"names {f'{module}.{name}'!r}")
         return self.names[module, name]
 
 
 def read_keypoints(path: Path) -> tuple[np.ndarray, str]:
-    """(motion (3, T, 17) float32 in cm, key) of one annotation file; ``keypoints3d_optim`` is preferred.
+    """Read one annotation file. Returns (motion (3, T, 17) float32 in cm, key); ``keypoints3d_optim`` is preferred.
 
-    Raises DataError where the pickle names anything but numpy arrays, is damaged, or holds another shape or dtype.
+    Raises DataError if the pickle names anything but numpy arrays, is damaged, or contains another shape or dtype.
     """
     expected = "expected a dict with keypoints3d_optim or keypoints3d, (frames, 17, 3) floats"
     try:
         with open(path, "rb") as file:
             content = _ArrayUnpickler(file).load()
     except pickle.UnpicklingError as fault:
-        if str(fault).startswith("asks for"):
+        if str(fault).startswith("names "):
             message = f"{path}: the pickle {fault}, which is refused; expected numpy arrays and nothing else"
             raise DataError(message) from None
         raise DataError(f"{path}: not a readable pickle ({' '.join(str(fault).split())}), {expected}") from None
     except OSError as fault:
         raise DataError(f"{path}: cannot be read ({fault.strerror or fault}), {expected}") from None
-    except Exception as fault:  # damaged pickles fail in any way at all, as the pickle manual warns
+    except Exception as fault:  # a damaged pickle can raise any exception, as the pickle manual warns
         raise DataError(f"{path}: not a readable pickle ({type(fault).__name__}), {expected}") from None
     keys = [k for k in ("keypoints3d_optim", "keypoints3d") if isinstance(content, dict) and k in content]
     if not keys or not isinstance(content[keys[0]], np.ndarray):
-        raise DataError(f"{path}: no keypoints in it, {expected}")
+        raise DataError(f"{path}: no keypoints in the file, {expected}")
     points = content[keys[0]]
     if points.dtype.kind != "f":
         raise DataError(f"{path}: dtype of {keys[0]} is {points.dtype}, {expected}")
@@ -91,10 +91,10 @@ def read_keypoints(path: Path) -> tuple[np.ndarray, str]:
 
 
 def parse_file_name(path: Path) -> dict[str, str]:
-    """genre, choreography, music id and dancer from a file name; DataError where it is not AIST++'s form.
+    """{genre, choreography, music, dancer} from a file name; DataError if it is not a name of AIST++'s form.
 
-    The choreography is genre, situation, music and number together: the number alone repeats from one piece of music
-    to the next.
+    The choreography is genre, situation, music and number together, because the numbers start again with each piece of
+    music.
     """
     match = _FILE_PATTERN.fullmatch(path.name)
     if not match or match[1] not in GENRES:
@@ -109,17 +109,17 @@ def parse_file_name(path: Path) -> dict[str, str]:
 
 
 def motion_files(folder: Path) -> list[Path]:
-    """Every visible pickle in a folder."""
+    """Every pickle in a folder that is not hidden, sorted."""
     return sorted(p for p in folder.iterdir() if p.suffix == ".pkl" and not p.name.startswith("."))
 
 
 def load(path: str | Path, music: str | Path | None = None, gap_s: float = motionfiles.GAP_S) -> DanceDataset:
-    """Open AIST++ annotations: a folder with keypoints3d/, or the folder that holds the ``.pkl`` files.
+    """Open AIST++ annotations: a folder with keypoints3d/, or the folder that contains the ``.pkl`` files.
 
-    ``music`` is a folder with the tracks by id (mBR2.wav, .flac, .ogg or .mp3); without it ``music/`` beside
-    the motion serves. A pickle has no header, so each file is read once here and let go again: sequences
-    with a joint missing for longer than ``gap_s``, or otherwise unusable motion, are left out and counted in the
-    notes. Raises DataError on a foreign name, a pickle that is refused, or where nothing usable is left.
+    ``music`` is a folder with the tracks by id (mBR2.wav, .flac, .ogg or .mp3); the default is ``music/`` beside the
+    motion. A pickle has no header, so each file is read once here; its motion is not kept. Sequences with a joint missing
+    for longer than ``gap_s``, or otherwise unusable motion, are left out and counted in the notes. Raises DataError for a
+    foreign file name, a refused pickle, or if no usable motion is left.
     """
     root = Path(path)
     folder = root / "keypoints3d" if (root / "keypoints3d").is_dir() else root
@@ -138,7 +138,7 @@ def load(path: str | Path, music: str | Path | None = None, gap_s: float = motio
         first = f"; the first: {found.dropped[0]}" if found.dropped else ""
         raise DataError(f"{folder}: no usable motion, expected {FILE_NAME}{first}")
     files = found.files
-    return motionfiles.opened(
+    return motionfiles.open_dataset(
         motionfiles.Source(name, root, found.records, lambda i: read_keypoints(files[i])[0], found.notes(), facts, gap_s),
         track=[label["music"] for label in found.labels],
         dancer=[label["dancer"] for label in found.labels],
@@ -149,7 +149,7 @@ def load(path: str | Path, music: str | Path | None = None, gap_s: float = motio
 
 @dataclass
 class _Found:
-    """What the files of a folder hold, and what is wrong with some of them."""
+    """The contents of a folder's files, and the faults in some of them."""
 
     records: list[dict] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
@@ -160,10 +160,10 @@ class _Found:
     raw: int = 0
     missing: set[str] = field(default_factory=set)  # tracks
     short: set[str] = field(default_factory=set)  # audio files
-    lasting: dict[Path, float] = field(default_factory=dict)  # seconds of an audio file
+    audio_s: dict[Path, float] = field(default_factory=dict)  # length of each audio file
 
     def add(self, file: Path, tracks: dict[str, Path], gap_s: float) -> None:
-        """Read one file, and note it or what is wrong with it."""
+        """Read one file and store its record, or its fault."""
         try:
             label = parse_file_name(file)
             motion, key = read_keypoints(file)
@@ -185,36 +185,36 @@ class _Found:
         self.records.append({"fps": FPS, "skeleton": COCO17, "music": audio, "source": str(file)} | known)
 
     def _audio(self, audio: Path | None, track: str, duration_s: float) -> Path | None:
-        """The audio file where it is there and lasts as long as the dance."""
+        """The audio file, if it exists and is as long as the dance; else None."""
         if audio is None:
             self.missing.add(track)
             return None
-        if audio not in self.lasting:
+        if audio not in self.audio_s:
             try:
-                self.lasting[audio] = reading.audio_duration(audio)
+                self.audio_s[audio] = reading.audio_duration(audio)
             except DataError as fault:
                 self.faults.append(fault)
-                self.lasting[audio] = np.inf
-        if self.lasting[audio] < duration_s:
+                self.audio_s[audio] = np.inf
+        if self.audio_s[audio] < duration_s:
             self.short.add(audio.name)
             return None
         return audio
 
     def notes(self) -> list[str]:
-        """What is left out, and what the set switches off."""
+        """What is left out of the data set, and what is switched off."""
         notes, count = [], len(self.records)
         if self.dropped:
             total = len(self.dropped) + count
             notes.append(f"{len(self.dropped)} of {total} sequences are left out as unusable; the first: {self.dropped[0]}")
         if self.raw:
-            notes.append(f"{self.raw} of {count} files have no keypoints3d_optim: raw keypoints3d serve there")
+            notes.append(f"{self.raw} of {count} files have no keypoints3d_optim: their raw keypoints3d are used")
         notes.append("no levels in AIST++: level recognition and Fig. 6 are left out")
         notes.append("no scores in AIST++: Task 2 (scoring) is left out")
         if self.missing:
             notes.append(
                 f"no music for {reading.listing(sorted(self.missing))}: no music features, primitives are equal "
-                "parts and BAR is left out there; put the tracks in music/ by id, such as mBR2.wav"
+                "parts and BAR is left out there; put the tracks into music/, named by id, such as mBR2.wav"
             )
         if self.short:
-            notes.append(f"music ends before the dance in {reading.listing(sorted(self.short))}: not used there")
+            notes.append(f"music ends before the dance in {reading.listing(sorted(self.short))}: this music is not used")
         return notes

@@ -1,4 +1,4 @@
-"""BVH motion capture, read by pybvh: world positions of a skeleton's joints, found in the file by their names."""
+"""BVH motion capture, read by pybvh: world positions of a skeleton's joints, which are found in the file by their names."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from dancemvp_core.dance.sequences import DataError
 from dancemvp_core.dance.skeleton import IMPERIALDANCE21, Skeleton
 from dancemvp_core.datasets import motionfiles
 
-# What others call ImperialDance's joints. A BVH joint is where its bone begins, as an ImperialDance joint is: the
-# "arm" stands in the shoulder. Families use one word for different joints, so a file has to fit one family entirely.
-# ``*`` is the side; namespaces ("mixamorig:"), capitals and punctuation do not count.
+# Names of ImperialDance's joints in other software. A BVH joint is where its bone begins, as an ImperialDance joint is: the
+# "arm" is at the shoulder. Families use the same word for different joints, so all joints must come from one family.
+# Namespaces ("mixamorig:"), capitals and punctuation do not count.
 _LIMBS = {
     "Motive": "Shoulder UArm FArm Hand Thigh Shin Foot Toe",
     "Mixamo": "Shoulder Arm ForeArm Hand UpLeg Leg Foot ToeBase",
@@ -45,35 +45,35 @@ def _families() -> list[dict[str, str]]:
 
 
 def joint_names(names: list[str], skeleton: Skeleton) -> tuple[dict[str, str], list[str]]:
-    """({joint of the skeleton: name in the file}, joints that cannot be found), for the names of a file's joints.
+    """Find a skeleton's joints among the joint names of a file: ({joint: name in the file}, joints that are missing).
 
-    The skeleton's own names serve first; ImperialDance's joints are also known by the names of Motive, Mixamo (and its
-    like) and Biovision.
+    The skeleton's own names are tried first. For ImperialDance's joints, the names of Motive, Mixamo (and similar software)
+    and Biovision are tried too.
     """
-    there = {_plain(name): name for name in reversed(names)}  # of two joints of one name the first one counts
+    by_plain_name = {_plain(name): name for name in reversed(names)}  # of two joints with one name, the first counts
     families = [{joint: _plain(joint) for joint in skeleton.joints}]
     if skeleton.joints == IMPERIALDANCE21.joints:
         families += _families()
-    best = max(families, key=lambda family: sum(name in there for name in family.values()))
-    missing = [joint for joint in skeleton.joints if best[joint] not in there]
-    return {joint: there[best[joint]] for joint in skeleton.joints if best[joint] in there}, missing
+    best = max(families, key=lambda family: sum(name in by_plain_name for name in family.values()))
+    missing = [joint for joint in skeleton.joints if best[joint] not in by_plain_name]
+    return {joint: by_plain_name[best[joint]] for joint in skeleton.joints if best[joint] in by_plain_name}, missing
 
 
 def read(path: Path, skeleton: Skeleton = IMPERIALDANCE21) -> tuple[np.ndarray, float]:
-    """(motion (3, T, V) float32 in the file's unit, fps) of a skeleton's joints in a ``.bvh`` file.
+    """Read a skeleton's joints from a ``.bvh`` file. Returns (motion (3, T, V) float32 in the file's unit, fps).
 
-    Raises DataError where pybvh cannot read the file, or a joint cannot be found in it.
+    Raises DataError if pybvh cannot read the file, or if a joint cannot be found in it.
     """
-    import pybvh  # half a second: only those who read BVH pay
+    import pybvh  # the import takes half a second, and only BVH files need it
 
     try:
         with np.errstate(all="ignore"):
-            # The world's up axis is not used: naming one skips a guess, and its warning.
+            # The up axis is not used here. If none is given, pybvh guesses one and warns.
             clip = pybvh.read_bvh_file(path, world_up="+y")
             positions, fps = clip.joint_positions(), 1.0 / clip.frame_time
     except OSError as fault:
         raise DataError(f"{path}: cannot be read ({fault.strerror or fault}), expected a .bvh file") from None
-    except Exception as fault:  # a damaged file fails in many ways; pybvh's own words say where
+    except Exception as fault:  # a damaged file can raise many exceptions; pybvh's message says where
         reason = " ".join(str(fault).replace(str(path), "the file").split())
         raise DataError(f"{path}: not a readable BVH file ({reason[:160]})") from None
     if not 0 < fps < math.inf:
@@ -82,7 +82,7 @@ def read(path: Path, skeleton: Skeleton = IMPERIALDANCE21) -> tuple[np.ndarray, 
     if missing:
         raise DataError(
             f"{path}: cannot find {', '.join(missing)} of {skeleton.name} among its joints ({', '.join(clip.joint_names[:8])}, "
-            "...); expected them, or a skeleton JSON whose joints are named as in the file (--skeleton)"
+            "...); expected these joints, or a skeleton JSON with the joint names of the file (--skeleton)"
         )
     columns = [clip.joint_index[found[joint]] for joint in skeleton.joints]
     return motionfiles.as_float32(positions[:, columns].transpose(2, 0, 1)), fps

@@ -1,4 +1,4 @@
-"""The data card: what a data set holds, what is missing or unusable in it, and what that switches off."""
+"""The data card: the contents of a data set, what is missing or unusable in it, and what is switched off as a result."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from dancemvp_core import datasets
 from dancemvp_core.dance.sequences import DanceDataset, DataError
 from dancemvp_core.datasets import motionfiles
 
-LONGEST_TABLE = 80  # rows of a table in text; the tables themselves are whole
+LONGEST_TABLE = 80  # rows of a table in the text; the tables themselves have all rows
 
 
 @dataclass(frozen=True, eq=False)
 class DataCard:
-    """The facts of a data set as tables; ``text()`` prints them.
+    """The facts of a data set as tables; ``text()`` returns them as plain text.
 
-    ``overview``: what is counted over the whole set. ``files``: one row a motion file (trials, duration_s, fps and,
-    where the motion was read, missing values, longest_gap_s, longest_still_s, unusable trials). ``music``: one row
-    a window (file, offset_s, window_s, stretch to the clip and, where it was heard, beats and segmentation).
-    ``splits``, ``tracks`` (those shared by choreographies). ``notes`` say what is switched off and why;
-    ``errors`` are one-line faults that make the set, or a part of it, unusable.
+    ``overview``: counts over the whole data set. ``files``: one row per motion file (trials, duration_s, fps and, if the
+    motion was read, missing values, longest_gap_s, longest_still_s, unusable trials). ``music``: one row per window (file,
+    offset_s, window_s, clip_s and, if the music was analysed, beats and segmentation). ``splits``: one row per split.
+    ``tracks``: those that several choreographies share. ``notes`` say what is switched off and why. ``errors`` are one-line
+    faults that make the data set, or a part of it, unusable.
     """
 
     overview: dict[str, str]
@@ -36,7 +36,7 @@ class DataCard:
 
     @property
     def usable(self) -> bool:
-        """Whether nothing in the set is at fault."""
+        """Whether the data set has no faults."""
         return not self.errors
 
     def text(self) -> str:
@@ -53,7 +53,7 @@ class DataCard:
                 shown = table.head(LONGEST_TABLE).to_string(index=False, na_rep="-", float_format="{:.2f}".format)
                 more = f"\n... and {len(table) - LONGEST_TABLE} more" if len(table) > LONGEST_TABLE else ""
                 parts.append(f"{title}\n{shown}{more}")
-        for title, lines in (("Switched off or to be known", self.notes), ("Unusable", self.errors)):
+        for title, lines in (("Switched off, and other notes", self.notes), ("Unusable", self.errors)):
             parts.append(f"{title}\n" + "\n".join(f"- {line}" for line in lines or ("nothing",)))
         return "\n\n".join(parts) + "\n"
 
@@ -64,11 +64,11 @@ def card(
     time_normalisation: str = "stretch",
     progress: Callable = lambda rows: rows,
 ) -> DataCard:
-    """Draw up the card of a data set, given by its path or opened.
+    """Make the card of a data set, given by its path or already opened. Returns the DataCard.
 
-    ``deep`` reads all motion, one sequence at a time, and hears every music window; without it only headers and
-    tables are looked at. ``progress`` wraps the loop over sequences. Raises DataError where the set cannot
-    be opened at all; faults found while reading stand in ``errors``.
+    ``deep`` reads all motion, one sequence at a time, and analyses every music window; without it only headers and tables
+    are read. ``progress`` wraps the loop over sequences. Raises DataError if the data set cannot be opened; faults that are
+    found while reading are listed in ``errors``.
     """
     dataset = path if isinstance(path, DanceDataset) else datasets.load(path)
     files, motion_errors = _files(dataset, deep, progress)
@@ -77,9 +77,9 @@ def card(
     if deep and len(music):
         equal = int((music["segmentation"] == "equal").sum())
         notes.append(
-            f"{equal} of {len(music)} music windows fit no grid of beats: primitives are equal parts there"
+            f"{equal} of {len(music)} music windows fit no beat grid: their primitives are equal parts"
             if equal
-            else f"a grid of beats fits all {len(music)} music windows"
+            else f"a beat grid fits all {len(music)} music windows"
         )
     return DataCard(
         overview=_overview(dataset, files),
@@ -127,7 +127,7 @@ def _range(values: pd.Series) -> str:
 
 
 def _files(dataset: DanceDataset, deep: bool, progress: Callable) -> tuple[pd.DataFrame, list[str]]:
-    """One row a file, and one line for each file that holds unusable motion."""
+    """One row per file, and one line for each file with unusable motion."""
     index = dataset.index
     columns = ["file", "genre", "choreography", "level", "dancer", "fps"]
     table = index.groupby("file", sort=False)[columns[1:]].first().reset_index()
@@ -144,7 +144,7 @@ def _files(dataset: DanceDataset, deep: bool, progress: Callable) -> tuple[pd.Da
         try:
             stored = dataset.sequences.raw(i)
             found = motionfiles.motion_faults(stored, record["fps"])
-            motionfiles.let_go(stored)
+            motionfiles.release_memory(stored)
         except DataError as fault:
             faults[file].append(str(fault))
             continue
@@ -166,7 +166,7 @@ def _files(dataset: DanceDataset, deep: bool, progress: Callable) -> tuple[pd.Da
 
 
 def _music(dataset: DanceDataset, deep: bool, time_normalisation: str) -> tuple[pd.DataFrame, list[str]]:
-    """One row a music window, and one line for each that cannot be heard."""
+    """One row per music window, and one line for each window that cannot be read."""
     windows: dict[tuple, list] = {}
     for i, record in enumerate(dataset.sequences.records):
         if record["music"] is not None:
@@ -187,7 +187,7 @@ def _music(dataset: DanceDataset, deep: bool, time_normalisation: str) -> tuple[
         }
         if deep:
             try:
-                row |= _heard(path, offset_s, window_s, clip_s, time_normalisation)
+                row |= _window_beats(path, offset_s, window_s, clip_s, time_normalisation)
             except DataError as fault:
                 errors.append(str(fault))
                 row |= {"segmentation": "unusable"}
@@ -195,20 +195,20 @@ def _music(dataset: DanceDataset, deep: bool, time_normalisation: str) -> tuple[
     return pd.DataFrame(rows), errors
 
 
-def _heard(path: Path, offset_s: float, window_s: float, clip_s: float, time_normalisation: str) -> dict:
-    """Beats of one window on the clip's clock, and how the clip is cut by them; DataError on unusable music."""
-    from dancemvp_core.dance import music, primitives  # librosa takes seconds to import, and a shallow card needs none
+def _window_beats(path: Path, offset_s: float, window_s: float, clip_s: float, time_normalisation: str) -> dict:
+    """Number of beats in one window, and how the clip is cut by them; DataError for unusable music."""
+    from dancemvp_core.dance import music, primitives  # librosa takes seconds to import; only a deep card needs it
 
-    heard_s = window_s if time_normalisation == "stretch" else min(window_s, clip_s)
+    used_s = window_s if time_normalisation == "stretch" else min(window_s, clip_s)
     stretch = clip_s / window_s if time_normalisation == "stretch" else 1.0
-    samples, rate = music.load_audio(path, offset_s, heard_s)
+    samples, rate = music.load_audio(path, offset_s, used_s)
     beats = music.beat_times(samples, rate) * stretch
     fitted = primitives.fit_grid(beats, clip_s) is not None
     return {"beats": len(beats), "segmentation": "beats" if fitted else "equal"}
 
 
 def _splits(index: pd.DataFrame) -> pd.DataFrame:
-    """Choreographies, sequences and seconds of each set, for data that brings its sets."""
+    """Choreographies, sequences and seconds of each split, for data that state their splits."""
     groups = index.dropna(subset="split").groupby("split", sort=False)
     return pd.DataFrame(
         {
@@ -222,23 +222,23 @@ def _splits(index: pd.DataFrame) -> pd.DataFrame:
 
 
 def _tracks(index: pd.DataFrame) -> pd.DataFrame:
-    """Tracks that several choreographies are danced to, with their sets."""
+    """Tracks that several choreographies share, with their splits."""
     rows = []
     for track, group in index.dropna(subset=["track", "choreography"]).groupby("track", sort=False):
         names = group["choreography"].unique()
         if len(names) > 1:
-            sets = ", ".join(group["split"].dropna().unique()) or None
-            rows.append({"track": track, "choreographies": ", ".join(names), "sets": sets})
+            splits = ", ".join(group["split"].dropna().unique()) or None
+            rows.append({"track": track, "choreographies": ", ".join(names), "sets": splits})
     return pd.DataFrame(rows)
 
 
 def onset_correlations(
     dataset: DanceDataset, rows, cache: Path | None = None, progress: Callable = lambda rows: rows
 ) -> pd.DataFrame:
-    """Correlation of motion intensity with the onset envelope under both time normalisations, one line a sequence.
+    """Correlation of motion intensity with the onset envelope under both time normalisations, one row per sequence.
 
-    ``rows`` are indices of sequences, of pre-train choreographies, so that no choice is made on test. Columns: choreography,
-    level, trial, stretch, crop (``rhythm.onset_correlation``). Sequences without music are left out.
+    ``rows`` are the numbers of the sequences; use pre-train choreographies, so that no choice is made on test. Columns:
+    choreography, level, trial, stretch, crop (``rhythm.onset_correlation``). Sequences without music are left out.
     """
     from dancemvp_core.dance import music, rhythm
 
@@ -253,7 +253,7 @@ def onset_correlations(
             window = (sequence.music, sequence.music_offset_s, sequence.music_window_s, sequence.duration_s, mode)
             if window not in analyses:
                 analyses[window] = music.analyse(*window, cache=cache)
-            heard = analyses[window]
-            line[mode] = rhythm.onset_correlation(intensity, sequence.fps, heard.onset, heard.feature_times_s)
+            analysis = analyses[window]
+            line[mode] = rhythm.onset_correlation(intensity, sequence.fps, analysis.onset, analysis.feature_times_s)
         out.append(line)
     return pd.DataFrame(out, columns=["choreography", "level", "trial", "stretch", "crop"])

@@ -1,7 +1,7 @@
-"""ImperialDance as published: one ``.npy`` per level, genre and choreography, all trials of one dancer in it.
+"""ImperialDance as published: one ``.npy`` per level, genre and choreography, with all trials of one dancer.
 
-SynthDance is written in the same form and read here too. The authors publish neither scores nor the labelled
-music intensity; where scores.csv and music_intensity.csv are absent, what needs them is left out by name.
+SynthDance is written in the same form and is read here too. The authors publish neither scores nor the labels of music
+intensity. If scores.csv or music_intensity.csv is missing, the parts that need it are left out, and a note names them.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from dancemvp_core.datasets import motionfiles, reading
 
 FPS = 100.0
 CLIP_S = 10.0
-LONGEST_CUT_S = 30.0  # an audio file up to this long is the cut itself, a longer one the full track
+LONGEST_CUT_S = 30.0  # an audio file up to this length is the window itself, a longer one is the full track
 
 GENRES = {"b": "ballet", "k": "k-pop", "j": "jazz", "h": "hip-hop", "u": "urban"}
 LEVEL_LETTERS = {"b": "beginner", "i": "intermediate", "e": "expert"}
 CHOREOGRAPHIES = tuple("b0 b1 b2 b3 b4 k0 k1 k2 k3 k4 j0 j1 j2 j3 h0 h1 u0 u1 u2 u3".split())
 
-# One test choreography per genre; no track stands in both pre-train and test. b3 shares its track with
-# the test choreography b4, k3 and b2 share theirs with pre-train ones: all three are validation.
+# There is one test choreography per genre, and no track is in both pre-train and test. b3 shares its track with the test
+# choreography b4; k3 and b2 share theirs with pre-train choreographies. All three are validation choreographies.
 SPLIT = {
     name: split
     for split, names in {
@@ -60,12 +60,12 @@ class MusicSource:
 
     @property
     def track(self) -> str:
-        """What tells one track from another: its id, and the title where one upload holds several."""
+        """The name of the track: its id, and its title if one upload contains several tracks."""
         return f"{self.source} {self.id} {self.title}".rstrip()
 
     @property
     def address(self) -> str:
-        """The page that the track is published on."""
+        """The address of the page that publishes the track."""
         if self.source == "yt":
             return f"https://www.youtube.com/watch?v={self.id}"
         return f"https://www.bilibili.com/video/{self.id}"
@@ -94,19 +94,19 @@ MUSIC = {
     "u3": MusicSource("bili", "BV1jv4y1z7Lt", "Timber", 0, 20),
 }
 
-DRIVE_FOLDER = "1kSndi7ZIljpue_EzYXOpxZenHi52nujL"  # the authors' own, named on the data set's page
+DRIVE_FOLDER = "1kSndi7ZIljpue_EzYXOpxZenHi52nujL"  # the authors' folder; the data set's page links to it
 FILE_NAME = "dance_level_{e|i|b}_{b|k|j|h|u}_ch{n}.npy"
 _FILE_PATTERN = re.compile(r"dance_level_([eib])_([bkjhu])_ch(\d+)\.npy")
 _MUSIC_PATTERN = re.compile(r"([bkjhu])_ch(\d+)")
 
 
 def motion_file_name(level: str, choreography: str) -> str:
-    """The published file name of a level (word) and choreography (such as "b0")."""
+    """The published file name of a level (word) and a choreography (such as "b0")."""
     return f"dance_level_{level[0]}_{choreography[0]}_ch{choreography[1:]}.npy"
 
 
 def parse_file_name(path: Path) -> tuple[str, str]:
-    """(choreography, level) from a motion file's name; DataError where it is none of the published ones."""
+    """(choreography, level) from a motion file's name; DataError if it is not one of the published names."""
     match = _FILE_PATTERN.fullmatch(path.name)
     choreography = f"{match[2]}{int(match[3])}" if match else ""
     if choreography not in CHOREOGRAPHIES or path.name != motion_file_name(LEVEL_LETTERS[match[1]], choreography):
@@ -115,7 +115,7 @@ def parse_file_name(path: Path) -> tuple[str, str]:
 
 
 def motion_files(root: Path) -> list[Path]:
-    """Every visible file in a folder that is, or means to be, motion: ``.npy``, or named like one."""
+    """Every file in a folder that is not hidden and is motion by its suffix (``.npy``) or its name (``dance_level...``), sorted."""
     return sorted(
         path
         for path in root.iterdir()
@@ -124,7 +124,7 @@ def motion_files(root: Path) -> list[Path]:
 
 
 def motion_shape(path: Path) -> tuple[int, ...]:
-    """Shape (trials, 3, 1000, 21) of a motion file, from its header; DataError where it is another."""
+    """Shape (trials, 3, 1000, 21) of a motion file, from its header; DataError for any other shape."""
     shape, _ = motionfiles.npy_header(path)
     frames, joints = round(FPS * CLIP_S), len(IMPERIALDANCE21.joints)
     if len(shape) != 4 or shape[0] < 1 or shape[1:] != (3, frames, joints):
@@ -137,8 +137,8 @@ def motion_shape(path: Path) -> tuple[int, ...]:
 def music_window(path: Path, choreography: str) -> tuple[float, float]:
     """(offset_s, window_s) of a choreography's music in its file.
 
-    A file of up to 30 s is the cut itself; a longer one is the full track, cut by the music table. Raises
-    DataError where it is no audio, shorter than 1 s, or ends before the table's window does.
+    A file of up to 30 s is the window itself. A longer file is the full track, and the music table gives the window. Raises
+    DataError if the file is not audio, is shorter than 1 s, or ends before the window does.
     """
     duration, source = reading.audio_duration(path), MUSIC[choreography]
     if duration <= LONGEST_CUT_S:
@@ -152,7 +152,7 @@ def music_window(path: Path, choreography: str) -> tuple[float, float]:
 
 
 def _label(row: dict, place: str) -> str:
-    """The choreography that a row of scores.csv or music_intensity.csv speaks of, such as "b0"."""
+    """The choreography of a row of scores.csv or music_intensity.csv, such as "b0"."""
     letters = {word: letter for letter, word in GENRES.items()} | {letter: letter for letter in GENRES}
     genre, text = row["genre"].lower(), row["choreography"].lower()
     if genre not in letters:
@@ -166,7 +166,7 @@ def _label(row: dict, place: str) -> str:
 
 
 def read_scores(path: Path) -> dict[tuple[str, str, int], float]:
-    """Scores 0..100 by (choreography, level, trial) from scores.csv; DataError names the line at fault."""
+    """Scores 0..100 by (choreography, level, trial) from scores.csv; DataError names the faulty line."""
     scores = {}
     for place, row in reading.read_table(path, ("genre", "choreography", "level", "trial", "score")):
         level, trial = reading.level(row["level"], place), reading.whole(row["trial"], "trial", place)
@@ -178,19 +178,19 @@ def read_scores(path: Path) -> dict[tuple[str, str, int], float]:
 
 
 def read_intensity(path: Path) -> dict[str, tuple[float, ...]]:
-    """The dancers' music intensity labels: times in s on the clip's clock by choreography."""
+    """The dancers' labels of music intensity by choreography: times in s on the clip's clock; DataError names the faulty line."""
     times = defaultdict(set)
     for place, row in reading.read_table(path, ("genre", "choreography", "time_s")):
         name = _label(row, place)
         time_s = reading.number(row["time_s"], "time_s", place, 0, CLIP_S)
         if time_s in times[name]:
-            raise DataError(f"{place}: {time_s:g} s stands twice for {name}, expected distinct times")
+            raise DataError(f"{place}: {time_s:g} s occurs twice for {name}, expected distinct times")
         times[name].add(time_s)
     return {name: tuple(sorted(values)) for name, values in times.items()}
 
 
 def shared_tracks(choreographies) -> dict[str, list[str]]:
-    """Tracks danced to by more than one of these choreographies."""
+    """Tracks that more than one of these choreographies use, with their choreographies."""
     groups = defaultdict(list)
     for name in choreographies:
         groups[MUSIC[name].track].append(name)
@@ -198,14 +198,14 @@ def shared_tracks(choreographies) -> dict[str, list[str]]:
 
 
 def _track(name: str, synthetic: bool) -> str:
-    """What tells a choreography's track from others; synthetic music is never called by a real track's id."""
+    """The name of a choreography's track. Synthetic music never has the id of a real track."""
     if not synthetic:
         return MUSIC[name].track
     return "synthetic " + "+".join(c for c in CHOREOGRAPHIES if MUSIC[c].track == MUSIC[name].track)
 
 
 def _find_music(root: Path, present: list[str], notes: list[str]) -> dict[str, tuple[Path, float, float]]:
-    """(file, offset_s, window_s) by choreography for those whose music is there and sound."""
+    """(file, offset_s, window_s) by choreography, for choreographies whose music exists. Raises the faults of all files."""
     found, faults = {}, []
     for stem, path in reading.audio_files(root / "music").items():
         match = _MUSIC_PATTERN.fullmatch(stem)
@@ -224,11 +224,11 @@ def _find_music(root: Path, present: list[str], notes: list[str]) -> dict[str, t
 def _notes(
     present: dict, trials: dict, music: dict, intensity: dict | None, scores: dict | None, synthetic: bool
 ) -> list[str]:
-    """What the data lacks, each with what it switches off."""
+    """What the data lack, each with the parts that are switched off."""
     notes = []
     for split, off in (
         ("pretrain", "fewer choreographies pre-train"),
-        ("validation", "choices rest on fewer choreographies"),
+        ("validation", "choices are based on fewer choreographies"),
         ("test", "tables have fewer test choreographies (a smaller g)"),
     ):
         names = [name for name, part in SPLIT.items() if part == split]
@@ -236,7 +236,7 @@ def _notes(
         if len(missing) == len(names):
             off = {
                 "pretrain": "nothing can be pre-trained",
-                "validation": "no choice can be made on data, the defaults stand",
+                "validation": "no choice can be made on data, so the defaults are used",
                 "test": "Tasks 1 to 3 are left out",
             }[split]
         if missing:
@@ -259,29 +259,29 @@ def _notes(
     if scores is None:
         notes.append("no scores.csv (the authors publish none): Task 2 (scoring) is left out")
     if intensity is None:
-        notes.append("no music_intensity.csv (the authors publish none): music intensity is the onset-strength peaks")
+        notes.append("no music_intensity.csv (the authors publish none): onset-strength peaks are used as music intensity")
     else:
         unlabelled = [name for name in present if name not in intensity]
         if unlabelled:
             notes.append(
-                f"music_intensity.csv is silent on {reading.listing(unlabelled, 20)}: onset-strength peaks stand in there"
+                f"music_intensity.csv has no label for {reading.listing(unlabelled, 20)}: onset-strength peaks are used there"
             )
     for names in shared_tracks(present).values():
         if len({SPLIT[name] for name in names}) > 1:
             where = " and ".join(f"{name} ({SPLIT[name]})" for name in names)
             notes.append(
-                f"{where} share one track ({_track(names[0], synthetic)}): stated, and never between pre-train and test"
+                f"{where} share one track ({_track(names[0], synthetic)}); no track is in both pre-train and test"
             )
     return notes
 
 
 def load(path: str | Path, trials: int | None = None) -> DanceDataset:
-    """Open an ImperialDance tree; motion is read when a sequence is asked for.
+    """Open an ImperialDance tree; motion is read when a sequence is requested. Returns the DanceDataset.
 
-    ``trials`` takes that many of each file's trials, evenly spaced from the first to the last, which keep
-    their numbers. Sequences come by choreography, level and trial. Raises DataError where a file has another
-    name, shape or dtype, music is no audio or ends before its window, or a table holds what it cannot mean;
-    further files at fault are notes of that error.
+    ``trials``: use only that many trials of each file, evenly spaced from the first to the last; they keep their numbers.
+    The sequences are ordered by choreography, level and trial. Raises DataError if a file has another name, shape or dtype,
+    if music is not audio or ends before its window, or if a table contains an invalid value; further faulty files are notes
+    of that error.
     """
     root = Path(path)
     if trials is not None and trials < 1:
@@ -295,7 +295,7 @@ def load(path: str | Path, trials: int | None = None) -> DanceDataset:
             faults.append(fault)
     reading.raise_all(faults)
     if not files:
-        raise DataError(f"{root}: no motion here, expected {FILE_NAME}")
+        raise DataError(f"{root}: no motion file in this folder, expected {FILE_NAME}")
     name, facts = reading.read_facts(root, "imperialdance")
 
     present = {c: [lv for lv in LEVELS if (c, lv) in files] for c in CHOREOGRAPHIES}
@@ -309,7 +309,7 @@ def load(path: str | Path, trials: int | None = None) -> DanceDataset:
         (choreography, level, trial)
         for choreography, levels in present.items()
         for level in levels
-        for trial in _taken(files[choreography, level][1], trials)
+        for trial in _trial_numbers(files[choreography, level][1], trials)
     ]
     records = [_record(*key, files, music, scores or {}, intensity or {}) for key in place]
 
@@ -318,7 +318,7 @@ def load(path: str | Path, trials: int | None = None) -> DanceDataset:
     if scores is not None and unscored:
         notes.append(f"{unscored} of {len(records)} trials have no score: Task 2 is measured without them")
 
-    # One mapping, so one file descriptor, per file, for as long as any view of it lives.
+    # Each file has one memory map, and so one file descriptor, which is kept while a view of it exists.
     maps: weakref.WeakValueDictionary[Path, np.ndarray] = weakref.WeakValueDictionary()
 
     def read(i: int) -> np.ndarray:
@@ -329,7 +329,7 @@ def load(path: str | Path, trials: int | None = None) -> DanceDataset:
             maps[file] = array = motionfiles.open_npy(file)
         return motionfiles.as_float32(array[trial])
 
-    return motionfiles.opened(
+    return motionfiles.open_dataset(
         motionfiles.Source(name, root, records, read, notes, facts),
         track=[_track(record["choreography"], facts["synthetic"]) for record in records],
         duration_s=[CLIP_S] * len(records),
@@ -337,15 +337,15 @@ def load(path: str | Path, trials: int | None = None) -> DanceDataset:
     )
 
 
-def _taken(count: int, trials: int | None) -> list[int]:
-    """The numbers of the trials that are taken of a file of ``count``."""
+def _trial_numbers(count: int, trials: int | None) -> list[int]:
+    """Numbers of the trials that are used of a file with ``count`` trials."""
     if trials is None or trials >= count:
         return list(range(count))
     return [int(t) for t in np.linspace(0, count - 1, trials).round()]
 
 
 def _record(choreography: str, level: str, trial: int, files: dict, music: dict, scores: dict, intensity: dict) -> dict:
-    """What is known of one trial: the fields of a DanceSequence but its motion."""
+    """The facts of one trial: all fields of a DanceSequence except its motion."""
     audio, offset_s, window_s = music.get(choreography, (None, 0.0, None))
     return {
         "fps": FPS,
@@ -365,10 +365,10 @@ def _record(choreography: str, level: str, trial: int, files: dict, music: dict,
 
 
 def fetch(out: str | Path, progress: Callable[[str], None] = print) -> int:
-    """Download the motion files that ``out`` lacks from the authors' drive; returns how many are then there.
+    """Download the motion files that ``out`` lacks from the authors' drive. Returns the number of files that then exist.
 
-    A file takes its name only once it is whole and has the published shape, so an interrupted run leaves
-    nothing half-written and the next one goes on. Raises DataError where the drive cannot be reached.
+    A file gets its name only when it is complete and has the published shape. So an interrupted run leaves no partial file,
+    and the next run continues. Raises DataError if the drive cannot be reached.
     """
     import gdown
 
@@ -376,12 +376,12 @@ def fetch(out: str | Path, progress: Callable[[str], None] = print) -> int:
     page = f"https://drive.google.com/drive/folders/{DRIVE_FOLDER}"
     try:
         listed = gdown.download_folder(id=DRIVE_FOLDER, quiet=True, skip_download=True, use_cookies=False)
-    except Exception as fault:  # gdown lets through whatever requests, urllib3, ssl and its parser raise
+    except Exception as fault:  # gdown passes on all exceptions of requests, urllib3, ssl and its parser
         raise _unreachable(page, "cannot be listed", out, fault) from None
     wanted = {Path(file.path).name: file.id for file in listed}
     wanted = {name: wanted[name] for name in sorted(wanted) if _FILE_PATTERN.fullmatch(name)}
     if not wanted:
-        raise DataError(f"{page}: lists no motion file, expected {FILE_NAME}; it may have moved")
+        raise DataError(f"{page}: the folder lists no motion file, expected {FILE_NAME}; it may have moved")
     out.mkdir(parents=True, exist_ok=True)
     missing = [name for name in wanted if not (out / name).exists()]
     try:
@@ -397,7 +397,7 @@ def fetch(out: str | Path, progress: Callable[[str], None] = print) -> int:
                 motion_shape(part)
                 os.replace(part, out / name)
     finally:
-        with contextlib.suppress(OSError):  # only an empty folder can be removed, and only that one should
+        with contextlib.suppress(OSError):  # rmdir removes only an empty folder: a failed run leaves none
             out.rmdir()
     return len(wanted)
 
@@ -407,7 +407,7 @@ def _unreachable(page: str, what: str, out: Path, fault: Exception) -> DataError
 
 
 def music_list(out: str | Path) -> str:
-    """Where each choreography's music is found, its window, and the file to put it in."""
+    """Text that lists for each choreography where its music is found, its window, and the file name to use."""
 
     def clock(seconds: float) -> str:
         return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
@@ -418,9 +418,9 @@ def music_list(out: str | Path) -> str:
     ]
     return "\n".join(
         [
-            "Music is published by link only. Put each choreography's file into "
+            "The music is published as links only. Put the file of each choreography into "
             f"{Path(out) / 'music'} (wav, flac, ogg or mp3):",
-            "either the window alone (up to 30 s) or the full track, which is then cut by this table.",
+            "either the window alone (up to 30 s) or the full track; this table then gives the window.",
             *rows,
         ]
     )

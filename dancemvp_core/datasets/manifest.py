@@ -1,8 +1,8 @@
-"""Bring your own: a CSV that names motion files, and says of each what is known.
+"""Data of your own: a CSV that names motion files and gives the labels of each.
 
-Columns ``motion, layout, fps, skeleton`` are needed; ``music, music_offset_s, genre, choreography, level, trial,
-score, split`` may be empty or absent, and what is empty switches off what needs it. A dataset.json beside it may state
-the set's ``name``, ``synthetic`` and ``up``, its upright axis (``orientation``).
+The columns ``motion, layout, fps, skeleton`` are needed; ``music, music_offset_s, genre, choreography, level, trial, score,
+split`` may be empty or absent. An empty column switches off the parts that need it. A dataset.json beside the CSV may state
+the ``name`` of the data set, ``synthetic``, and ``up``, its upright axis (``orientation``).
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ OPTIONAL = ("music", "music_offset_s", "genre", "choreography", "level", "trial"
 SPLITS = ("pretrain", "validation", "test")
 FASTEST_FPS = 2000.0
 _TO_CTV = {"TVC": (2, 0, 1), "CTV": (0, 1, 2)}
-MAPPED_FILES = 256  # each memory map holds a file open, and 1024 open files are a usual limit
+MAPPED_FILES = 256  # each memory map keeps a file open, and 1024 open files are a common limit
 
 SWITCHED_OFF = {
     "music": "no music features there, primitives are equal parts and BAR is left out",
     "genre": "genre recognition is left out and splits are not balanced by genre",
-    "choreography": "choreography recognition is left out and these recordings only pre-train",
+    "choreography": "choreography recognition is left out and these recordings are used for pre-training only",
     "level": "level recognition and Fig. 6 are left out",
     "trial": "progression over trials (Fig. 6) is left out",
     "score": "Task 2 (scoring) is left out",
@@ -47,7 +47,7 @@ def _skeleton(root: Path, text: str, place: str) -> Skeleton:
 
 
 def _frames(file: Path, layout: str, skeleton: Skeleton, fps: float, place: str) -> int:
-    """Frames of a motion file, from its header; DataError where it does not fit layout and skeleton."""
+    """Number of frames of a motion file, from its header; DataError if it does not fit layout and skeleton."""
     shape, _ = motionfiles.npy_header(file)
     joints = len(skeleton.joints)
     turned = tuple(shape[axis] for axis in _TO_CTV[layout]) if len(shape) == 3 else ()
@@ -62,10 +62,10 @@ def _frames(file: Path, layout: str, skeleton: Skeleton, fps: float, place: str)
     return turned[1]
 
 
-def _read_row(root: Path, place: str, row: dict[str, str], skeletons: dict, lasting: dict):
+def _read_row(root: Path, place: str, row: dict[str, str], skeletons: dict, audio_s: dict):
     """(fields of a DanceSequence, motion file, layout, duration in s) from one row.
 
-    ``skeletons`` and ``lasting`` (music lengths in s) keep what rows before have read.
+    ``skeletons`` and ``audio_s`` (lengths of music files in s) keep the results of earlier rows.
     """
     for name in REQUIRED:
         if not row[name]:
@@ -85,11 +85,11 @@ def _read_row(root: Path, place: str, row: dict[str, str], skeletons: dict, last
         music = reading.inside(root, row["music"], "music", place)
         if row.get("music_offset_s"):
             offset_s = reading.number(row["music_offset_s"], "music_offset_s", place, 0)
-        if music not in lasting:
-            lasting[music] = reading.audio_duration(music)
-        if offset_s + duration_s > lasting[music] + 0.05:  # encoders round a file's length to their blocks
+        if music not in audio_s:
+            audio_s[music] = reading.audio_duration(music)
+        if offset_s + duration_s > audio_s[music] + 0.05:  # audio encoders round a file's length to whole blocks
             raise DataError(
-                f"{place}: {music.name} lasts {lasting[music]:.2f} s, expected music for the whole dance, "
+                f"{place}: {music.name} lasts {audio_s[music]:.2f} s, expected music for the whole dance, "
                 f"{offset_s:g} to {offset_s + duration_s:.2f} s"
             )
     split = row.get("split") or None
@@ -112,11 +112,12 @@ def _read_row(root: Path, place: str, row: dict[str, str], skeletons: dict, last
 
 
 def load(path: str | Path) -> DanceDataset:
-    """Open a manifest: the CSV, or a folder that holds manifest.csv. Motion is memory-mapped when asked for.
+    """Open a manifest: the CSV, or a folder with manifest.csv. Motion is memory-mapped when it is requested.
 
-    Paths in it are relative to the CSV and stay inside its folder, links resolved. All rows share one skeleton.
-    Raises DataError naming the line on a missing file, a path that leads out, a foreign shape or dtype, a motion file
-    in two rows, a label that cannot be, or music shorter than the dance; further rows at fault are notes of it.
+    The paths in it are relative to the CSV and must stay inside its folder, links resolved. All rows share one skeleton.
+    Returns the DanceDataset. Raises DataError with the line for a missing file, a path that leads out, a wrong shape or
+    dtype, a motion file in two rows, an invalid label, or music that is shorter than the dance; further faulty rows are
+    notes of this error.
     """
     table = Path(path)
     if table.is_dir():
@@ -144,7 +145,7 @@ def load(path: str | Path) -> DanceDataset:
         array = motionfiles.open_npy(file)
         return motionfiles.as_float32((array if mapped else np.array(array)).transpose(_TO_CTV[layout]))
 
-    return motionfiles.opened(
+    return motionfiles.open_dataset(
         motionfiles.Source(name, root, records, read, _notes(list(rows[0][1]), records, durations), facts),
         track=[r["music"].relative_to(root).as_posix() if r["music"] else None for r in records],
         duration_s=durations,
@@ -153,18 +154,18 @@ def load(path: str | Path) -> DanceDataset:
 
 
 def _read_rows(root: Path, rows: list) -> tuple[list[dict], list[tuple[Path, str]], list[float]]:
-    """(records, (motion file, layout), durations in s) of all rows; the faults of all of them are raised together."""
+    """(records, (motion file, layout), durations in s) of all rows. The faults of all rows are raised together."""
     records, files, durations, faults = [], [], [], []
     skeletons: dict[str, Skeleton] = {}
-    lasting: dict[Path, float] = {}
+    audio_s: dict[Path, float] = {}
     seen: dict[Path, str] = {}
     for place, row in rows:
         try:
-            record, motion, layout, duration_s = _read_row(root, place, row, skeletons, lasting)
+            record, motion, layout, duration_s = _read_row(root, place, row, skeletons, audio_s)
             first = seen.setdefault(motion.resolve(), place)
             if first != place:
                 line = first.rsplit(" ", 1)[-1]
-                raise DataError(f"{place}: motion {row['motion']!r} stands in line {line} too, expected it once")
+                raise DataError(f"{place}: motion {row['motion']!r} is also in line {line}, expected it once")
         except DataError as fault:
             faults.append(fault)
             continue
@@ -176,11 +177,11 @@ def _read_rows(root: Path, rows: list) -> tuple[list[dict], list[tuple[Path, str
 
 
 def _notes(header: list[str], records: list[dict], durations: list[float]) -> list[str]:
-    """What the manifest switches off, and columns that nobody reads."""
+    """What is switched off, and columns that are not used."""
     notes = []
     unknown = [name for name in header if name not in REQUIRED + OPTIONAL]
     if unknown:
-        notes.append(f"columns not used: {reading.listing(unknown)}; known are {', '.join(REQUIRED + OPTIONAL)}")
+        notes.append(f"columns not used: {reading.listing(unknown)}; known columns are {', '.join(REQUIRED + OPTIONAL)}")
     for name, off in SWITCHED_OFF.items():
         empty = sum(record[name] is None for record in records)
         if empty:

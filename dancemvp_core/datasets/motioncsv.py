@@ -1,6 +1,6 @@
-"""Motion as a CSV: columns ``<joint>_x``, ``<joint>_y``, ``<joint>_z`` for every joint, optionally ``time_s``; a row a frame.
+"""Motion as a CSV: columns ``<joint>_x``, ``<joint>_y``, ``<joint>_z`` for every joint, optionally ``time_s``; one row per frame.
 
-An empty cell is a missing coordinate. No other column may stand there.
+An empty cell is a missing coordinate. Other columns are not allowed.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from dancemvp_core.dance.sequences import DataError
 from dancemvp_core.dance.skeleton import SKELETONS, Skeleton
 from dancemvp_core.datasets import reading
 
-UNEVEN = 0.5  # of a frame: how far a time stamp may lie off an even clock; stamps are often rounded
+UNEVEN = 0.5  # in frames: a time stamp may differ this much from an even clock, because time stamps are often rounded
 
 
 def read(path: Path, skeleton: Skeleton | None = None) -> tuple[np.ndarray, float | None, Skeleton]:
-    """(motion (3, T, V) float32, fps, skeleton) of a motion CSV; fps is None where it has no ``time_s``.
+    """Read a motion CSV. Returns (motion (3, T, V) float32, fps, skeleton); fps is None without ``time_s``.
 
-    ``skeleton`` None: the built-in one whose joints are named. Raises DataError, naming the line, for a column that is
-    missing or unknown, a cell that is no number, or time stamps that are not even.
+    With ``skeleton`` None, the columns select a built-in skeleton. Raises DataError, with the line, for a missing or
+    unknown column, a cell that is not a number, or uneven time stamps.
     """
     rows = list(reading.read_table(path, ()))
     if not rows:
-        raise DataError(f"{path}: no frames, expected a header of <joint>_x, <joint>_y, <joint>_z columns and a row a frame")
+        raise DataError(f"{path}: no frames, expected a header of <joint>_x, <joint>_y, <joint>_z columns and one row per frame")
     columns = list(rows[0][1])
     skeleton = skeleton or _recognised(path, columns)
     wanted = [f"{joint}_{axis}" for joint in skeleton.joints for axis in "xyz"]
@@ -45,8 +45,8 @@ def _recognised(path: Path, columns: list[str]) -> Skeleton:
         if {f"{joint}_x" for joint in skeleton.joints} <= set(columns):
             return skeleton
     raise DataError(
-        f"{path}: columns {reading.listing(columns, 4)} are of no built-in skeleton ({', '.join(SKELETONS)}), "
-        "expected one's joints as <joint>_x, <joint>_y, <joint>_z, or a skeleton JSON (--skeleton)"
+        f"{path}: columns {reading.listing(columns, 4)} belong to no built-in skeleton ({', '.join(SKELETONS)}), "
+        "expected <joint>_x, <joint>_y, <joint>_z for all its joints, or a skeleton JSON (--skeleton)"
     )
 
 
@@ -56,7 +56,7 @@ def _coordinate(text: str, name: str, place: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise DataError(f"{place}: {name} is {text!r}, expected a number, or nothing where it is missing") from None
+        raise DataError(f"{place}: {name} is {text!r}, expected a number, or an empty cell if it is missing") from None
 
 
 def _rate(rows: list[tuple[str, dict[str, str]]]) -> float:

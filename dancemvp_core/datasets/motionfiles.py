@@ -1,4 +1,4 @@
-"""Motion on disk: opening a ``.npy`` without reading it, checking a motion, and sequences made on demand."""
+"""Motion files: opening a ``.npy`` without reading it, checking a motion, and sequences that are read on demand."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from dancemvp_core.dance.pieces import evenly_spaced
 from dancemvp_core.dance.sequences import DanceDataset, DanceSequence, DataError
 from dancemvp_core.dance.skeleton import Skeleton
 
-GAP_S = 0.5  # missing joints are bridged linearly up to this long
-STILL_S = 0.5  # a living body never keeps every coordinate to the last bit for so long
-SHORTEST_S = 1.0  # below this there is no dance to speak of
-LOOKED_AT = 20  # sequences, spread over the set, that say which axis is up
+GAP_S = 0.5  # joints that are missing for up to this time are interpolated linearly
+STILL_S = 0.5  # a real body never keeps all coordinates exactly equal for this long
+SHORTEST_S = 1.0  # a shorter motion is not used
+UPRIGHT_SEQUENCES = 20  # the upright axis is found on so many sequences, spread over the data set
 
 INDEX_COLUMNS = "genre choreography level trial score music track split dancer duration_s fps file".split()
 
 
 def npy_header(path: Path) -> tuple[tuple[int, ...], np.dtype]:
-    """Shape and dtype of a float ``.npy`` file, from its header alone.
+    """(shape, dtype) of a float ``.npy`` file, from its header alone.
 
-    Raises DataError where the file is no ``.npy``, is cut short, or holds anything but floats. Python objects
-    are refused unread: nothing here ever unpickles.
+    Raises DataError if the file is not a ``.npy``, is truncated, or contains anything but floats. Python objects are
+    refused and never unpickled.
     """
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     try:
@@ -38,20 +38,20 @@ def npy_header(path: Path) -> tuple[tuple[int, ...], np.dtype]:
         size = path.stat().st_size
     except OSError as fault:
         raise DataError(f"{path}: cannot be read ({fault.strerror or fault}), expected a .npy file") from None
-    except Exception:  # a damaged header fails in many ways (tokenizer, literal, unicode, dtype errors)
+    except Exception:  # a damaged header can raise many exceptions (tokenizer, literal, unicode, dtype errors)
         raise DataError(f"{path}: not a .npy file (no valid header), expected a float array") from None
     if dtype.hasobject:
-        raise DataError(f"{path}: holds Python objects, which are refused unread; expected a float array")
+        raise DataError(f"{path}: contains Python objects, which are refused; expected a float array")
     if dtype.kind != "f":
         raise DataError(f"{path}: dtype is {dtype}, expected a float array")
-    promised = start + dtype.itemsize * int(np.prod([int(n) for n in shape], dtype=object))
-    if size < promised:
-        raise DataError(f"{path}: truncated: {size} bytes on disk, expected {promised} from its header")
+    expected_bytes = start + dtype.itemsize * int(np.prod([int(n) for n in shape], dtype=object))
+    if size < expected_bytes:
+        raise DataError(f"{path}: truncated: {size} bytes on disk, expected {expected_bytes} by its header")
     return shape, dtype
 
 
 def open_npy(path: Path) -> np.ndarray:
-    """Memory-map a ``.npy`` file read-only; DataError where it cannot be. No value is read."""
+    """Memory-map a ``.npy`` file read-only; DataError if that is not possible. No values are read."""
     npy_header(path)
     try:
         return np.lib.format.open_memmap(path, mode="r")
@@ -60,15 +60,15 @@ def open_npy(path: Path) -> np.ndarray:
 
 
 def as_float32(motion: np.ndarray) -> np.ndarray:
-    """The motion as native float32: itself where it already is, so that a memory map stays one."""
+    """The motion as native float32: the same array if it already is, so that a memory map remains one."""
     if motion.dtype == np.float32:
         return motion
-    with np.errstate(over="ignore"):  # beyond float32 becomes infinite, and that is refused by name
+    with np.errstate(over="ignore"):  # larger values become infinite, and the check of the motion refuses them
         return motion.astype(np.float32)
 
 
 def _longest_run(mask: np.ndarray) -> tuple[int, int]:
-    """(start, length) of the longest run of True in a (T,) mask; length 0 where there is none."""
+    """(start, length) of the longest run of True in a (T,) mask; length 0 if there is none."""
     edges = np.flatnonzero(np.diff(np.concatenate(([False], mask, [False])).astype(np.int8)))
     if len(edges) == 0:
         return 0, 0
@@ -79,10 +79,10 @@ def _longest_run(mask: np.ndarray) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class MotionFaults:
-    """What is wrong inside one motion: missing and infinite values, the longest gap, the longest standstill.
+    """The faults in one motion: missing and infinite values, the longest gap, the longest time without movement.
 
-    ``gap_s`` is the longest time in s that one joint (``gap_joint``) is missing, from ``gap_at_s`` on;
-    ``still_s`` the longest time that the whole body is frozen to the last bit.
+    ``gap_s`` is the longest time in s that one joint (``gap_joint``) is missing, from ``gap_at_s`` on. ``still_s`` is the
+    longest time in s that no coordinate of the body changes at all, from ``still_at_s`` on.
     """
 
     missing: int = 0
@@ -95,7 +95,7 @@ class MotionFaults:
     still_at_s: float = 0.0
 
     def fault(self, skeleton: Skeleton, gap_s: float = GAP_S) -> str | None:
-        """Why the motion cannot be used, in a phrase, or None where it can."""
+        """Why the motion cannot be used, as a phrase; None if it can be used."""
         if self.infinite:
             return f"{self.infinite} infinite values, the first at {self.infinite_at_s:.2f} s, expected none"
         if self.gap_s > gap_s + 1e-9:
@@ -112,9 +112,9 @@ class MotionFaults:
 
 
 def motion_faults(motion: np.ndarray, fps: float) -> MotionFaults:
-    """Look through one motion (3, T, V) for missing, infinite and frozen stretches, measured in s."""
+    """Find missing, infinite and constant values in one motion (3, T, V); times are in s."""
     found = {}
-    moved = (motion[:, 1:] != motion[:, :-1]).any(axis=(0, 2))  # NaN differs from NaN: a gap is no standstill
+    moved = (motion[:, 1:] != motion[:, :-1]).any(axis=(0, 2))  # NaN differs from NaN, so a gap does not count as constant
     start, length = _longest_run(~moved)
     if length:
         found |= {"still_s": length / fps, "still_at_s": start / fps}
@@ -125,8 +125,8 @@ def motion_faults(motion: np.ndarray, fps: float) -> MotionFaults:
             found |= {"infinite": int(infinite.sum()), "infinite_at_s": first / fps}
         missing = np.isnan(motion)
         if missing.any():
-            gone = missing.any(axis=0)
-            runs = {joint: _longest_run(gone[:, joint]) for joint in np.flatnonzero(gone.any(axis=0))}
+            missing_at = missing.any(axis=0)
+            runs = {joint: _longest_run(missing_at[:, joint]) for joint in np.flatnonzero(missing_at.any(axis=0))}
             joint = max(runs, key=lambda j: runs[j][1])
             start, length = runs[joint]
             found |= {"missing": int(missing.sum()), "gap_joint": int(joint)}
@@ -135,27 +135,27 @@ def motion_faults(motion: np.ndarray, fps: float) -> MotionFaults:
 
 
 def bridge_gaps(motion: np.ndarray) -> np.ndarray:
-    """Replace missing joints by a straight line between the frames around the gap, (3, T, V) -> a copy.
+    """Replace missing joints by a straight line between the frames around the gap. Returns a copy, (3, T, V).
 
-    A joint counts as missing where any coordinate is NaN. At the ends of the clip the nearest frame is held.
+    A joint is missing if any of its coordinates is NaN. At the ends of the clip the nearest frame is repeated.
     """
     out = np.array(motion, dtype=np.float32)
     frames = np.arange(out.shape[1])
-    gone = np.isnan(motion).any(axis=0)
-    for joint in np.flatnonzero(gone.any(axis=0)):
-        hole = gone[:, joint]
+    missing_at = np.isnan(motion).any(axis=0)
+    for joint in np.flatnonzero(missing_at.any(axis=0)):
+        gap = missing_at[:, joint]
         for axis in range(3):
-            known = motion[axis, ~hole, joint]
-            out[axis, hole, joint] = np.interp(frames[hole], frames[~hole], known)
+            known = motion[axis, ~gap, joint]
+            out[axis, gap, joint] = np.interp(frames[gap], frames[~gap], known)
     return out
 
 
 def check_motion(motion, skeleton: Skeleton, fps: float, where: str, gap_s: float = GAP_S) -> np.ndarray:
-    """A motion (3, T, V) float32 that is safe to compute with: the input itself, or a copy with gaps bridged.
+    """Check a motion and return it as (3, T, V) float32 with short gaps bridged: the input itself, or a copy.
 
-    ``where`` names the file (and trial) in the message. Raises DataError on another shape, dtype or joint
-    count, a clip below 1 s, an infinite value, a joint missing for longer than ``gap_s``, or a body that is
-    frozen to the last bit for 0.5 s.
+    ``where`` names the file (and trial) in the message. Raises DataError for another shape, dtype or joint count, a clip
+    below 1 s, an infinite value, a joint missing for longer than ``gap_s``, or a body without any change of coordinates for
+    0.5 s.
     """
     motion = np.asanyarray(motion)
     joints = len(skeleton.joints)
@@ -173,8 +173,8 @@ def check_motion(motion, skeleton: Skeleton, fps: float, where: str, gap_s: floa
     return bridge_gaps(motion) if found.missing else motion
 
 
-def let_go(motion: np.ndarray) -> None:
-    """Give back the memory of the pages that checking a memory map has read; they return when used."""
+def release_memory(motion: np.ndarray) -> None:
+    """Free the memory pages of a motion if it is memory-mapped. They are read from the file again when they are used."""
     base = motion
     while isinstance(base, np.ndarray):
         base = base.base
@@ -183,10 +183,10 @@ def let_go(motion: np.ndarray) -> None:
 
 
 class LazySequences(Sequence):
-    """The sequences of a data set, each read, checked and turned y-up only when asked for.
+    """The sequences of a data set. Each is read, checked and turned y-up only when it is requested.
 
-    ``records`` holds the fields of each DanceSequence but its motion; ``read(i)`` returns motion i as it is
-    stored, (3, T, V), where ``up`` is upright. Indexing raises DataError where the motion cannot be used.
+    ``records`` are the fields of each DanceSequence except its motion. ``read(i)`` returns motion i as stored, (3, T, V),
+    with the axis ``up`` upright. Indexing raises DataError if the motion cannot be used.
     """
 
     def __init__(self, records: list[dict], read: Callable[[int], np.ndarray], up: str, gap_s: float = GAP_S):
@@ -201,16 +201,16 @@ class LazySequences(Sequence):
         i = range(len(self))[i]
         record, stored = self.records[i], self.raw(i)
         motion = check_motion(stored, record["skeleton"], record["fps"], record["source"], self.gap_s)
-        motion = orientation.stood_up(motion, self.up)
-        let_go(stored)
+        motion = orientation.turn_y_up(motion, self.up)
+        release_memory(stored)
         return DanceSequence(motion=motion, **record)
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a reader has found: ``records`` (at least one) and ``read`` as in LazySequences, ``facts`` of dataset.json.
+    """The results of a reader: ``records`` (at least one) and ``read`` as in LazySequences, ``facts`` of dataset.json.
 
-    ``notes`` are one-line warnings; a joint may be missing for ``gap_s``.
+    ``notes`` are one-line warnings. A joint may be missing for at most ``gap_s`` seconds.
     """
 
     name: str
@@ -222,25 +222,25 @@ class Source:
     gap_s: float = GAP_S
 
 
-def opened(source: Source, **columns: list) -> DanceDataset:
-    """The data set of a source, its upright axis settled on up to 20 sequences spread over it.
+def open_dataset(source: Source, **columns: list) -> DanceDataset:
+    """The data set of a source. Its upright axis is found on up to 20 sequences, spread over the data set.
 
-    ``columns`` are what its index has beside the records (``index_table``).
+    ``columns`` are further columns of its index, beside the records (``index_table``).
     """
     records, facts = source.records, source.facts
 
-    def looked_at():
-        for i in evenly_spaced(np.arange(len(records)), LOOKED_AT):
+    def examined():
+        for i in evenly_spaced(np.arange(len(records)), UPRIGHT_SEQUENCES):
             try:
                 stored = source.read(i)
-            except DataError:  # whoever reads the sequence gets the fault
+            except DataError:  # the fault is raised later, when the sequence is read
                 continue
             yield stored
-            let_go(stored)
+            release_memory(stored)
 
     skeleton = records[0]["skeleton"]
-    upright = orientation.settle(looked_at(), skeleton, facts.get("up"))
-    otherwise = "" if "up" in facts else '; state "up" in dataset.json where that is wrong'
+    upright = orientation.find_upright(examined(), skeleton, facts.get("up"))
+    advice = "" if "up" in facts else '; if this is wrong, state "up" in dataset.json'
     return DanceDataset(
         name=source.name,
         root=source.root,
@@ -248,26 +248,26 @@ def opened(source: Source, **columns: list) -> DanceDataset:
         index=index_table(records, source.root, **columns),
         sequences=LazySequences(records, source.read, upright.axis, source.gap_s),
         synthetic=facts["synthetic"],
-        notes=(*source.notes, *(note + otherwise for note in upright.notes)),
+        notes=(*source.notes, *(note + advice for note in upright.notes)),
         facts=facts,
         upright=str(upright),
     )
 
 
 def index_table(records: list[dict], root: Path, **columns: list) -> pd.DataFrame:
-    """One row per record with INDEX_COLUMNS: what is known of each sequence without reading its motion.
+    """The index of a data set: one row per record with INDEX_COLUMNS, made without reading motion.
 
-    ``columns`` adds what a DanceSequence does not carry (track, dancer, duration_s, file). Paths are given relative
-    to ``root`` where they lie inside; what is unknown is empty.
+    ``columns`` adds what a DanceSequence does not have (track, dancer, duration_s, file). Paths are relative to ``root`` if
+    they are inside it. Unknown values are empty.
     """
 
-    def shown(path):
+    def relative_path(path):
         if path is None:
             return None
         return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
 
     music = [record.get("music") for record in records]
     data = {name: columns.get(name, [r.get(name) for r in records]) for name in INDEX_COLUMNS}
-    data |= {name: [shown(path) for path in paths] for name, paths in (("music", music), ("file", data["file"]))}
+    data |= {name: [relative_path(path) for path in paths] for name, paths in (("music", music), ("file", data["file"]))}
     kinds = {"trial": "Int64", "score": "float64", "duration_s": "float64", "fps": "float64"}
     return pd.DataFrame({name: pd.Series(values, dtype=kinds.get(name, "str")) for name, values in data.items()})

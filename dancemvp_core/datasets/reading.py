@@ -1,4 +1,4 @@
-"""What stands around the motion: CSV tables, labels, dataset.json, audio files, and paths that stay inside."""
+"""Everything beside the motion: CSV tables, labels, dataset.json, audio files, and paths that stay inside a folder."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ SHORTEST_MUSIC_S = 1.0
 def read_table(path: Path, required: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
     """Rows of a CSV file as (place, {column: text}); ``place`` names file and line for messages.
 
-    Blank lines are passed over and cells missing at the end of a row are empty. Raises DataError where it is no
-    UTF-8 text, a required column is missing, a column stands there twice or a row has too many cells.
+    Blank lines are skipped, and missing cells at the end of a row are empty. Raises DataError if the file is not UTF-8
+    text, a required column is missing, a column occurs twice, or a row has too many cells.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -39,7 +39,7 @@ def read_table(path: Path, required: tuple[str, ...]) -> Iterator[tuple[str, dic
         if missing:
             raise DataError(f"{path}: no column {', '.join(missing)}, expected {','.join(required)}")
         if len(set(header)) < len(header):
-            raise DataError(f"{path}: a column stands there twice, expected distinct names")
+            raise DataError(f"{path}: a column occurs twice, expected distinct names")
         for row in rows:
             place = f"{path}: line {rows.line_num}"
             if len(row) > len(header):
@@ -52,7 +52,7 @@ def read_table(path: Path, required: tuple[str, ...]) -> Iterator[tuple[str, dic
 
 
 def number(text: str, name: str, place: str, low: float, high: float = math.inf) -> float:
-    """The number in a cell; DataError where it is none or lies outside low..high."""
+    """The number in a cell; DataError if it is not a number or is outside low..high."""
     expected = f"{low:g}..{high:g}" if math.isfinite(high) else f"at least {low:g}"
     try:
         value = float(text)
@@ -64,14 +64,14 @@ def number(text: str, name: str, place: str, low: float, high: float = math.inf)
 
 
 def whole(text: str, name: str, place: str) -> int:
-    """The count in a cell, from 0; DataError where it is none."""
+    """The whole number from 0 in a cell; DataError if the cell contains anything else."""
     if not re.fullmatch(r"[0-9]{1,9}", text):
         raise DataError(f"{place}: {name} is {text!r}, expected a whole number from 0")
     return int(text)
 
 
 def level(text: str, place: str) -> str:
-    """A level from its word or first letter; DataError where it is neither."""
+    """A level from its word or first letter; DataError if the text is neither."""
     for name in LEVELS:
         if text.lower() in (name, name[0]):
             return name
@@ -79,19 +79,19 @@ def level(text: str, place: str) -> str:
 
 
 def inside(root: Path, text: str, name: str, place: str) -> Path:
-    """The file that a cell names, relative to ``root`` and inside it, links resolved; else DataError."""
+    """The file that a cell names, relative to ``root``; DataError if it is outside (links resolved) or does not exist."""
     path = root / text
     if Path(text).is_absolute() or not path.resolve().is_relative_to(root.resolve()):
         raise DataError(f"{place}: {name} {text!r} leads out of {root}, expected a path inside this folder")
     if not path.is_file():
-        raise DataError(f"{place}: {name} {text!r} is not there, expected a file in {root}")
+        raise DataError(f"{place}: {name} {text!r} does not exist, expected a file in {root}")
     return path
 
 
 def read_facts(root: Path, name: str) -> tuple[str, dict]:
-    """(name, everything) from an optional dataset.json; the name serves in paths of results.
+    """(name, all facts) from an optional dataset.json; ``name`` is the default. The name is used in paths of results.
 
-    ``synthetic`` (else false) and ``up``, the upright axis, are checked; all else is kept as it stands.
+    ``synthetic`` (default false) and ``up``, the upright axis, are checked; all other facts are kept as they are.
     """
     path = root / "dataset.json"
     if not path.exists():
@@ -107,16 +107,16 @@ def read_facts(root: Path, name: str) -> tuple[str, dict]:
         raise DataError(f"{path}: name is {name!r}, expected letters, digits and ._+- (it names folders)")
     if not isinstance(synthetic, bool):
         raise DataError(f"{path}: synthetic is {synthetic!r}, expected true or false")
-    if "up" in facts and facts["up"] not in list(TURNS):  # a list: a value that cannot be hashed is none of them either
+    if "up" in facts and facts["up"] not in list(TURNS):  # a list, because the value may not be hashable
         raise DataError(f"{path}: up is {facts['up']!r}, expected the upright axis, one of {', '.join(TURNS)}")
     return name, facts | {"synthetic": synthetic}
 
 
 def audio_duration(path: Path) -> float:
-    """Length of an audio file in s, from its header; DataError where it is no audio or shorter than 1 s."""
+    """Length of an audio file in s, from its header; DataError if it is not audio or shorter than 1 s."""
     try:
-        duration = soundfile.info(os.fsencode(path)).duration  # of a str it takes only UTF-8
-    except (soundfile.SoundFileError, OSError, TypeError):  # TypeError: taken for headerless by its suffix
+        duration = soundfile.info(os.fsencode(path)).duration  # a str must be valid UTF-8, bytes need not
+    except (soundfile.SoundFileError, OSError, TypeError):  # TypeError: a suffix for files without a header
         raise DataError(f"{path}: not readable as audio, expected WAV, FLAC, OGG or MP3") from None
     if not duration >= SHORTEST_MUSIC_S:
         raise DataError(f"{path}: music lasts {duration:.2f} s, expected at least {SHORTEST_MUSIC_S:g} s")
@@ -124,19 +124,19 @@ def audio_duration(path: Path) -> float:
 
 
 def audio_files(folder: Path) -> dict[str, Path]:
-    """Audio files of a folder by stem; DataError where two have one stem and no one can say which is meant."""
+    """Audio files of a folder by stem; DataError if two files have the same stem, because either could be meant."""
     found = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         if path.suffix.lower() not in AUDIO_SUFFIXES or path.name.startswith("."):
             continue
         if path.stem in found:
-            raise DataError(f"{path}: stands beside {found[path.stem].name}, expected one file per piece")
+            raise DataError(f"{path}: the same name as {found[path.stem].name}, expected one file per track")
         found[path.stem] = path
     return found
 
 
 def raise_all(faults: list[DataError]) -> None:
-    """Raise the first of several faults, with the others as its notes; nothing where there is none."""
+    """Raise the first of several faults, with the others as its notes. Without faults, nothing happens."""
     if faults:
         for other in faults[1:]:
             faults[0].add_note(str(other))
@@ -144,7 +144,7 @@ def raise_all(faults: list[DataError]) -> None:
 
 
 def listing(names, limit: int = 8) -> str:
-    """Names in a row, cut after ``limit`` with a count of the rest."""
+    """Names separated by commas; after ``limit`` names only the number of the others."""
     names = list(names)
     rest = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(map(str, names[:limit])) + rest

@@ -1,25 +1,26 @@
-"""SynthDance: a simulator that writes ImperialDance's published tree, with the truth behind it known.
+"""SynthDance: a simulator that writes ImperialDance's published tree, and the truth behind every trial.
 
-ImperialDance cannot be shipped, so the embedded default is made here and read by the same reader. It is a
-simulator with stated assumptions, not a model of any person. What is put in, and so cannot be found out from it:
+ImperialDance cannot be shipped. So the default data set is simulated here and read by the same reader. The simulator has
+stated assumptions; it is not a model of any person. The following properties are put in, so results on this data cannot
+discover them:
 
-- **Choreography.** A genre is a style and a vocabulary of moves (``synthmoves``); its choreographies share
-  moves, and some poses are shared by all. Three eights, the third the mirror image of the first. Accented
-  strokes reach their maximum speed on an accent, 7 to 12 in a clip.
-- **Music** (``synthmusic``). A window of 25 to 32 beats and 12 to 20 s, stretched onto the clip's 10 s as the
-  real ones are. Choreographies that share a track in ImperialDance share one here. It knows nothing of level.
-- **Dancers.** Two beginners, two intermediates, one expert, each with a body and a personal style that persist.
-  One file is one dancer's repetitions, so *within a choreography level is confounded with identity*: level
-  accuracy there is in part recognition of a person.
-- **Expertise** acts through timing error, missed and extra accents, range of motion, pose error, steadiness and
-  sharpness. All of them spread from trial to trial, and the levels overlap.
-- **Practice** over 100 trials lowers a beginner's errors a little, an intermediate's more, an expert's not at all.
-  A progression curve on this set tests the measuring, not the world.
-- **Score.** A known function of what was danced plus the mean of three raters, whose noise is smallest for the
-  very good and the very bad; its variance is in the truth.
+- **Choreography.** A genre is a style and a vocabulary of moves (``synthmoves``). Its choreographies share moves, and some
+  poses occur in all of them. There are three primitives; the third is the mirror image of the first. Accented strokes reach
+  their maximum speed on an accent; a clip has 7 to 12 accents.
+- **Music** (``synthmusic``). A window of 25 to 32 beats and 12 to 20 s is stretched to the clip's 10 s, as in ImperialDance.
+  Choreographies that share a track in ImperialDance share one here. The music does not depend on the level.
+- **Dancers.** There are two beginners, two intermediates and one expert. Each has a body and a personal style that do not
+  change. One file contains the repetitions of one dancer, so *within a choreography, level is confounded with identity*: there,
+  level accuracy is in part recognition of a person.
+- **Expertise** acts through timing error, missed and extra accents, range of motion, pose error, steadiness and sharpness.
+  All of them vary from trial to trial, and the levels overlap.
+- **Practice** over 100 trials lowers a beginner's errors a little, an intermediate's errors more, and an expert's errors not
+  at all. A progression curve on this data set tests the measurement, not real dancers.
+- **Score.** The score is a known function of the performance plus the mean noise of three raters. The noise is smallest for
+  very good and very bad performances; its variance is part of the truth.
 
-Every draw comes from a generator named by what it is for, so that the same seed gives the same bytes, whatever
-the number of workers, and the first 20 trials are the same whether 20 or 100 are written.
+Every random number comes from a generator that is named by its purpose. So the same seed gives the same bytes for any
+number of workers, and the first 20 trials are the same whether 20 or 100 are written.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ from dancemvp_core.datasets.synthmoves import INDEX, NEUTRAL, ROTATIONS, STYLES,
 from dancemvp_core.datasets.synthmusic import SAMPLE_RATE, Track
 
 GENERATOR_VERSION = 1
-PRACTICE_TRIALS = 30.0  # trials in which two thirds of what practice does is done
+PRACTICE_TRIALS = 30.0  # trials after which practice has two thirds of its effect
 MARKER_NOISE_M = 0.0004
 
 TEST_CHOREOGRAPHIES = tuple(name for name, split in SPLIT.items() if split == "test")
@@ -55,7 +56,7 @@ TEST_CHOREOGRAPHIES = tuple(name for name, split in SPLIT.items() if split == "t
 
 @dataclass(frozen=True)
 class Level:
-    """What a level is: the mean of each error over 100 trials; ``practice`` is how far errors fall."""
+    """A level: the mean of each error over 100 trials; ``practice`` is how far the errors fall."""
 
     timing_sd_s: float
     missed: float  # share of accents
@@ -72,14 +73,14 @@ LEVEL = {
     "intermediate": Level(0.120, 0.06, 0.12, 0.90, 6.5, 2.0, 1.07, 0.50),
     "expert": Level(0.040, 0.01, 0.03, 1.00, 4.5, 1.4, 1.00, 0.0),
 }
-# Trial-to-trial spread: standard deviations of logarithms, of degrees, of metres.
+# Variation from trial to trial: standard deviations of logarithms, in degrees, or in metres.
 SPREAD = {
     "timing": 0.20, "pose_error": 0.20, "unsteadiness": 0.22, "amplitude": 0.07, "part": 0.08, "slowness": 0.10,
     "posture_deg": 3.0, "facing_deg": 12.0, "start_m": 0.25, "markers": 0.3,
 }  # fmt: skip
-# How dancers differ from one another.
+# Variation from dancer to dancer.
 PERSONAL = {"timing": 0.08, "posture_deg": 1.2, "range": 0.04, "bias_s": 0.015, "side": 0.03, "bone": 0.03}
-# Directions in which bodies differ in bearing, each in degrees per unit.
+# Directions in which the postures of dancers differ, in degrees per unit.
 POSTURE = (
     {"bend": 0.8, "chest_bend": 0.8, "nod": -1.0},
     {"Lshrug": 1.0, "Rshrug": 1.0},
@@ -94,7 +95,7 @@ _POSTURE = np.array([[row.get(name, 0.0) for name in ROTATIONS] for row in POSTU
 
 
 def stream(seed: int, *names) -> np.random.Generator:
-    """The generator of random numbers for one named purpose under a seed."""
+    """The random generator for one named purpose under a seed."""
     digest = hashlib.sha256("/".join(map(str, names)).encode()).digest()
     return np.random.default_rng(np.random.SeedSequence([seed, int.from_bytes(digest[:16], "big")]))
 
@@ -104,11 +105,11 @@ def stream(seed: int, *names) -> np.random.Generator:
 
 @dataclass(frozen=True, eq=False)
 class Choreography:
-    """A dance: beats and accents on the clip's clock, and the pose reached by the stroke on each accent.
+    """A choreography: beats and accents on the clip's clock, and the pose that the stroke on each accent reaches.
 
-    ``beats_s`` (N,), ``accents`` (K,) indices of beats, ``keys`` (K + 1, 32) rad (the first is the opening pose),
-    ``travel_m`` (K, 2) across and forward in the stage's frame, ``stretch`` (K,) how much longer than the style's
-    a stroke takes, ``window_s`` the length of the music.
+    ``beats_s`` (N,); ``accents`` (K,) indices of beats; ``keys`` (K + 1, 32) poses in rad, the first is the opening pose;
+    ``travel_m`` (K, 2) across and forward in the stage's frame; ``stretch`` (K,) duration of each stroke relative to the
+    style's; ``window_s`` length of the music.
     """
 
     name: str
@@ -130,7 +131,7 @@ class Choreography:
 
 
 def _poses_of(style: Style, count: int, rng) -> list[str]:
-    """``count`` poses out of the style's moves, no pose twice in a row."""
+    """``count`` poses from the style's moves; no move begins with the pose that the last one ended with."""
     poses: list[str] = []
     while len(poses) < count:
         move = synthmoves.MOVES[style.moves[rng.integers(len(style.moves))]]
@@ -142,7 +143,7 @@ def _poses_of(style: Style, count: int, rng) -> list[str]:
 
 
 def _compose_keys(style: Style, first: int, second: int, rng):
-    """Keys (2 first + second + 1, 32) and travel (.., 2): the third eight is the first one mirrored."""
+    """Keys (2 first + second + 1, 32) and travel (.., 2). The third primitive is the first one mirrored."""
     table = []
     for name in _poses_of(style, first + second, rng):
         angles, turn, travel = synthmoves.pose(name, style)
@@ -161,7 +162,7 @@ def _compose_keys(style: Style, first: int, second: int, rng):
 def compose(name: str, style: Style, track: Track, first_beat: int, beats: int, rng, clip_s=CLIP_S) -> Choreography:
     """Draw a choreography to a window of a track.
 
-    Drawn again is a dance with a stroke that hardly moves the body, or whose first eight is its own mirror image.
+    The choreography is drawn again if a stroke hardly moves the body, or if the first primitive is its own mirror image.
     """
     while True:
         first = style.accents[rng.integers(len(style.accents))]
@@ -187,12 +188,12 @@ def choreography(name: str, seed: int = 0) -> Choreography:
     """One of the 20 choreographies, ``b0`` to ``u3``. Raises DataError for any other name."""
     if name not in CHOREOGRAPHIES:
         raise DataError(f"choreography {name!r}: not one of SynthDance's, expected {', '.join(CHOREOGRAPHIES)}")
-    # Choreographies on one track, in the order of their windows in it.
+    # Choreographies that share the track, in the order of their windows.
     sharing = sorted((n for n in CHOREOGRAPHIES if MUSIC[n].track == MUSIC[name].track), key=lambda n: MUSIC[n].start_s)
     rng = stream(seed, "track", sharing[0])
     track = synthmusic.compose(name[0], rng)
     fits = [n for n in range(25, 33) if 12.0 <= n * track.beat_s <= 20.0]
-    if len(sharing) > 1:  # windows follow one another, each from the first beat of a bar
+    if len(sharing) > 1:  # the windows are consecutive, and each starts on the first beat of a bar
         fits = [n for n in fits if n % 4 == 0]
     beats = int(rng.choice(fits))
     first_beat = 4 * int(rng.integers(8)) + beats * sharing.index(name)
@@ -200,7 +201,7 @@ def choreography(name: str, seed: int = 0) -> Choreography:
 
 
 def render_music(dance: Choreography, seed: int = 0) -> np.ndarray:
-    """The waveform (samples,) at 22,050 Hz of a choreography's window: the same for every dancer."""
+    """The waveform (samples,) at 22,050 Hz of a choreography's window. It is the same for every dancer."""
     beats = len(dance.beats_s)
     rng = stream(seed, "drums", dance.track.genre, dance.track.tempo_bpm)
     return synthmusic.play(dance.track, dance.first_beat, beats, dance.accents, rng)
@@ -211,7 +212,7 @@ def render_music(dance: Choreography, seed: int = 0) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Dancer:
-    """A person: level, body (21 bone lengths in m), and the style that persists over everything they dance."""
+    """A person: level, body (21 bone lengths in m), and a personal style that is the same in all choreographies."""
 
     name: str
     level: str
@@ -220,15 +221,15 @@ class Dancer:
     timing: float  # factor on the level's timing error
     range: float  # factor on the range of motion
     bias_s: float  # early (-) or late (+)
-    side: float  # favours left (+) or right (-)
+    side: float  # larger movements on the left (+) or right (-)
 
 
 def dancer(level: str, number: int = 1, seed: int = 0, dancers: str = "seen") -> Dancer:
-    """Draw the persistent part of a dancer; levels as in ``sequences.LEVELS``, dancers "seen" or "unseen"."""
+    """Draw the persistent properties of a dancer; levels as in ``sequences.LEVELS``, dancers "seen" or "unseen"."""
     name = f"{dancers}-{level}-{number}"
     rng = stream(seed, "dancer", name)
     bones = np.array(IMPERIALDANCE21.lengths) * rng.uniform(0.47, 0.56)
-    # Proportions differ by limb, alike on both sides.
+    # Proportions differ by limb and are the same on both sides.
     part = {p: np.exp(PERSONAL["bone"] * rng.standard_normal()) for p in ("Arm", "Leg", "Trunk")}
     for i, joint in enumerate(IMPERIALDANCE21.joints):
         limb = "Arm" if joint[1:] in ("FArm", "Hand") else "Leg" if joint[1:] in ("Shin", "Foot") else "Trunk"
@@ -244,7 +245,7 @@ def dancer(level: str, number: int = 1, seed: int = 0, dancers: str = "seen") ->
 
 
 def cast(name: str, level: str, seed: int = 0, dancers: str = "seen") -> Dancer:
-    """Who dances a choreography at a level: the one expert, or one of two drawn by choreography."""
+    """The dancer of a choreography at a level: the one expert, or one of two dancers, drawn per choreography."""
     number = 1 if level == "expert" else 1 + int(stream(seed, "cast", dancers, name, level).integers(2))
     return dancer(level, number, seed, dancers)
 
@@ -253,13 +254,13 @@ def cast(name: str, level: str, seed: int = 0, dancers: str = "seen") -> Dancer:
 
 
 def _minimum_jerk(x):
-    """From 0 to 1 over -1/2..1/2 with the maximum speed at 0."""
+    """Minimum-jerk curve from 0 to 1 over -1/2..1/2, with the maximum speed at 0."""
     x = np.clip(x + np.float32(0.5), 0, 1)
     return x * x * x * (10 + x * (6 * x - 15))
 
 
 def _smooth_noise(rng, trials, channels, frames, knot):
-    """Noise (channels, trials, frames) with unit variance at its knots: a cubic B-spline, ``knot`` frames apart."""
+    """Noise (channels, trials, frames) with unit variance at its knots: a cubic B-spline with ``knot`` frames between knots."""
     spans = -(-frames // knot)
     control = rng.standard_normal((trials, channels, spans + 3), dtype=np.float32).transpose(1, 0, 2)
     u = (np.arange(knot, dtype=np.float32) / knot)[None, None, None]
@@ -269,7 +270,7 @@ def _smooth_noise(rng, trials, channels, frames, knot):
 
 
 def _latents(dance: Choreography, who: Dancer, trials: int, seed: int, timing_sd: float | None) -> dict:
-    """What each trial of a performance is like: arrays whose first axis is the trial."""
+    """The latent variables of each trial of a performance: arrays whose first axis is the trial."""
     level, count = LEVEL[who.level], len(dance.accents)
 
     def rng(what):
@@ -304,14 +305,15 @@ def _latents(dance: Choreography, who: Dancer, trials: int, seed: int, timing_sd
     }  # fmt: skip
 
 
-# Limbs miss their place by more than the trunk does, and a pelvis that tilts would throw the body over.
+# Pose errors are larger in the limbs than in the trunk; a large tilt of the pelvis would make the body fall.
 _POSE_ERROR = np.array([0.25 if n in ("pitch", "roll") else 1.0 if n[0] in "LR" else 0.5 for n in ROTATIONS])
 
 
 def _strokes(dance: Choreography, who: Dancer, latent: dict, trials: int, rng):
-    """Strokes of each trial: pose steps (trials, S, 32), travel (trials, S, 2), centres and durations (trials, S).
+    """Opening pose (trials, 32); of each stroke: pose step (trials, S, 32), travel (trials, S, 2), centre and width (trials, S).
 
-    The first K are the accents, then two that are extra and as a rule empty, then the close of the dance.
+    Centre and width (duration) are in s. The first K strokes are the accents. Then come two extra strokes, which are
+    usually empty, and the close of the dance.
     """
     count = len(dance.accents)
     gain = np.repeat(latent["amplitude"][:, None], len(ROTATIONS), axis=1)
@@ -328,13 +330,13 @@ def _strokes(dance: Choreography, who: Dancer, latent: dict, trials: int, rng):
     opening[:, INDEX["yaw"]] += latent["facing"]
     steps = np.zeros((trials, count + 3, len(ROTATIONS)))
     steps[:, :count] = np.diff(keys, axis=1)
-    # A missed accent: the pose is drifted into, about a beat late and without a stroke.
+    # A missed accent: the body drifts into the pose, about one beat late and without a stroke.
     beat = dance.beats_s[1] - dance.beats_s[0]
     centres = np.zeros((trials, count + 3))
     centres[:, :count] = dance.accents_s + np.where(latent["missed"], beat, latent["error_s"])
     widths = np.full((trials, count + 3), dance.style.stroke_s) * latent["slowness"][:, None]
     widths[:, :count] *= dance.stretch * np.where(latent["missed"], 3.0, 1.0)
-    # An extra accent: half-way between two real ones towards some other pose, made good in the next stroke.
+    # An extra accent: half-way between two real accents, towards another pose. The next stroke corrects it.
     gaps = np.argsort(rng("gaps").random((trials, count - 1)), axis=1)[:, :2]
     towards = rng("towards").integers(count, size=(trials, 2))
     trial = np.arange(trials)
@@ -346,7 +348,7 @@ def _strokes(dance: Choreography, who: Dancer, latent: dict, trials: int, rng):
         steps[:, count + slot] = step
         steps[trial, gap + 1] -= step
         centres[:, count + slot] = (dance.accents_s[gap] + dance.accents_s[gap + 1]) / 2
-    # What is left after the third eight is a slow return.
+    # After the third primitive, the body returns slowly.
     steps[:, -1] = (NEUTRAL - keys[:, -1]) * (0.8 if len(dance.beats_s) > 26 else 0.0)
     steps[:, -1, INDEX["yaw"]] = 0
     centres[:, -1] = dance.beats_s[24] + 0.55 * (dance.clip_s - dance.beats_s[24])
@@ -360,13 +362,13 @@ def _strokes(dance: Choreography, who: Dancer, latent: dict, trials: int, rng):
 
 
 def _soft_floor(x, ridge):
-    """x where it is well above zero and never below: knees and elbows do not bend the wrong way."""
+    """A soft maximum of x and 0: knees and elbows do not bend the wrong way."""
     return (x + np.sqrt(x * x + np.float32(ridge * ridge))) / 2
 
 
 @dataclass(frozen=True, eq=False)
 class Performance:
-    """Danced trials: motion (trials, 3, frames, 21) float32 in m, y up; the truth, one row a trial; head axes."""
+    """Danced trials: motion (trials, 3, frames, 21) float32 in m, y up; the truth, one row per trial; head axes."""
 
     motion: np.ndarray
     fps: float
@@ -383,10 +385,10 @@ def perform(
     marker_noise_m: float = MARKER_NOISE_M,
     fps: float = FPS,
 ) -> Performance:
-    """Dance a choreography: motion and truth of ``trials`` repetitions by one dancer.
+    """Simulate ``trials`` repetitions of a choreography by one dancer: motion and truth.
 
-    ``dance`` may be a name and ``who`` a level (then whoever is cast). ``timing_sd`` in s puts one standard deviation of
-    timing error in the place of the dancer's own and takes their bias away.
+    ``dance`` may be a name, and ``who`` a level (its dancer is then ``cast``). ``timing_sd`` in s replaces the dancer's
+    standard deviation of the timing error, and the dancer's bias becomes 0.
     """
     dance = choreography(dance, seed) if isinstance(dance, str) else dance
     who = cast(dance.name, who, seed) if isinstance(who, str) else who
@@ -435,7 +437,7 @@ def perform(
 
 
 def _add_unsteadiness(angles: np.ndarray, size_deg: np.ndarray, fps: float, rng) -> None:
-    """Add a quick wobble and a slow drift to every rotation, (D, trials, frames), as large as each trial's (trials,)."""
+    """Add a fast wobble and a slow drift to every rotation (D, trials, frames); ``size_deg`` (trials,) is their size."""
     wobble = np.radians(size_deg).astype(np.float32)[None, :, None]
     for what, knot_s, share in (("wobble", 0.24, 0.5), ("drift", 0.8, 1.0)):
         noise = _smooth_noise(rng(what), angles.shape[1], len(ROTATIONS), angles.shape[2], round(knot_s * fps))
@@ -443,9 +445,9 @@ def _add_unsteadiness(angles: np.ndarray, size_deg: np.ndarray, fps: float, rng)
 
 
 def _add_marker_noise(motion: np.ndarray, size_m: float, rng) -> None:
-    """Add the markers' noise to the motion of all trials, as calibrated that day.
+    """Add marker noise to the motion of all trials. Its size varies from trial to trial, as with a new calibration.
 
-    A fixed noise would give the size of the body away through the accelerations.
+    A fixed noise would reveal the size of the body through the accelerations.
     """
     noise = rng("markers").standard_normal(motion.shape, dtype=np.float32)
     level = size_m * np.exp(SPREAD["markers"] * rng("calibration").standard_normal(len(motion)))
@@ -456,16 +458,16 @@ RATERS = 3
 
 
 def rater_sd(quality):
-    """Standard deviation of one rater in points: raters agree on the very good and the very bad."""
+    """Standard deviation of one rater in points: raters agree on very good and very bad performances."""
     return 1.5 + 9.0 * 4 * quality * (1 - quality)
 
 
 def _truth(dance, who, latent, trials, rng) -> pd.DataFrame:
-    """One row a trial: who, how well, what went wrong, the score and the variance of its noise."""
+    """The truth, one row per trial: dancer, quality, errors, the score and the variance of its noise."""
     danced = ~latent["missed"]
     error = np.where(danced, latent["error_s"], np.nan)
     rms = np.sqrt(np.nanmean(np.where(danced.any(axis=1, keepdims=True), error, 0.3) ** 2, axis=1))
-    # Quality weighs what can be seen in this very performance, not who danced it.
+    # Quality depends only on what is visible in this performance, not on the dancer.
     quality = 1 - (
         0.45 * np.minimum(rms / 0.30, 1)
         + 0.20 * np.minimum(latent["missed"].mean(axis=1) / 0.4, 1)
@@ -515,11 +517,11 @@ def _check_writable(out: Path) -> None:
 
 
 def _into_place(out: Path, fill: Callable[[Path], None]) -> None:
-    """Fill a hidden sibling folder and rename it, so that ``out`` is whole or not there."""
+    """Fill a hidden sibling folder and rename it, so that ``out`` is either complete or absent."""
     _check_writable(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.parent / f".{out.name}.part"
-    shutil.rmtree(part, ignore_errors=True)  # what an interrupted run left
+    shutil.rmtree(part, ignore_errors=True)  # remains of an interrupted run
     try:
         part.mkdir()
         fill(part)
@@ -529,7 +531,7 @@ def _into_place(out: Path, fill: Callable[[Path], None]) -> None:
 
 
 def file_name(name: str, level: str) -> str:
-    """ImperialDance's file name of a choreography at a level, ``dance_level_e_b_ch0.npy``."""
+    """ImperialDance's file name of a choreography at a level, such as ``dance_level_e_b_ch0.npy``."""
     return f"dance_level_{level[0]}_{name[0]}_ch{name[1:]}.npy"
 
 
@@ -551,9 +553,9 @@ def write(
 ) -> None:
     """Write SynthDance as ImperialDance's tree: motion, music, scores, music intensity, dataset.json and truth.parquet.
 
-    ``choreographies`` defaults to all 20, or to the five test ones for ``dancers="unseen"``: other people of the
-    same levels. ``progress(done, total, file)`` is called after every file. The bytes depend on the seed and
-    not on ``jobs``. Raises DataError where ``out`` is not empty or a parameter is out of range.
+    ``choreographies`` defaults to all 20, or to the five test ones for ``dancers="unseen"`` (other people of the same
+    levels). ``progress(done, total, file)`` is called after every file. The bytes depend on the seed and not on ``jobs``.
+    Raises DataError if ``out`` is not empty or a parameter is out of range.
     """
     out = Path(out)
     if dancers not in ("seen", "unseen"):
@@ -567,7 +569,7 @@ def write(
     def fill(root: Path) -> None:
         (root / "music").mkdir()
         truth = []
-        # Threads, not processes: numpy works outside the interpreter lock, and a notebook can call this.
+        # Threads, not processes: numpy releases the interpreter lock, and a notebook can call this function.
         with ThreadPoolExecutor(jobs) as pool:
             for task, rows in zip(tasks, pool.map(partial(_write_file, root, seed, dancers, trials), tasks), strict=True):
                 truth.append(rows)
@@ -577,7 +579,7 @@ def write(
             path = root / "music" / f"{name[0]}_ch{name[1:]}.flac"
             soundfile.write(os.fsencode(path), render_music(dance, seed), SAMPLE_RATE, subtype="PCM_16")
         table = pd.concat(truth, ignore_index=True)
-        with open(root / "truth.parquet", "wb") as file:  # pyarrow itself opens no file whose name is no UTF-8
+        with open(root / "truth.parquet", "wb") as file:  # pyarrow cannot open a file whose name is not UTF-8
             table.to_parquet(file, index=False)
         label = pd.DataFrame({"genre": table["genre"], "choreography": table["choreography"].str[1:],
                               "level": table["level"].str[0], "trial": table["trial"], "score": table["score"]})  # fmt: skip
@@ -602,7 +604,7 @@ _LIMBS = {"shoulder": "UArm", "elbow": "FArm", "wrist": "Hand", "hip": "Thigh", 
 
 
 def _coco17(danced: Performance, size_m: float) -> np.ndarray:
-    """Keypoints (trials, frames, 17, 3) in cm of a performance: limbs as they are, a face put on the head."""
+    """Keypoints (trials, frames, 17, 3) in cm of a performance: the limbs are copied, and a face is added to the head."""
     at = {name: danced.motion[..., i] for i, name in enumerate(IMPERIALDANCE21.joints)}
     points = []
     for name in COCO17.joints:
@@ -616,10 +618,11 @@ def _coco17(danced: Performance, size_m: float) -> np.ndarray:
 
 
 def write_aistpp(out: str | Path, seed: int = 0, dancers: int = 6, routines: int = 6) -> None:
-    """Write a second synthetic body in AIST++'s format: three genres SynthDance has not, 17 joints, cm, 60 fps.
+    """Write a second synthetic body in AIST++'s format: three genres that SynthDance does not have, 17 joints, cm, 60 fps.
 
-    ``keypoints3d/gBR_sBM_cAll_d04_mBR2_ch03.pkl`` and so on, each with ``keypoints3d`` and ``keypoints3d_optim``
-    (frames, 17, 3); every dancer dances every routine once, 8 to 10 s. ``dataset.json`` says that it is synthetic.
+    The files are ``keypoints3d/gBR_sBM_cAll_d04_mBR2_ch03.pkl`` and so on, each with ``keypoints3d`` and
+    ``keypoints3d_optim`` (frames, 17, 3). Every dancer dances every routine once, 8 to 10 s. ``dataset.json`` states that
+    the data are synthetic.
     """
 
     def fill(root: Path) -> None:

@@ -1,8 +1,8 @@
-"""What SynthDance dances: poses, moves, genre styles, and the jointed body that carries them out.
+"""The movements of SynthDance: poses, moves, genre styles, and the jointed body.
 
-A pose is a set of joint rotations, a move a short series of poses, a style a vocabulary of moves with the
-way they are done. Poses are written for one side; ``*`` after a pose's name is its mirror image. Body frame:
-x to the dancer's left, y up, z forward; metres and radians, degrees only in the tables.
+A pose is a set of joint rotations. A move is a short series of poses. A style is a vocabulary of moves and the way they are
+danced. Poses are written for one side; ``*`` after a pose's name means its mirror image. Body frame: x to the dancer's
+left, y up, z forward. Units are metres and radians; only the tables use degrees.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ ARMS = [INDEX[s + r] for s in "LR" for r in ("shrug", "raise", "swing", "turn", 
 LEGS = [INDEX[s + r] for s in "LR" for r in ("hip", "out", "turnout", "knee", "point")]
 TORSO = [INDEX[r] for r in TRUNK if r not in ("yaw", "nod", "look", "tilt")]
 
-# Mirroring exchanges the sides and turns every rotation about y and z the other way; the rotations of the
-# right side are written as those of the left, so only the trunk's change sign.
+# Mirroring exchanges the sides and reverses every rotation about y and z. The rotations of the right side are written like
+# those of the left side, so only the trunk's rotations change sign.
 _MIRROR = np.array([INDEX[{"L": "R", "R": "L"}.get(n[0], n[0]) + n[1:]] for n in ROTATIONS])
 _SIGN = np.array([-1.0 if n in "yaw roll twist side chest_twist chest_side look tilt".split() else 1.0
                   for n in ROTATIONS])  # fmt: skip
@@ -33,10 +33,10 @@ NEUTRAL_LEG = (8, 4, 12, 14, 0)  # hip, out, turnout, knee, point
 
 @dataclass(frozen=True)
 class _Pose:
-    """``arms`` and ``legs`` are both sides, L R LL RL one arm or leg, all in degrees.
+    """``arms`` and ``legs`` are for both sides, L R LL RL for one arm or leg, all in degrees.
 
-    ``turn`` (degrees to the left) and ``travel`` (metres to the left and forward) are what the dancer adds
-    to facing and place on the way into the pose.
+    ``turn`` (degrees to the left) and ``travel`` (metres to the left and forward) change the dancer's facing and place on
+    the way into the pose.
     """
 
     arms: tuple | None = None
@@ -55,7 +55,7 @@ class _Pose:
 
 
 def _pose(**given) -> tuple[np.ndarray, float, np.ndarray]:
-    """One row of POSES, (angles in radians, turn, travel), from the fields of a ``_Pose``."""
+    """One row of POSES, (angles in rad, turn in rad, travel in m), from the fields of a ``_Pose``."""
     p, angles = _Pose(**given), np.zeros(len(ROTATIONS))
     angles[1:3] = p.pelvis
     angles[3:6], angles[6:9], angles[9:12] = p.spine, p.chest, p.head
@@ -112,7 +112,7 @@ POSES = {
     "behind": _pose(L=(30, 130, 0, 70), R=(110, 40, 0, 60), spine=(-4, 18, 0), LL=(-20, 8, 16, 40, 15)),
 }  # fmt: skip
 
-# A move is two or three poses; most belong to several genres, as steps do.
+# A move is two or three poses. Most moves belong to several genres, as real steps do.
 MOVES = {
     "port de bras": ("second", "fifth"), "plie releve": ("plie", "fifth"), "arabesque": ("plie", "arabesque"),
     "tendu": ("tendu", "second"), "pirouette": ("plie", "passe"), "cambre": ("second", "cambre"),
@@ -132,10 +132,10 @@ MOVES = {
 class Style:
     """How a genre dances: its moves, gains on arms, legs and torso, and the length of an accented stroke.
 
-    ``stroke_s`` is the duration of a stroke on the clip's clock, ``linger`` the share of it that is slow
-    approach and release (flow against attack), ``lag_s`` how late arms follow the body, ``groove`` the
-    knee bend in degrees once per ``groove_beats``, ``symmetric`` how often a pose is made the same on both
-    sides, ``travel`` a gain on steps, ``accents`` the beats (0..7) of an eight that may be accented.
+    ``stroke_s`` is the duration of a stroke on the clip's clock, ``linger`` the share of it with a slow approach and
+    release, ``lag_s`` the delay of the arms after the body, ``groove`` the knee bend in degrees once per ``groove_beats``,
+    ``symmetric`` how often a pose is made the same on both sides, ``travel`` a gain on steps, ``accents`` the patterns of
+    accented beats (0..7) in a primitive.
     """
 
     moves: tuple[str, ...]
@@ -172,7 +172,7 @@ STYLES = {
                ((1, 4, 6), (1, 3, 6), (2, 4, 7), (1, 4, 7), (1, 3, 5, 7))),
 }  # fmt: skip
 
-# Three styles outside the five, for the second body that is written in AIST++'s format (Fig. 5c).
+# Three further styles, for the second body in AIST++'s format (Fig. 5c).
 AIST_STYLES = {
     "BR": Style(("drop", "slide", "kick ball", "rock", "stomp", "pivot"), 0.8, 1.15, 1.0, 0.34, 0.10, 0.0,
                 2.0, 2, 0.10, 1.3, ((1, 3, 5, 7), (1, 3, 6), (2, 4, 6))),
@@ -184,12 +184,12 @@ AIST_STYLES = {
 
 
 def mirror(angles: np.ndarray) -> np.ndarray:
-    """Exchange left and right of poses (..., rotations), radians."""
+    """Poses (..., rotations) in rad with left and right exchanged."""
     return angles[..., _MIRROR] * _SIGN
 
 
 def pose(name: str, style: Style) -> tuple[np.ndarray, float, np.ndarray]:
-    """A pose of the table as a style does it: rotations (32,), turn in rad, travel (2,) in m; ``*`` mirrors."""
+    """A pose of the table in a style: rotations (32,) in rad, turn in rad, travel (2,) in m; ``*`` after the name mirrors it."""
     angles, turn, travel = POSES[name.rstrip("*")]
     gain = np.ones(len(ROTATIONS))
     gain[ARMS], gain[LEGS], gain[TORSO] = style.arms, style.legs, style.torso
@@ -199,7 +199,7 @@ def pose(name: str, style: Style) -> tuple[np.ndarray, float, np.ndarray]:
     return angles, turn, travel
 
 
-# The directions of bones that do not follow a rotation of their own, in their parent's frame.
+# Directions of the bones without a rotation of their own, in their parent's frame.
 _THIGH, _CLAVICLE, _SHOULDER, _HEAD, _TOE = (
     np.array(direction) / np.linalg.norm(direction)
     for direction in ((0.92, -0.39, 0.0), (0.45, 0.89, 0.0), (1.0, 0.0, 0.0), (0.0, 0.97, 0.24), (0.0, -0.34, 0.94))
@@ -219,7 +219,7 @@ def _turn(frame, axis, cos, sin):
 def forward_kinematics(angles: np.ndarray, lengths: np.ndarray, skeleton: Skeleton = IMPERIALDANCE21):
     """Joint positions from joint rotations: angles (32, ...) rad, lengths (21,) m -> list of 21 (3, ...), head frame.
 
-    The hip is the origin. Every bone has its length whatever the angles are.
+    The hip is the origin. Every bone keeps its length for any angles.
     """
     cos, sin = np.cos(angles), np.sin(angles)
     bone = {name: float(lengths[i]) for i, name in enumerate(skeleton.joints)}
@@ -258,21 +258,21 @@ def forward_kinematics(angles: np.ndarray, lengths: np.ndarray, skeleton: Skelet
         at[s + "Shin"] = at[s + "Thigh"] - bone[s + "Shin"] * leg[1]
         leg = turn(leg, s + "knee", "x")
         at[s + "Foot"] = at[s + "Shin"] - bone[s + "Foot"] * leg[1]
-        # The ankle keeps the sole level under the thigh and shin; "point" is what the dancer adds.
+        # The ankle compensates thigh and shin, so that the sole is horizontal; "point" is an additional rotation.
         level = angles[INDEX[s + "hip"]] - angles[INDEX[s + "knee"]] + angles[INDEX[s + "point"]]
         foot = _turn(leg, "x", np.cos(level), np.sin(level))
         at[s + "Toe"] = at[s + "Foot"] + along(foot, _TOE, bone[s + "Toe"])
     return [at[name] for name in skeleton.joints], head
 
 
-_SOFTNESS_M = 0.012  # feet hover by at most 4 ln 2 / 2 of it; a hard minimum would put a step in the speed
+_SOFTNESS_M = 0.012  # feet are at most 4 ln 2 / 2 times this above the floor; with a hard minimum, the speed would jump
 
 
 def stand_on_floor(joints: list[np.ndarray], skeleton: Skeleton = IMPERIALDANCE21) -> np.ndarray:
-    """Path of the hip (3, trials, frames) in m for a body whose hip stands still: feet bear it and do not sink.
+    """Path of the hip (3, trials, frames) in m for a body with a fixed hip: the feet carry the body and do not sink into the floor.
 
-    The lowest of ankles (a sole's height up) and toes is at the floor, y = 0, from above; the foot that bears the
-    weight stays where it is, so that steps carry the body.
+    The lowest point of ankles (minus the height of a sole) and toes is on the floor, y = 0, or just above it. The foot that
+    carries the weight stays in place, so the steps move the body.
     """
     part = {name: joints[skeleton.index(name)] for name in ("LFoot", "RFoot", "LToe", "RToe")}
     sole = float(-_TOE[1]) * skeleton.lengths[skeleton.index("LToe")] * 0.5
@@ -282,7 +282,7 @@ def stand_on_floor(joints: list[np.ndarray], skeleton: Skeleton = IMPERIALDANCE2
     }
     path = np.empty_like(part["LFoot"])
     path[1] = _SOFTNESS_M * np.logaddexp(-soft["L"] / _SOFTNESS_M, -soft["R"] / _SOFTNESS_M)
-    weight = 1 / (1 + np.exp((soft["L"] - soft["R"]) / 0.03))  # of the left foot
+    weight = 1 / (1 + np.exp((soft["L"] - soft["R"]) / 0.03))  # on the left foot
     for axis in (0, 2):
         left, right = (np.diff(part[s + "Foot"][axis], axis=-1) for s in "LR")
         bearing = (weight[..., 1:] + weight[..., :-1]) / 2

@@ -1,7 +1,7 @@
-"""SynthDance's music: tracks of known tempo, played by a small synthesiser from a genre's patterns.
+"""The music of SynthDance: tracks of known tempo, played by a small synthesiser from patterns of the genre.
 
-A track has a tempo, a key and a chord progression; a window of it is what a choreography is danced to. All
-times here are in seconds of the window itself, before it is stretched onto the clip's clock.
+A track has a tempo, a key and a chord progression. A choreography is danced to a window of a track. All times here are in
+seconds of the window itself, before it is stretched to the clip's clock.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from functools import lru_cache
 import numpy as np
 
 SAMPLE_RATE = 22050
-PICKUP = 0.5  # of a beat before the first beat and after the last, so that no beat stands on the edge
+PICKUP = 0.5  # in beats: time before the first beat and after the last, so that no beat is on the edge
 
 
 @dataclass(frozen=True)
 class Sound:
-    """A genre's music: tempo range in BPM, steps a beat (3: compound metre), patterns over one bar of 4 beats.
+    """The music of a genre: tempo range in BPM, steps per beat (3: compound metre), patterns over one bar of 4 beats.
 
-    Each pattern is a string of 4 x ``steps`` characters, 0..9 for loudness and ``.`` for silence; ``swing``
-    delays odd steps by that share of a step. ``chords`` are progressions in semitones above the key.
+    Each pattern is a string of 4 x ``steps`` characters, 0..9 for loudness and ``.`` for silence. ``swing`` delays odd
+    steps by that share of a step. ``chords`` are progressions in semitones above the key.
     """
 
     tempo: tuple[float, float]
@@ -42,7 +42,7 @@ def _progression(*chords):
     return tuple(tuple(root + interval for interval in kind) for root, kind in chords)
 
 
-# Ballet is in compound metre (6/8 counted in dotted crotchets): the count of eight still holds.
+# Ballet is in compound metre (6/8, one beat is a dotted quarter note). A primitive still has eight beats.
 SOUNDS = {
     "b": Sound((84, 96), 3,
                kick="7.....5.....", snare="...3.....3..", hat="1.....1.....",
@@ -74,7 +74,7 @@ SOUNDS = {
 
 @dataclass(frozen=True)
 class Track:
-    """A piece of music: genre letter, tempo in BPM, key (MIDI note of the bass), progression."""
+    """A track: genre letter, tempo in BPM, key (MIDI note of the bass), chord progression."""
 
     genre: str
     tempo_bpm: float
@@ -83,7 +83,7 @@ class Track:
 
     @property
     def beat_s(self) -> float:
-        """Seconds from beat to beat."""
+        """Length of a beat in seconds."""
         return 60.0 / self.tempo_bpm
 
 
@@ -95,13 +95,13 @@ def compose(genre: str, rng: np.random.Generator) -> Track:
 
 
 def window_beats(track: Track, beats: int) -> np.ndarray:
-    """Times in s of the beats of a window that lasts ``beats`` beats."""
+    """Times in s of the beats in a window of ``beats`` beats, (beats,)."""
     return (np.arange(beats) + PICKUP) * track.beat_s
 
 
 def _decay(seconds, half_life):
     t = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
-    # 3 ms of attack: a click would put energy where no instrument has it
+    # an attack of 3 ms; without it, the note would start with a click
     return t, np.minimum(t / 0.003, 1.0) * 0.5 ** (t / half_life)
 
 
@@ -118,9 +118,9 @@ def _noise(rng, seconds, half_life, low_cut):
     return np.fft.irfft(spectrum * (frequency / (frequency + low_cut)) ** 2, len(noise)) * envelope
 
 
-@lru_cache(maxsize=512)  # a track plays few notes, many times
+@lru_cache(maxsize=512)  # a track repeats a few notes many times
 def _tone(note, seconds, half_life, brightness):
-    """A note of decaying harmonics (MIDI number)."""
+    """A note (MIDI number) of decaying harmonics."""
     t, envelope = _decay(seconds, half_life)
     frequency = 440.0 * 2 ** ((note - 69) / 12)
     harmonics = [h for h in range(1, 9) if h * frequency < 0.45 * SAMPLE_RATE]
@@ -128,14 +128,15 @@ def _tone(note, seconds, half_life, brightness):
 
 
 def play(track: Track, first_beat: int, beats: int, accents: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The waveform (samples,) float64 within -1..1 of a window: ``beats`` beats from the track's ``first_beat`` on.
+    """The waveform of a window, (samples,) float64 within -1..1: ``beats`` beats from the track's ``first_beat`` on.
 
-    ``accents`` (indices of beats in the window) get a hit of the whole band: what the dancers label.
+    ``accents`` are the numbers of beats in the window that are played loudly by all instruments; the dancers label these
+    accents.
     """
     sound, beat_s = SOUNDS[track.genre], track.beat_s
     length = round(beats * beat_s * SAMPLE_RATE)
     out = np.zeros(length + SAMPLE_RATE * 4)
-    start_s = (PICKUP - first_beat) * beat_s  # of the track's beat 0 in the window
+    start_s = (PICKUP - first_beat) * beat_s  # time of the track's beat 0 in the window
 
     def put(wave, at_s, loudness):
         at = round(at_s * SAMPLE_RATE)
@@ -149,7 +150,7 @@ def play(track: Track, first_beat: int, beats: int, accents: np.ndarray, rng: np
     crash = _noise(rng, 0.9, 0.12, 2500)
     step_s = beat_s / sound.steps
     pluck = 0.25 if sound.steps == 3 else 0.35
-    # One bar before the window, for what still sounds when the window begins.
+    # Start one bar before the window: its notes still sound when the window begins.
     for bar in range(first_beat // 4 - 1, (first_beat + beats) // 4 + 1):
         chord = track.chords[bar % len(track.chords)]
         for step in range(4 * sound.steps):

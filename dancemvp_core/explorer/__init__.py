@@ -1,8 +1,8 @@
-"""The explorer: a run's feature map in the browser, and the dance behind every point.
+"""The explorer shows the feature maps of a run in the browser, and the dance of every point.
 
-``scene`` is what there is to see, ``clips`` a piece as the browser gets it, ``binary`` how numbers travel,
-``widget`` the live form in a notebook. What runs in the browser are the files under ``js``, joined by ``widget.script``, and
-``explorer.css``. The static page is made by ``dancemvp_core.explorer.report``.
+``scene`` collects the data of the maps, ``clips`` converts a piece for the browser, ``binary`` packs the numbers, and
+``widget`` is the live explorer in a notebook. The browser runs the files in ``js``, which ``widget.script`` joins, with
+``explorer.css``. ``report`` writes the static page.
 """
 
 from dancemvp_core.explorer.scene import Scene

@@ -1,15 +1,15 @@
-"""How numbers travel to the browser: arrays end to end in one buffer, and joints as 16-bit integers."""
+"""Pack numbers for the browser: all arrays in one buffer, and joints as 16-bit integers."""
 
 from __future__ import annotations
 
 import numpy as np
 
-STEPS = 32767  # of a quantised coordinate, on either side of the box's centre
-_ALIGNMENT = 8  # typed arrays in the browser start at a multiple of their item's size
+STEPS = 32767  # number of steps of a quantised coordinate on either side of the cube's centre
+_ALIGNMENT = 8  # bytes; a typed array in the browser must start at a multiple of its item size
 
 
 def pack(arrays: dict[str, np.ndarray]) -> tuple[dict[str, list], bytes]:
-    """Named arrays as one little-endian buffer, and where each lies in it: {name: [dtype, first byte, items]}."""
+    """Return the layout {name: [dtype, first byte, number of items]} and one little-endian buffer of named arrays."""
     layout, parts, at = {}, [], 0
     for name, array in arrays.items():
         raw = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).tobytes()
@@ -20,7 +20,7 @@ def pack(arrays: dict[str, np.ndarray]) -> tuple[dict[str, list], bytes]:
 
 
 def unpack(layout: dict[str, list], buffer: bytes) -> dict[str, np.ndarray]:
-    """The flat arrays of ``pack``."""
+    """Return the arrays that ``pack`` wrote, each with one dimension."""
     return {
         name: np.frombuffer(buffer, np.dtype(kind).newbyteorder("<"), count, start)
         for name, (kind, start, count) in layout.items()
@@ -28,10 +28,10 @@ def unpack(layout: dict[str, list], buffer: bytes) -> dict[str, np.ndarray]:
 
 
 def quantise(points: np.ndarray) -> tuple[np.ndarray, list[float], float]:
-    """Coordinates (..., 3) as int16 steps in their own cube: (steps, the cube's centre, length of a step).
+    """Return coordinates (..., 3) as int16 steps in the cube around them: (steps, centre of the cube, length of a step).
 
-    A coordinate is centre + steps * length, off by at most half a step: 1/65534 of the cube's side. Raises ValueError
-    on coordinates that are not finite.
+    A coordinate is centre + steps * length. A step is 1/65534 of the cube's side, and the error is at most half a step.
+    Raises ValueError for coordinates that are not finite.
     """
     points = np.asarray(points, dtype=np.float64)
     if not np.isfinite(points).all():

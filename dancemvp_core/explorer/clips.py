@@ -1,4 +1,4 @@
-"""A piece as the browser gets it: joints, intensities and their peaks, labels, and the excerpt of its music."""
+"""The clip of a piece for the browser: joints, intensities and their peaks, labels, and the excerpt of its music."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from dancemvp_core.dance.sequences import DanceSequence, Piece
 from dancemvp_core.dance.skeleton import Skeleton, across
 from dancemvp_core.explorer import binary
 
-FRAMES_PER_S = 50  # at most: the browser draws between frames, and half the frames are half the bytes
+FRAMES_PER_S = 50  # largest number; the browser interpolates between frames, and fewer frames are fewer bytes
 
 
 @dataclass(frozen=True)
 class Excerpt:
-    """Where in its file a piece's music is: from ``start_s`` for ``length_s``, in the recording's own seconds."""
+    """The place of a piece's music in its file: from ``start_s``, with ``length_s``, in seconds of the recording."""
 
     path: str
     start_s: float
@@ -26,9 +26,10 @@ class Excerpt:
 
 
 def standing(motion: np.ndarray, skeleton: Skeleton) -> np.ndarray:
-    """A motion (3, T, V) turned to (T, V, 3): across (the dancer's left is positive), up, and towards who faces the dancer.
+    """Return a motion (3, T, V) as (T, V, 3), turned about the vertical axis and shifted; the unit stays the same.
 
-    The floor is at 0 and the root at 0 on average, the unit is the motion's own: a turn about the vertical and a shift.
+    The axes are: across (the dancer's left is positive), up, and forward from the dancer. The floor is at height 0, and the
+    root's mean position is 0 across and forward.
     """
     motion = np.asarray(motion, dtype=np.float64)
     x, z = across(motion, skeleton)
@@ -39,19 +40,19 @@ def standing(motion: np.ndarray, skeleton: Skeleton) -> np.ndarray:
 
 
 def frames(piece: Piece) -> np.ndarray:
-    """Numbers of the sequence's frames that a clip shows: those of the piece, thinned to at most 50 a second."""
+    """Return the numbers of the sequence's frames in a clip: those of the piece, at a rate of about 50 per second or less."""
     fps, last = piece.sequence.fps, piece.sequence.motion.shape[1] - 1
     stride = max(1, round(fps / FRAMES_PER_S))
     return np.arange(round(piece.start_s * fps), min(round(piece.end_s * fps), last) + 1, stride)
 
 
 def clip(piece: Piece, analysis: music.MusicAnalysis | None) -> tuple[dict, bytes, Excerpt | None]:
-    """(header, arrays, music): a piece for the browser, and where its music lies (None without).
+    """Return a piece for the browser: (header, arrays, excerpt of its music or None).
 
-    Times are in s from the piece's start. Peaks are matched over the whole performance, as its rate is; those within the
-    piece are shown. ``header["arrays"]`` is the layout of joints (T, V, 3) int16; motion and music intensity (T,) in
-    65535ths of their maxima (motion_max in units per s, music_max in onset strength); motion_peaks and music_peaks in
-    s; and the pairs that match (peak numbers, music first), with -1 for a partner outside of the piece.
+    Times are in s from the start of the piece. Peaks are matched over the whole performance, because BAR is computed over
+    it; the clip has the peaks within the piece. ``header["arrays"]`` is the layout of joints (T, V, 3) int16; motion and
+    music intensity (T,) in 1/65535 of their maxima (motion_max in units per s, music_max in onset strength); motion_peaks
+    and music_peaks in s; and the matched pairs (numbers of the peaks, music first), with -1 for a peak outside the piece.
     """
     sequence = piece.sequence
     shown = frames(piece)
@@ -81,7 +82,7 @@ def clip(piece: Piece, analysis: music.MusicAnalysis | None) -> tuple[dict, byte
 
 
 def _curves(sequence: DanceSequence, analysis: music.MusicAnalysis | None, shown: np.ndarray) -> dict[str, np.ndarray]:
-    """Intensities (T,) at the shown frames, as the peaks were sought in them."""
+    """Return the intensities (T,) at the frames of the clip, smoothed as for the search of peaks."""
     motion = rhythm.smoothed(rhythm.motion_intensity(sequence.motion, sequence.fps), sequence.fps)[shown]
     if analysis is None:
         return {"motion": motion}
@@ -89,7 +90,7 @@ def _curves(sequence: DanceSequence, analysis: music.MusicAnalysis | None, shown
 
 
 def _peaks(piece: Piece, measured: dict) -> dict[str, np.ndarray]:
-    """The peaks within the piece, and the pairs that touch it."""
+    """Return the peaks within the piece, and the pairs with at least one of these peaks."""
     times = {kind: np.sort(measured[f"{kind}_peaks"]) for kind in ("music", "motion")}
     inside = {kind: np.flatnonzero((t >= piece.start_s) & (t < piece.end_s)) for kind, t in times.items()}
     number = {kind: {int(i): n for n, i in enumerate(found)} for kind, found in inside.items()}
@@ -100,9 +101,9 @@ def _peaks(piece: Piece, measured: dict) -> dict[str, np.ndarray]:
 
 
 def audio(excerpt: Excerpt) -> bytes:
-    """The excerpt as a mono FLAC file: lossless, so that it starts where it says, and every browser plays it.
+    """Return the excerpt as a mono FLAC file. FLAC is lossless, so the start is exact, and every browser plays it.
 
-    Raises DataError where the file or the window cannot be read.
+    Raises DataError if the file or the window cannot be read.
     """
     samples, rate = music.load_audio(excerpt.path, excerpt.start_s, excerpt.length_s)
     file = io.BytesIO()

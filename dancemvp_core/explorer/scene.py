@@ -1,4 +1,4 @@
-"""What there is to see: the maps of a run's features, what is known about each point, and the clips behind them."""
+"""The data of the explorer: the maps of a run's features, the attributes of their points, and the clips of the pieces."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from dancemvp_core.runs.workspace import Workspace
 from dancemvp_core.tasks.features import Features
 
 NEIGHBOURS = 5
-MISSING = 65535  # the code of an unknown class
-RAMP = [colors.to_hex(c) for c in colormaps["viridis"](np.linspace(0.12, 0.95, 5))]  # a colour for each fifth of a range
+MISSING = 65535  # code of an unknown class
+RAMP = [colors.to_hex(c) for c in colormaps["viridis"](np.linspace(0.12, 0.95, 5))]  # one colour for each fifth of a range
 SPARE = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE, style.SKY, style.VERMILION)
 OUTCOMES = ("right", "level wrong", "move wrong", "choreography wrong")
 OUTCOME_COLOURS = (style.GREEN, style.ORANGE, style.PURPLE, style.VERMILION)
@@ -36,7 +36,7 @@ MAPS = {
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A data set, its pieces and what was learnt of them, at one profile; every time is in s on the clip's clock."""
+    """A data set, its pieces and their encoders, for one profile. Times are in s of the clip."""
 
     dataset: DanceDataset
     where: Workspace
@@ -47,7 +47,7 @@ class Scene:
 
     @classmethod
     def of(cls, run: Run, dataset: DanceDataset) -> Scene:
-        """Of a notebook's run; DataError where the profile's pieces have not been cut yet."""
+        """Return the scene of a notebook's run. Raises DataError if the profile's pieces have not been cut yet."""
         params = run.params
         where = Workspace.open(run, dataset.skeleton)
         return cls(dataset, where, params.time_normalisation, params.shots, params.tsne_points)
@@ -59,25 +59,25 @@ class Scene:
 
     @property
     def paths(self) -> Paths:
-        """The run's folders."""
+        """The folders of the run."""
         return self.where.paths
 
     # --- maps --------------------------------------------------------------------------------------------------------
 
     def encoders(self) -> list[str]:
-        """The finished pre-trainings, as name-seedN."""
+        """Return the names of the finished pre-trainings, as name-seedN."""
         names = sorted(file.stem for file in self.paths.encoder("*", 0).parent.glob("*-seed*.safetensors"))
         return [name for name in names if _parts(name)[0] in methods.pretrainings()]
 
     def maps(self, encoder: str) -> pd.DataFrame:
-        """The t-SNE maps of an encoder's features: map, row (of the pieces), x, y, z; kept under build/ once computed.
+        """Return the t-SNE maps of an encoder's features: map, row (of the pieces), x, y, z. They are saved in build/.
 
-        "5a" and "5b" hold Fig. 5's pieces, at Fig. 5's places where the encoder is Fig. 5's; "test" holds ``tsne_points``
-        pieces of all test choreographies. Maps of too few pieces are left out. DataError where there is no such encoder.
+        "5a" and "5b" have Fig. 5's pieces, and Fig. 5's coordinates for its encoder; "test" has ``tsne_points`` pieces of
+        all test choreographies. Maps with too few pieces are left out. Raises DataError for an unknown encoder.
         """
         if encoder not in self.encoders():
             known = ", ".join(self.encoders()) or "none yet"
-            raise DataError(f"encoder {encoder!r}: no such finished pre-training, expected one of: {known}")
+            raise DataError(f"encoder {encoder!r}: there is no such finished pre-training, expected one of: {known}")
         chosen = self._rows()
         kept = self.paths.build / "maps" / f"{encoder}.parquet"
         stamp = self._stamp(encoder, chosen)
@@ -95,7 +95,7 @@ class Scene:
         return table
 
     def _rows(self) -> dict[str, pd.DataFrame]:
-        """Per map the pieces' rows, with Fig. 5's coordinates where they are Fig. 5's (NaN elsewhere)."""
+        """Return the rows of the pieces for each map, with Fig. 5's coordinates for Fig. 5's pieces (else NaN)."""
         rows = {}
         test = embeddings.spread_rows(self.pieces.table, self.pieces.rows("test"), self.tsne_points)
         rows["test"] = pd.DataFrame({"row": test, "x": np.nan, "y": np.nan})
@@ -104,13 +104,13 @@ class Scene:
             figure, own = pd.read_parquet(file), self.pieces.table[["sequence", "primitive"]]
             figure = figure.merge(own.assign(row=np.arange(len(own))), on=["sequence", "primitive"])
             rows |= {panel: figure.loc[figure["panel"] == panel, ["row", "x", "y"]] for panel in ("5b", "5a")}
-        if not any(map(len, rows.values())):  # data that cannot be split: all of it was seen
+        if not any(map(len, rows.values())):  # data without a split: pre-training used all pieces
             seen = embeddings.spread_rows(self.pieces.table, self.pieces.rows("pretrain"), self.tsne_points)
             rows["5a"] = pd.DataFrame({"row": seen, "x": np.nan, "y": np.nan})
         return {name: table.reset_index(drop=True) for name, table in rows.items() if len(table) >= embeddings.FEWEST_POINTS}
 
     def _features(self, encoder: str, rows: np.ndarray) -> np.ndarray:
-        """z of piece rows, (N, D): from the encoder's file where it keeps them, else encoded now."""
+        """Return z of piece rows, (N, D), from the encoder's file if it has them; else encode the pieces."""
         name, seed = _parts(encoder)
         file = self.paths.encoder(name, seed)
         features, kept = Features.kept(file, self.pieces)
@@ -125,10 +125,13 @@ class Scene:
             content.update(name.encode() + own.to_numpy(float).tobytes())
         return content.hexdigest()[:16]
 
-    # --- what is known about the points ------------------------------------------------------------------------------
+    # --- attributes of the points ------------------------------------------------------------------------------------
 
     def predictions(self, encoder: str) -> tuple[pd.DataFrame | None, str]:
-        """What the run predicted of its query pieces, by piece row, and where that comes from; None with the reason."""
+        """Return the run's predictions for its query pieces, by piece row, and a note on their source.
+
+        Returns None and the reason if there are no predictions.
+        """
         name, seed = _parts(encoder)
         choreographies = self.pieces.table.loc[self.pieces.table["split"] == "test", "choreography"].nunique()
         for protocol in ("prompt", "finetune"):
@@ -140,14 +143,15 @@ class Scene:
                 found["sequence"].to_numpy() == self.pieces.table["sequence"].reindex(found.index).to_numpy()
             ).all()  # fmt: skip
             if fits and file.stat().st_mtime > self.paths.encoder(name, seed).stat().st_mtime:
-                told = f"Predictions: {protocol}, {self.shots} shots, seed {seed}, of the query pieces; support pieces have none."
-                return found, told
-        return None, f"No predictions of {encoder} at {self.shots} shots yet: the notebooks of Tables 2 and 4 make them."
+                source = f"Predictions: {protocol}, {self.shots} shots, seed {seed}; only query pieces have predictions."
+                return found, source
+        return None, f"No predictions of {encoder} with {self.shots} shots yet: run the notebooks of Tables 2 and 4."
 
     def attributes(self, encoder: str, rows: np.ndarray) -> tuple[list[dict], dict[str, np.ndarray], str]:
-        """What points can be coloured by: (descriptions, one array an attribute, a note).
+        """Return the attributes that can colour the points: (descriptions, one array for each attribute, a note).
 
-        Classes are uint16 codes (65535: unknown), numbers float32 (NaN: unknown). What nothing is known of is left out.
+        Classes are uint16 codes (65535: unknown), numbers are float32 (NaN: unknown). Attributes without any known value are
+        left out.
         """
         table = self.pieces.table.iloc[rows]
         predicted, note = self.predictions(encoder)
@@ -181,11 +185,11 @@ class Scene:
         return described, arrays, note
 
     def atlas(self, encoder: str, most: int | None = None) -> tuple[dict, bytes]:
-        """(header, arrays): all that the browser needs before a dance is asked for.
+        """Return (header, arrays): all data of the maps, without the clips.
 
-        Points are numbered within a map, pieces over all maps. ``most`` keeps so many pieces of each map, spread over
-        genres, levels, primitives and trials. Neighbours are the nearest by cosine among those kept, in the feature
-        space and not on the map.
+        Points are numbered within a map, pieces over all maps. ``most``: largest number of pieces on each map, spread over
+        genres, levels, primitives and trials. Neighbours are the nearest of these pieces by cosine in the feature space, not
+        on the map.
         """
         maps = self.maps(encoder)
         if most is not None:
@@ -215,7 +219,7 @@ class Scene:
         return header, data
 
     def _skeleton(self) -> dict:
-        """Bones (child, parent), each joint's side (0 trunk, 1 left, 2 right), and which joint is the head (-1: none)."""
+        """Return joints, bones (child, parent), sides of the joints (0 trunk, 1 left, 2 right), head (-1: none) and limb ends."""
         skeleton, sides = self.dataset.skeleton, [0] * len(self.dataset.skeleton.joints)
         for left, right in skeleton.pairs:
             sides[left], sides[right] = 1, 2
@@ -224,7 +228,7 @@ class Scene:
         return {"joints": skeleton.joints, "bones": skeleton.bones, "sides": sides, "head": head, "ends": leaves}
 
     def _practice(self) -> tuple[list[list], dict[str, np.ndarray]]:
-        """Who danced what ([choreography, level]), and per performance of theirs the dancer, trial, rate and score."""
+        """Return the dancers ([choreography, level]), and sequence, dancer, trial, BAR and score of each performance."""
         known = self.pieces.sequences.dropna(subset=["choreography", "level", "trial"])
         known = known.sort_values(["choreography", "level", "trial"], key=lambda c: c.map(LEVELS.index) if c.name == "level" else c)
         names = known[["choreography", "level"]].drop_duplicates()
@@ -241,9 +245,10 @@ class Scene:
     # --- clips -------------------------------------------------------------------------------------------------------
 
     def clip(self, sequence: int, primitive: int) -> tuple[dict, bytes]:
-        """A performance's piece for the browser (``clips.clip``); the header's "audio" is what to ask ``audio`` for.
+        """Return a performance's piece for the browser (``clips.clip``); the header's "audio" is the key for ``audio``.
 
-        Any performance of the data set, also one that no piece was cut from. DataError where there is none such.
+        The performance may be any in the data set, also one without a cut piece. Raises DataError for an unknown
+        performance or primitive.
         """
         if not 0 <= sequence < len(self.dataset):
             raise DataError(f"performance {sequence}: expected 0 to {len(self.dataset) - 1}")
@@ -254,7 +259,7 @@ class Scene:
             analysis = music.analyse(*window, self.time_normalisation, self.paths.music_cache)
         pieces: list[Piece] = primitives.segment(danced, analysis.beats_s if analysis else ())
         if not 0 <= primitive < len(pieces):
-            raise DataError(f"performance {sequence}: no move {primitive}, expected 0 to {len(pieces) - 1}")
+            raise DataError(f"performance {sequence}: no primitive {primitive}, expected 0 to {len(pieces) - 1}")
         header, data, excerpt = clips.clip(pieces[primitive], analysis)
         header |= {"sequence": sequence, "audio": None}
         if excerpt is not None:
@@ -264,19 +269,19 @@ class Scene:
         return header, data
 
     def clips_of(self, header: dict, data: bytes) -> list[tuple[int, int]]:
-        """(sequence, primitive) of every piece of an atlas."""
+        """Return (sequence, primitive) of every piece in an atlas."""
         arrays = binary.unpack(header["arrays"], data)
         return [(int(s), int(m)) for s, m in zip(arrays["piece.sequence"], arrays["piece.move"], strict=True)]
 
     def audio(self, key: str) -> bytes:
-        """The music of a clip that was asked for before, as FLAC."""
+        """Return the music of an earlier ``clip`` as FLAC. Raises DataError for an unknown key."""
         if key not in self._heard:
-            raise DataError(f"music {key!r}: of no clip that was shown")
+            raise DataError(f"music {key!r}: no clip with this music was shown")
         return clips.audio(self._heard[key])
 
 
 def _parts(encoder: str) -> tuple[str, int]:
-    """Pre-training and seed of "name-seedN"; ("", 0) where the text is not such a name."""
+    """Return pre-training and seed of "name-seedN"; ("", 0) for any other text."""
     name, _, seed = encoder.rpartition("-seed")
     return (name, int(seed)) if seed.isdecimal() else ("", 0)
 
@@ -286,29 +291,32 @@ def _figure_5() -> str:
 
 
 def _nearest(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each point's nearest by cosine: numbers (N * k,) int32, nearest first, and similarities (N * k,) float32."""
+    """Return each point's nearest points by cosine: numbers (N * k,) int32, nearest first, and similarities (N * k,) float32.
+
+    k is ``NEIGHBOURS``; missing neighbours are -1 and NaN.
+    """
     x = embeddings.on_sphere(z)
-    likeness = x @ x.T
-    np.fill_diagonal(likeness, -np.inf)
+    cosine = x @ x.T
+    np.fill_diagonal(cosine, -np.inf)
     most = min(NEIGHBOURS, len(x) - 1)
-    order = np.argsort(-likeness, axis=1, kind="stable")[:, :most]
+    order = np.argsort(-cosine, axis=1, kind="stable")[:, :most]
     near = np.full((len(x), NEIGHBOURS), -1, dtype=np.int32)
     similarity = np.full((len(x), NEIGHBOURS), np.nan, dtype=np.float32)
-    near[:, :most], similarity[:, :most] = order, np.take_along_axis(likeness, order, axis=1)
+    near[:, :most], similarity[:, :most] = order, np.take_along_axis(cosine, order, axis=1)
     return near.ravel(), similarity.ravel()
 
 
 def _outcome(predicted: pd.DataFrame) -> pd.Series:
-    """The coarsest mistake in a piece's predicted class: one of OUTCOMES, missing where nothing was predicted."""
+    """Return the coarsest error in each piece's predicted class: one of OUTCOMES, None for a piece without prediction."""
     out = pd.Series(OUTCOMES[0], index=predicted.index, dtype=object)
-    for label, said in (("level", OUTCOMES[1]), ("primitive", OUTCOMES[2]), ("choreography", OUTCOMES[3])):
-        out[predicted[f"predicted_{label}"] != predicted[f"true_{label}"]] = said
+    for label, outcome in (("level", OUTCOMES[1]), ("primitive", OUTCOMES[2]), ("choreography", OUTCOMES[3])):
+        out[predicted[f"predicted_{label}"] != predicted[f"true_{label}"]] = outcome
     out[predicted["predicted_choreography"].isna()] = None
     return out
 
 
 def _described(key: str, values: pd.Series) -> tuple[dict, np.ndarray]:
-    """An attribute's kind, names and colours or range, and its values as the browser gets them."""
+    """Return an attribute's kind, names and colours or range, and its values for the browser."""
     label = key.removeprefix("predicted_")
     if label in ("score", "bar") or key in ("error_score", "error_bar"):
         high = float(np.ceil(values.max() / 10) * 10) if key.startswith("error") else 100.0
@@ -328,7 +336,7 @@ def _described(key: str, values: pd.Series) -> tuple[dict, np.ndarray]:
 
 
 def _ordered(names) -> list:
-    """Levels in the order of skill, mistakes from none to coarse, all else by name."""
+    """Return the names in order: levels by skill, errors from none to coarse, all others by name."""
     for known in (LEVELS, OUTCOMES):
         if set(names) <= set(known):
             return [n for n in known if n in set(names)]
@@ -336,7 +344,7 @@ def _ordered(names) -> list:
 
 
 def _spare(i: int) -> str:
-    """Colour number i: the palette's, and beyond it the same ones lighter, then darker."""
+    """Return colour number i: a colour of the palette; after the last one, the same colours lighter, then darker."""
     rgb = np.array(colors.to_rgb(SPARE[i % len(SPARE)]))
     round_ = i // len(SPARE)
     return colors.to_hex(rgb if round_ == 0 else rgb + 0.5 * (1 - rgb) if round_ % 2 else rgb * 0.6)

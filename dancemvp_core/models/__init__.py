@@ -1,1 +1,1 @@
-"""The core: encoders of motion and music, the losses (InfoNCE is ``losses.info_nce``), and the text prompter."""
+"""The core of the method: motion and music encoders, losses (InfoNCE is ``losses.info_nce``), and the text prompter."""

@@ -1,6 +1,6 @@
-"""Motion and music encoders ("Motion and Music Encoders"), their fusion, and the table that builds them.
+"""Motion and music encoders (section "Motion and Music Encoders"), their fusion, and the table that builds them.
 
-Every encoder maps motion (N, 3, T, V) or music (N, F, T) to (N, D). Defaults are the paper's full width.
+Every encoder maps motion (N, 3, T, V) or music (N, F, T) to (N, D). The defaults are the paper's full width.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ FULL_WIDTH = (64, 64, 64, 64, 128, 128, 128, 256, 256, 256)
 class GraphConvolution(nn.Module):
     """Sum over the partitions of (A_k * M_k) x W_k, (N, C, T, V) -> (N, C', T, V) (Yan et al., eq. 10).
 
-    Neighbours are gathered before the channels are mixed: the same sum, and cheaper where C <= C'. Both are matrix
-    products with the channels last, in which layout the result stays for the temporal convolution.
+    It gathers the neighbours before it mixes the channels: this gives the same sum and is cheaper for C <= C'. Both steps
+    are matrix products with the channels last. The result keeps this layout for the temporal convolution.
     """
 
     def __init__(self, channels_in: int, channels_out: int, graph: Tensor):
@@ -33,14 +33,14 @@ class GraphConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         n, c, t, v = x.shape
-        graph = (self.graph * self.edge_weight).permute(2, 0, 1).flatten(0, 1)  # (V * 3, V): what each joint gathers
+        graph = (self.graph * self.edge_weight).permute(2, 0, 1).flatten(0, 1)  # (V * 3, V): weights of each joint's neighbours
         gathered = graph.to(x.dtype) @ x.permute(0, 2, 3, 1).reshape(n * t, v, c)
         mixed = F.linear(gathered.view(n, t, v, -1), self.mix.weight.flatten(1), self.mix.bias)
         return mixed.permute(0, 3, 1, 2)
 
 
 class STGCNBlock(nn.Module):
-    """Graph convolution, then a temporal one of 9 frames, with a residual path; the stride halves time."""
+    """A graph convolution, then a temporal convolution over 9 frames, with a residual path; a stride of 2 halves time."""
 
     def __init__(self, channels_in: int, channels_out: int, graph: Tensor, stride: int, residual: bool):
         super().__init__()
@@ -64,7 +64,7 @@ class STGCNBlock(nn.Module):
 class STGCN(nn.Module):
     """ST-GCN (Yan, Xiong and Lin 2018), motion (N, 3, T, V) -> (N, D): p = phi(m) in the paper.
 
-    ``channels`` lists the blocks; time is halved wherever they widen, as in the original.
+    ``channels`` has one width for each block. A block that is wider than the one before halves time, as in the original.
     """
 
     def __init__(self, skeleton: Skeleton = IMPERIALDANCE21, channels=FULL_WIDTH, dim: int = 256):
@@ -87,12 +87,12 @@ class STGCN(nn.Module):
 
 
 def _frames(x: Tensor) -> Tensor:
-    """One vector a frame: motion (N, 3, T, V) -> (N, T, 3V); music (N, F, T) -> (N, T, F)."""
+    """Return one vector for each frame: motion (N, 3, T, V) -> (N, T, 3V); music (N, F, T) -> (N, T, F)."""
     return x.permute(0, 2, 1, 3).flatten(2) if x.ndim == 4 else x.transpose(1, 2)
 
 
 class LSTM(nn.Module):
-    """Two-layer LSTM over frames, the last hidden state, (N, F, T) -> (N, D): q = psi(a) in the paper."""
+    """Two-layer LSTM over frames; its output is the last hidden state, (N, F, T) -> (N, D): q = psi(a) in the paper."""
 
     def __init__(self, inputs: int = MUSIC_FEATURES, dim: int = 256, layers: int = 2):
         super().__init__()
@@ -103,7 +103,7 @@ class LSTM(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Transformer encoder over frames with sinusoidal positions, averaged over time -> (N, D)."""
+    """Transformer encoder over frames with sinusoidal positions; its output is the mean over time -> (N, D)."""
 
     def __init__(self, inputs: int, dim: int = 256, layers: int = 4, heads: int = 4):
         super().__init__()
@@ -117,13 +117,13 @@ class Transformer(nn.Module):
         rates = torch.exp(torch.arange(0, x.shape[2], 2, device=x.device) * (-np.log(1e4) / x.shape[2]))
         angles = steps[:, None] * rates
         x = x + torch.cat([angles.sin(), angles.cos()], dim=1).to(x.dtype)
-        # The fused kernels promise no repeatable gradients, and on so few frames a processor is slower with them.
+        # The fused kernels do not guarantee repeatable gradients, and on so few frames they are slower on a CPU.
         with sdpa_kernel(SDPBackend.MATH):
             return self.layers(x).mean(dim=1)
 
 
 class AccelerationCNN(nn.Module):
-    """1-D CNN on the joints' accelerations, (N, 3, T, V) -> (N, D): HappyFeet's, read for motion capture."""
+    """1-D CNN on the joints' accelerations, (N, 3, T, V) -> (N, D): HappyFeet's network, adapted to motion capture."""
 
     def __init__(self, joints: int, dim: int = 256, channels=(64, 128, 128)):
         super().__init__()
@@ -145,7 +145,7 @@ def _frame_size(modality: str, skeleton: Skeleton) -> int:
 _IMAGE_CHANNELS = {"motion": 3, "music": 1}
 
 
-# name -> (modalities it reads, the first being the default; how to build it)
+# name -> (modalities that it reads, the default first; function that builds it)
 ENCODERS = {
     "stgcn": (("motion",), lambda m, skeleton, channels, dim: STGCN(skeleton, channels, dim)),
     "lstm": (("music", "motion"), lambda m, skeleton, channels, dim: LSTM(_frame_size(m, skeleton), dim)),
@@ -158,10 +158,10 @@ ENCODERS = {
 
 def build(name: str, modality: str | None = None, skeleton: Skeleton = IMPERIALDANCE21,
           channels: tuple[int, ...] = FULL_WIDTH, dim: int = 256) -> nn.Module:  # fmt: skip
-    """Build an encoder by name: motion (N, 3, T, V) or music (N, F, T) -> (N, dim).
+    """Return a new encoder by name: motion (N, 3, T, V) or music (N, F, T) -> (N, dim).
 
-    ``modality`` defaults to the encoder's own (res18, res50, tx: motion); ``channels`` are ST-GCN's blocks.
-    Raises ValueError on a name that is not in ``ENCODERS`` or a modality that it cannot read.
+    ``modality`` defaults to the encoder's first (res18, res50, tx: motion). ``channels`` are the widths of ST-GCN's blocks.
+    Raises ValueError for a name that is not in ``ENCODERS`` and for a modality that the encoder cannot read.
     """
     if name not in ENCODERS:
         raise ValueError(f"no encoder {name!r}; there are {', '.join(ENCODERS)}")
@@ -173,19 +173,19 @@ def build(name: str, modality: str | None = None, skeleton: Skeleton = IMPERIALD
 
 
 def velocity(motion: Tensor) -> Tensor:
-    """Joint velocities, (N, 3, T, V) -> (N, 3, T, V), in trunk lengths per piece of 3 s; the first frame's are zero.
+    """Return joint velocities, (N, 3, T, V) -> (N, 3, T, V), in trunk lengths per piece of 3 s; zero in the first frame.
 
-    How well a dance is done lies in speed and steadiness, which are small changes of large positions: an encoder
-    that is given positions barely learns to see them (``extra_augmentation`` shows both).
+    Skill shows in speed and steadiness, which are small changes of large positions. An encoder of positions hardly learns
+    such changes (``extra_augmentation`` compares positions and velocities).
     """
     return F.pad(motion.diff(dim=2), (0, 0, 1, 0)) * (motion.shape[2] / 3.0)
 
 
-# Devices on which an encoder trains in bfloat16, where the device has it and ``device.bfloat16_is_right`` says so. It costs
-# ST-GCN nothing that two seeds show on validation (benchmarks/precision.py). A ResNet may lose accuracy by it, and on some
-# processors its gradients in bfloat16 change from call to call. The Transformer and the others are too small to gain by it.
+# Devices on which an encoder trains in bfloat16, if the device has it and ``device.bfloat16_is_right`` accepts it. ST-GCN
+# loses no accuracy on validation with two seeds (benchmarks/precision.py). A ResNet may lose accuracy, and on some
+# processors its gradients in bfloat16 change from call to call. The Transformer and the others are too small to gain.
 BFLOAT16 = {STGCN: ("cpu", "cuda"), LSTM: (), Transformer: (), ResNet: (), AccelerationCNN: ()}
-JOINS_VIEWS = (ResNet,)  # ST-GCN takes longer on both views at once than on one after the other
+JOINS_VIEWS = (ResNet,)  # encoders that are faster on both views in one call; ST-GCN is slower that way
 
 REPRESENTATIONS = {"position": lambda motion: motion, "velocity": velocity}
 
@@ -193,12 +193,12 @@ REPRESENTATIONS = {"position": lambda motion: motion, "velocity": velocity}
 class DanceEncoder(nn.Module):
     """Motion and music encoders and the MLP that joins them: z = MLP([p, q]) ("Motion and Music Encoders").
 
-    ``hidden`` is everything up to the MLP's last layer, which is what stays frozen downstream; ``last`` is the layer
-    that the prompter trains on. The paper does not say how deep the MLP is: with ``mlp_layers`` 1, ``last`` is all of
-    it and ``hidden`` is [p, q]; with 2, a layer of ReLUs stands between. A modality whose encoder is None is left out.
-    Input is a dict with "motion" (N, 3, T, V), positions that ``representation`` turns into what the motion encoder
-    sees, and "music" (N, F, T). ``bfloat16`` lets encoders train in that precision (``BFLOAT16``); in evaluation
-    everything is float32, and so is the MLP always.
+    ``hidden`` computes the input of the MLP's last layer: these features stay frozen downstream. ``last`` is the MLP's
+    last layer: the prompter continues to train it. The paper does not state the MLP's depth: with ``mlp_layers`` 1, ``last``
+    is the whole MLP and ``hidden`` is [p, q]; with 2, a linear layer with ReLU comes before ``last``. A modality whose
+    encoder is None is left out. The input is a dict with "motion" (N, 3, T, V), positions that ``representation`` converts
+    for the motion encoder, and "music" (N, F, T). ``bfloat16`` lets the encoders train in that precision (``BFLOAT16``).
+    In evaluation all computations are in float32, and those of the MLP always.
     """
 
     def __init__(self, motion: nn.Module | None, music: nn.Module | None, dim: int = 256, features: int = 128,
@@ -216,25 +216,25 @@ class DanceEncoder(nn.Module):
         self.bfloat16 = False
 
     def encode(self, modality: str, pieces: dict[str, Tensor], views: int = 1) -> Tensor:
-        """One modality's features, (N, dim) float32: p or q in the paper; ``views`` as for ``ResNet``."""
+        """Return one modality's features, (N, dim) float32: p or q in the paper; ``views`` as in ``ResNet``."""
         net, x = self.encoders[modality], pieces[modality]
-        x = self.represent(x) if modality == "motion" else x  # in full precision: it takes differences of positions
-        half = self.bfloat16 and self.training and x.device.type in BFLOAT16[type(net)]
+        x = self.represent(x) if modality == "motion" else x  # in full precision, because it subtracts positions
+        half = self.bfloat16 and self.training and x.device.type in BFLOAT16.get(type(net), ())
         with torch.autocast(x.device.type, torch.bfloat16, enabled=half):
             return (net(x, views) if views > 1 else net(x)).to(x.dtype)
 
     def hidden(self, pieces: dict[str, Tensor]) -> Tensor:
-        """(N, H): the input of the MLP's last layer."""
+        """Return the input of the MLP's last layer, (N, H)."""
         return self.mix(torch.cat([self.encode(name, pieces) for name in self.encoders], dim=1))
 
     def forward(self, pieces: dict[str, Tensor]) -> Tensor:
-        """z, (N, features)."""
+        """Return z, (N, features)."""
         return self.last(self.hidden(pieces))
 
     def both(self, views: tuple[dict[str, Tensor], dict[str, Tensor]]) -> tuple[Tensor, Tensor]:
-        """z of both views of the same pieces, each (N, features): as ``forward`` of one after the other.
+        """Return z of both views of the same pieces, each (N, features): the same as two calls of ``forward``.
 
-        An encoder that gains by it (``JOINS_VIEWS``) sees both in one call.
+        The encoders in ``JOINS_VIEWS`` compute both views in one call.
         """
         encoded: tuple[list[Tensor], list[Tensor]] = ([], [])
         for name, net in self.encoders.items():

@@ -1,7 +1,7 @@
-"""Losses: InfoNCE (Eq. 1), SupCon, the score distribution (L2), MoCo's and DINO's, each as the paper it cites has it.
+"""Losses: InfoNCE (Eq. 1), SupCon, the score distribution (L2), and those of MoCo and DINO, each as in the cited paper.
 
-The contrastive losses L2-normalise their inputs themselves. All compute in float32 (float64 where that is given), also
-under autocast: sums of exponentials in bfloat16 are wrong by most of the gradient once the loss is small.
+The contrastive losses L2-normalise their inputs. All losses compute in float32 (or float64, for such inputs), also under
+autocast: in bfloat16, the rounding error of sums of exponentials is almost as large as the gradient of a small loss.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from torch import Tensor
 
 from dancemvp_core.device import in_full_precision
 
-MAX_LOG_VAR = 10.0  # keeps a variance between e-10 and e10, where its inverse is still a number
+MAX_LOG_VAR = 10.0  # keeps a variance between e^-10 and e^10, so that its inverse stays finite
 
 
 @in_full_precision
 def info_nce(z_a: Tensor, z_b: Tensor, temperature: float = 0.1) -> Tensor:
-    """InfoNCE over N positive pairs, both directions, mean over the 2N anchors (Eq. 1) -> scalar.
+    """Return InfoNCE over N positive pairs in both directions, a scalar: the mean over the 2N anchors (Eq. 1).
 
-    z_a, z_b (N, D): row i of one is the positive of row i of the other, the other 2(N - 1) are negatives.
-    Raises ValueError on differing shapes or a single pair, which has no negative.
+    z_a, z_b (N, D): row i of one is the positive of row i of the other; the remaining 2(N - 1) rows are its negatives.
+    Raises ValueError for different shapes and for a single pair, which has no negatives.
     """
     if z_a.shape != z_b.shape or z_a.ndim != 2 or len(z_a) < 2:
         raise ValueError(f"expected two (N, D) batches with N >= 2, got {tuple(z_a.shape)}, {tuple(z_b.shape)}")
@@ -34,10 +34,10 @@ def info_nce(z_a: Tensor, z_b: Tensor, temperature: float = 0.1) -> Tensor:
 
 @in_full_precision
 def sup_con(z: Tensor, labels: Tensor, temperature: float = 0.1) -> Tensor:
-    """Supervised contrastive loss, Khosla et al. 2020, eq. 2 (L_out), without a base temperature -> scalar.
+    """Return the supervised contrastive loss, a scalar (Khosla et al. 2020, eq. 2, L_out), without a base temperature.
 
-    z (N, D), labels (N,). Anchors that no other row shares a label with are left out of the mean; the loss is
-    zero where that leaves none. Raises ValueError where z and labels differ in length.
+    z (N, D), labels (N,). The mean leaves out an anchor whose label no other row has; without any anchor the loss is zero.
+    Raises ValueError if z and labels differ in length.
     """
     if z.ndim != 2 or len(z) != len(labels):
         raise ValueError(f"expected z (N, D) and labels (N,), got {tuple(z.shape)}, {tuple(labels.shape)}")
@@ -53,10 +53,10 @@ def sup_con(z: Tensor, labels: Tensor, temperature: float = 0.1) -> Tensor:
 
 @in_full_precision
 def score_distribution(mean: Tensor, log_var: Tensor, target: Tensor, alpha: float = 0.5, beta: float = 0.5) -> Tensor:
-    """The paper's L2: mean of alpha (y - mu)^2 / sigma^2 + beta log sigma^2 ("Dance Performance Scoring") -> scalar.
+    """Return the paper's L2, a scalar: mean of alpha (y - mu)^2 / sigma^2 + beta log sigma^2 ("Dance Performance Scoring").
 
-    All (N,). With alpha = beta = 0.5 it is the Gaussian negative log-likelihood less its constant. The
-    log-variance is clamped to +-10, so that no confident error becomes infinite.
+    All inputs are (N,). With alpha = beta = 0.5 it is the Gaussian negative log-likelihood without its constant. The
+    log-variance is clamped to +-10, so that an error with a small predicted variance stays finite.
     """
     log_var = log_var.clamp(-MAX_LOG_VAR, MAX_LOG_VAR)
     return (alpha * (target - mean) ** 2 * torch.exp(-log_var) + beta * log_var).mean()
@@ -64,7 +64,7 @@ def score_distribution(mean: Tensor, log_var: Tensor, target: Tensor, alpha: flo
 
 @in_full_precision
 def queue_nce(query: Tensor, key: Tensor, queue: Tensor, temperature: float = 0.2) -> Tensor:
-    """MoCo's loss, He et al. 2020, eq. 1: each query against its key and a queue of older keys -> scalar.
+    """Return MoCo's loss, a scalar (He et al. 2020, eq. 1): each query against its key and a queue of older keys.
 
     query, key (N, D); queue (K, D), already normalised. No gradient flows into key or queue.
     """
@@ -78,9 +78,9 @@ def queue_nce(query: Tensor, key: Tensor, queue: Tensor, temperature: float = 0.
 def self_distillation(
     student: Tensor, teacher: Tensor, centre: Tensor, student_temperature=0.1, teacher_temperature=0.04
 ) -> Tensor:
-    """DINO's cross-entropy of the student with the centred, sharpened teacher, as SVT uses it -> scalar.
+    """Return DINO's cross-entropy of the student with the centred, sharpened teacher, a scalar, as SVT uses it.
 
-    student, teacher (N, K) prototype scores of two views; centre (K,). No gradient flows into the teacher.
+    student, teacher (N, K): prototype scores of two views; centre (K,). No gradient flows into the teacher.
     """
     target = ((teacher.detach() - centre) / teacher_temperature).softmax(dim=1)
     return -(target * (student / student_temperature).log_softmax(dim=1)).sum(dim=1).mean()

@@ -1,4 +1,4 @@
-"""The prompter: candidates in words, scored against the frozen features of a dance ("Transformer-based Text Prompting")."""
+"""The prompter scores sentences (candidates) against a piece's frozen features ("Transformer-based Text Prompting")."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from torch import Tensor, nn
 
 from dancemvp_core.models import texts
 
-SMALLEST_SPREAD = 0.01  # of a predicted score, on 0..1
-AT_ONCE = 256  # pieces, in prediction
-
+SMALLEST_SPREAD = 0.01  # least standard deviation of a predicted score, on 0..1
+AT_ONCE = 256  # pieces in one batch of a prediction
 
 
 @dataclass(frozen=True)
 class PrompterSettings:
     """Hyper-parameters of the prompter and of the linear heads, chosen on the validation choreographies.
 
-    ``steps`` at most, and at most ``passes`` over the support: more of them on a few pieces, and the score distribution
-    becomes far too sure of itself (fewer, and Task 1 is not learned yet). ``shrinkage``: what whitening adds to every
-    variance of the frozen features, as a share of the largest.
+    Training takes at most ``steps`` steps and at most ``passes`` passes over the support. With more passes over few pieces,
+    the predicted variance of the score becomes too small; with fewer passes, Task 1 is not yet learned. ``shrinkage``:
+    whitening adds this share of the largest variance of the frozen features to every variance.
     """
 
     steps: int = 300
@@ -37,7 +36,7 @@ class PrompterSettings:
 
 
 class Join(nn.Module):
-    """GELU(W_z z + W_t t): where dance meets text. z (B, D) with t (B, E) -> (B, W), or with t (C, E) -> (B, C, W)."""
+    """GELU(W_z z + W_t t) joins dance and text. z (B, D) with t (B, E) -> (B, W); ``every_pair``: t (C, E) -> (B, C, W)."""
 
     def __init__(self, features: int, text_width: int, width: int):
         super().__init__()
@@ -50,10 +49,10 @@ class Join(nn.Module):
 
 
 class LastLayer(nn.Module):
-    """The MLP's last layer as the prompter trains it: on whitened frozen features, at first the very layer of pre-training.
+    """The MLP's last layer on whitened frozen features. Before training it computes the same z as the pre-trained layer.
 
-    Of the frozen features (N, H) the support's covariance is taken out, so that a direction in which they hardly differ
-    (the eights of one track) is learned as fast as one in which they do (one track and another).
+    Whitening removes the support's covariance from the frozen features (N, H). So the layer learns a direction of small
+    variance (between primitives with the same track) as fast as one of large variance (between tracks).
     """
 
     def __init__(self, last: nn.Linear, support: Tensor, shrinkage: float):
@@ -69,29 +68,29 @@ class LastLayer(nn.Module):
             self.layer.bias.copy_(last(self.centre))
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """(N, H) -> (N, D)."""
+        """Return z, (N, H) -> (N, D)."""
         return self.layer((hidden - self.centre) @ self.whiten)
 
     def folded(self) -> tuple[Tensor, Tensor]:
-        """(weight (D, H), bias (D,)) of the one linear layer on the frozen features that this is."""
+        """Return whitening and layer as one linear layer on the frozen features: (weight (D, H), bias (D,))."""
         weight = self.layer.weight @ self.whiten.T
         return weight, self.layer.bias - weight @ self.centre
 
 
 class Prompter(nn.Module):
-    """The MLP's last layer, one join and one head per task, and the candidates' texts.
+    """The MLP's last layer, one join and one head for each task, and the texts of the candidates.
 
-    ``text`` says what stands for a candidate. "words": a text encoder reads its sentence. "vectors": a learned vector
-    each, without words (control). In both a head scores every candidate, w . GELU(W_z z + W_t t(c)), and the softmax
-    over the candidates is the prediction. "input": a text comes with each piece, and a linear head reads the answer off
-    the joined features (control, and the leaking oracle).
+    ``text`` says how a candidate is represented. "words": a text encoder encodes its sentence. "vectors": each candidate
+    has a learned vector and no words (control). In both cases a head scores every candidate, w . GELU(W_z z + W_t t(c)),
+    and the softmax over the candidates is the prediction. "input": each piece comes with one text, and a linear head
+    predicts the answer from the joined features (control, and the leaking oracle).
     """
 
     def __init__(self, last: nn.Linear | None, support: Tensor, sentences: dict[str, list[str]], tasks: tuple[str, ...],
                  classes: int, text: str, settings: PrompterSettings):  # fmt: skip
-        """``last``: the MLP's last layer as pre-training left it (None: z is the frozen features), ``support`` (N, H) the
+        """Start from the pre-trained ``last`` (None: z is the frozen features). ``support`` (N, H): its frozen features.
 
-        frozen features to be learned from; ``sentences`` per task, or {"input": [...]}; ``classes``: how many Task 1 has.
+        ``sentences``: the candidates of each task, or {"input": [...]}. ``classes``: the number of classes in Task 1.
         """
         super().__init__()
         self.last = nn.Identity() if last is None else LastLayer(last, support, settings.shrinkage)
@@ -116,7 +115,7 @@ class Prompter(nn.Module):
         self.to(support.device)
 
     def encode_texts(self, which: Tensor | None = None) -> dict[str, Tensor]:
-        """Every candidate of every task, encoded once: {task: (C, E)}; or the inputs ``which`` (B,): {"input": (B, E)}."""
+        """Return the encoded candidates of all tasks, {task: (C, E)}; or the texts numbered ``which`` (B,), {"input": (B, E)}."""
         if self.text == "vectors":
             return {task: self.text_norm(vectors) for task, vectors in self.vectors.items()}
         if self.text == "input":
@@ -128,11 +127,11 @@ class Prompter(nn.Module):
 
     @staticmethod
     def text_norm(t: Tensor) -> Tensor:
-        """Standardise over the candidates: what all candidates share says nothing about any of them."""
+        """Return texts (C, E) standardised over the candidates: this removes what all candidates have in common."""
         return (t - t.mean(dim=0)) / (t.std(dim=0) + 1e-3)
 
     def forward(self, hidden: Tensor, encoded: dict[str, Tensor]) -> dict[str, tuple]:
-        """{task: prediction}: (logits,), (mean, log_var) or (rate,), from ``encode_texts``."""
+        """Return {task: prediction} from ``encode_texts``: (logits,), (mean, log_var) or (rate,)."""
         z = F.dropout((self.last(hidden) - self.mean) / self.spread, self.dropout, self.training)
         out = {}
         for task in self.tasks:
@@ -147,9 +146,9 @@ class Prompter(nn.Module):
 
     @torch.inference_mode()
     def predict(self, hidden: Tensor, which: Tensor | None = None) -> dict[str, tuple[Tensor, ...]]:
-        """As ``forward`` for any number of pieces (P, H), with the texts ``which`` (P,) where the text is an input.
+        """Return the predictions of ``forward`` for any number of pieces (P, H); ``which`` (P,): numbers of the input texts.
 
-        In slices: all candidates' joined features of all pieces at once, (P, C, W), would leave a processor's cache.
+        It works in batches, because the joined features of all pieces and candidates, (P, C, W), do not fit a CPU's cache.
         """
         encoded = None if self.text == "input" else self.encode_texts()
         parts = [
@@ -159,7 +158,7 @@ class Prompter(nn.Module):
         return {task: tuple(map(torch.cat, zip(*(p[task] for p in parts), strict=True))) for task in self.tasks}
 
     def read_candidates(self, task: str, logits: Tensor) -> tuple[Tensor, ...]:
-        """From candidate scores (B, C) to a task's prediction: the expectation over the candidates' values."""
+        """Return a task's prediction from candidate scores (B, C): Tasks 2 and 3 take the mean of the candidates' values."""
         if task == "vocabulary":
             return (logits,)
         weights = logits.softmax(dim=1)

@@ -1,4 +1,4 @@
-"""ResNet (He et al. 2016) on images as small as a dance piece: motion as (3, T, V), music as (1, F, T)."""
+"""ResNet (He et al. 2016) for small images: a piece's motion as (3, T, V), its music as (1, F, T)."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 DEPTHS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}
-SMALL_IMAGE = 99  # pixels up to which a 1x1 convolution is a matrix product
-SMALL_OUTPUT = 10  # output pixels up to which any other convolution is one
+SMALL_IMAGE = 99  # up to so many pixels, a 1x1 convolution is computed as a matrix product
+SMALL_OUTPUT = 10  # up to so many output pixels, any other convolution is computed as one too
 
 
 class Conv2d(nn.Conv2d):
-    """``nn.Conv2d``, computed as a matrix product where the image is so small that reading the weights is the work.
+    """``nn.Conv2d`` that computes a matrix product if the image is small, so that most of the time goes into reading weights.
 
-    It is then faster on every processor tried. It is also right in bfloat16: with a stride and an output of width 1,
-    oneDNN's bfloat16 convolution (torch 2.15, AMX) gives values that change from call to call, up to NaN.
+    The matrix product was faster on every processor that we tried. It is also correct in bfloat16: with a stride and an
+    output of width 1, oneDNN's bfloat16 convolution (torch 2.15, AMX) gives values that change between calls, up to NaN.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -37,7 +37,7 @@ class Conv2d(nn.Conv2d):
 
 
 class BatchNorm2d(nn.BatchNorm2d):
-    """``nn.BatchNorm2d`` of a batch that holds several ``views``, one after the other: each is normalised by itself."""
+    """``nn.BatchNorm2d`` for a batch of several ``views``, one after the other: it normalises each view by itself."""
 
     def forward(self, x: Tensor, views: int = 1) -> Tensor:
         if views == 1 or not self.training:
@@ -46,7 +46,7 @@ class BatchNorm2d(nn.BatchNorm2d):
 
 
 class Block(nn.Module):
-    """A residual block: two 3x3 convolutions, or (``bottleneck``) 1x1, 3x3 and 1x1 to four times the width."""
+    """A residual block: two 3x3 convolutions, or (``bottleneck``) 1x1, 3x3, and 1x1 to four times the width."""
 
     def __init__(self, channels_in: int, width: int, stride: int, bottleneck: bool):
         super().__init__()
@@ -70,10 +70,10 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    """ResNet-18 or -50, image (N, C, H, W) or, for one channel, (N, H, W) -> (N, D).
+    """ResNet-18 or -50: image (N, C, H, W) or, for one channel, (N, H, W) -> (N, D).
 
-    ``views`` tells how many views of the same pieces stand one after the other in the batch: batch norm treats each by
-    itself, so that the result is that of one call for each.
+    ``views``: the number of views of the same pieces in the batch, one after the other. Batch norm treats each view by
+    itself, so that the result is the same as one call for each view.
     """
 
     def __init__(self, depth: int, image_channels: int, dim: int = 256):

@@ -1,4 +1,4 @@
-"""What the prompter reads: the sentences of the three tasks, and the small text transformer that encodes them."""
+"""The prompter's texts: the sentences of the three tasks, and the small text transformer that encodes them."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ QUESTION = "Which genre, choreography, level and move is this?"
 
 
 def vocabulary_text(genre: str, choreography: str, level: str, primitive: int) -> str:
-    """Task 1's sentence as in Fig. 2, e.g. "Ballet, choreography 1, beginner and move 2"."""
+    """Return Task 1's sentence as in Fig. 2, e.g. "Ballet, choreography 1, beginner and move 2"."""
     number = re.sub(r"^\D+", "", str(choreography)) or choreography
     return f"{str(genre).capitalize()}, choreography {number}, {level} and move {int(primitive) + 1}"
 
 
 def score_text(score: float) -> str:
-    """Task 2's sentence for a score on 0..1."""
+    """Return Task 2's sentence for a score on 0..1."""
     return f"The performance score is {round(100 * score)}"
 
 
 def rate_text(rate: float) -> str:
-    """Task 3's sentence for a beat alignment rate on 0..1."""
+    """Return Task 3's sentence for a beat alignment rate on 0..1."""
     return f"The beat alignment rate is {round(100 * rate)} percent"
 
 
 def candidates(tasks: Iterable[str], classes: pd.DataFrame | None) -> dict[str, list[str]]:
-    """The candidates of each task in words: a sentence a class for Task 1, 21 values for Tasks 2 and 3.
+    """Return each task's candidates as sentences: one for each class of Task 1, one for each of 21 values of Tasks 2 and 3.
 
-    ``classes``: genre, choreography, level and primitive, one row a class of Task 1.
+    ``classes``: genre, choreography, level and primitive, one row for each class of Task 1.
     """
     every = {
         "vocabulary": lambda: [vocabulary_text(*row) for row in classes.itertuples(index=False)],
@@ -44,7 +44,7 @@ def candidates(tasks: Iterable[str], classes: pd.DataFrame | None) -> dict[str, 
 
 
 def full_text(row: pd.Series) -> str:
-    """Everything there is to know of a piece, to the nearest candidate: what the leaking protocol is given."""
+    """Return all labels of a piece in words, rounded to the nearest candidates: the input of the leaking protocol."""
     parts = [vocabulary_text(row["genre"], row["choreography"], row["level"], row["primitive"])]
     nearest = lambda value: np.round(20 * value) / 20  # noqa: E731
     if np.isfinite(row["score"]):
@@ -55,19 +55,19 @@ def full_text(row: pd.Series) -> str:
 
 
 def tokenize(texts: list[str]) -> list[list[str]]:
-    """Lower-case words, numbers and punctuation marks of each text."""
+    """Return the tokens of each text: lower-case words, digits and punctuation marks."""
     return [re.findall(r"\d|[^\W\d]+|[^\w\s]", text.lower()) for text in texts]
 
 
 class TextEncoder(nn.Module):
-    """A small BERT from scratch (transformers), texts -> (n, width): mean over the tokens' last hidden states.
+    """A small BERT without pre-trained weights, texts -> (n, width): the mean of the tokens' last hidden states.
 
-    The vocabulary is that of ``texts``; a word that is not in it reads as unknown. Numbers are read digit by digit.
+    The vocabulary consists of the words in ``texts``; any other word becomes "unknown". Each digit of a number is a token.
     """
 
     def __init__(self, texts: list[str], width: int = 64, layers: int = 1, heads: int = 2):
         super().__init__()
-        from transformers import BertConfig, BertModel  # 6 s to import: only those who train a prompter pay
+        from transformers import BertConfig, BertModel  # imported here because the import takes 6 s
 
         words = sorted({word for tokens in tokenize(texts) for word in tokens})
         self.index = {word: i + 2 for i, word in enumerate(words)}  # 0 pads, 1 is unknown
@@ -79,7 +79,7 @@ class TextEncoder(nn.Module):
         self.bert = BertModel(config, add_pooling_layer=False)
 
     def ids(self, texts: list[str]) -> Tensor:
-        """Token ids, (n, longest), padded with 0."""
+        """Return token ids, (n, longest), padded with 0."""
         rows = [[self.index.get(word, 1) for word in tokens] for tokens in tokenize(texts)]
         longest = max(map(len, rows))
         device = next(self.parameters()).device

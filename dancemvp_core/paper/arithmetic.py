@@ -1,6 +1,6 @@
-"""Sums of the paper's own numbers: where a claim agrees with them and where it does not.
+"""Checks of the paper's claims with the paper's own numbers.
 
-Each function of ``ARITHMETIC`` recomputes one claim from ``printed``.
+Each function in ``ARITHMETIC`` recomputes one claim from the numbers in ``printed`` and returns a ``Sum``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dancemvp_core.tasks.metrics import HIGHER_IS_BETTER
 
 @dataclass(frozen=True)
 class Sum:
-    """Arithmetic on the paper's own numbers: whether the claim agrees with them, and the sum in words."""
+    """A calculation with the paper's own numbers: whether the claim agrees with them, and the calculation in words."""
 
     agrees: bool
     text: str
@@ -33,17 +33,17 @@ def _paper(name: str, task: int) -> float:
 
 
 def label(name: str) -> str:
-    """A method's name as the paper prints it."""
+    """Return a method's name as the paper prints it."""
     return methods.METHODS[name].label
 
 
 def better(a: float, b: float, task: int) -> bool:
-    """Whether ``a`` is the better value of a task."""
+    """Return whether ``a`` is the better value in a task."""
     return a > b if HIGHER_IS_BETTER[f"task{task}"] else a < b
 
 
 def relative_lead(ours: float, other: float, task: int) -> float:
-    """How much better in percent of the other's value: a gain in accuracy, or a reduction of an error."""
+    """Return the lead of ``ours`` in percent of ``other``: a gain in accuracy, or a reduction of an error."""
     return 100 * (ours / other - 1) if HIGHER_IS_BETTER[f"task{task}"] else 100 * (1 - ours / other)
 
 
@@ -57,11 +57,14 @@ def _margin(names: Iterable[str], task: int, claim: str) -> Sum:
     rival, ours = _best_rival(names, task), _paper("ours", task)
     other = _paper(rival, task)
     lead = relative_lead(ours, other, task)
-    told = f"{ours:g} / {other:g} - 1" if task == 1 else f"1 - {ours:g} / {other:g}"
+    fraction = f"{ours:g} / {other:g} - 1" if task == 1 else f"1 - {ours:g} / {other:g}"
     rounded = round(lead) >= at_least  # the paper rounds to whole percent
-    sign = "less than" if not rounded else "at least" if lead >= at_least else "rounded at least"
-    exact = "" if round(lead) == at_least else f", and not {at_least:g} %" if rounded else ""
-    return Sum(rounded, f"against {label(rival)}, the best of them: {told} = {lead:.1f} %, {sign} {at_least:g} %{exact}")
+    relation = f"at least {at_least:g} %" if rounded else f"less than {at_least:g} %"
+    if rounded and lead < at_least:
+        relation += " after rounding"
+    elif round(lead) > at_least:
+        relation += f", but not equal to {at_least:g} %"
+    return Sum(rounded, f"against {label(rival)}, the best of them: {fraction} = {lead:.1f} %, {relation}")
 
 
 def _beaten_by(number: int, tasks: Iterable[int]) -> Sum:
@@ -71,7 +74,7 @@ def _beaten_by(number: int, tasks: Iterable[int]) -> Sum:
         rows = {n: _paper(n, task) for n in methods.table(number) if n != "ours" and np.isfinite(_paper(n, task))}
         ahead += [f"{label(n)} has {v:g} on Task {task}" for n, v in rows.items() if better(v, ours, task)]
     own = ", ".join(f"{_paper('ours', t):g} on Task {t}" for t in tasks)
-    return Sum(not ahead, f"ours has {own}; " + ("; ".join(ahead) if ahead else "no row is better"))
+    return Sum(not ahead, f"ours has {own}; " + ("; ".join(ahead) if ahead else "no other row is better"))
 
 
 def pretrain_pieces() -> Sum:
@@ -109,7 +112,7 @@ def several_on_all_tasks() -> Sum:
     rows = methods.table(2) | methods.table(3)
     beaten = [n for n in rows if n != "ours" and all(better(_paper("ours", t), _paper(n, t), t) for t in (1, 2, 3))]
     others = [label(n) for n in rows if n != "ours" and n not in beaten]
-    text = f"better on all three tasks than {len(beaten)} of {len(rows) - 1} rows of Tables 2 and 3, not than "
+    text = f"ours is better on all three tasks than {len(beaten)} of {len(rows) - 1} rows of Tables 2 and 3; it is not better than "
     return Sum(len(beaten) > 1, text + ", ".join(others))
 
 
@@ -163,28 +166,28 @@ def prompting_in_most() -> Sum:
         f"Task {t}: {printed.TABLE4['prompt', 1][t - 1]:g} against {printed.TABLE4['finetune', 1][t - 1]:g}"
         for t in {1, 2, 3} - {*_ahead(1)}
     ]
-    return Sum(count > 3, f"ahead in {count} of 6; behind at g = 1 on {'; '.join(behind) or 'none'}")
+    return Sum(count > 3, f"prompting is ahead in {count} of 6; at g = 1 it is behind on {'; '.join(behind) or 'none'}")
 
 
 def _losses(protocol: str) -> list[float]:
-    """Relative loss in percent from g = 1 to g = 5, by task: negative where it gets better."""
+    """Return the relative loss in percent from g = 1 to g = 5 for each task; it is negative for a gain."""
     return [-relative_lead(printed.TABLE4[protocol, 5][t - 1], printed.TABLE4[protocol, 1][t - 1], t) for t in (1, 2, 3)]
 
 
 def finetune_falls() -> Sum:
     losses = _losses("finetune")
     one, five = printed.TABLE4["finetune", 1], printed.TABLE4["finetune", 5]
-    told = "; ".join(f"Task {i + 1}: {one[i]:g} to {five[i]:g} = {-loss:+.1f} %" for i, loss in enumerate(losses))
+    changes = "; ".join(f"Task {i + 1}: {one[i]:g} to {five[i]:g} = {-loss:+.1f} %" for i, loss in enumerate(losses))
     mean = float(np.mean(losses))
     stated = printed.STATED["fig7-finetune-falls"]
-    text = f"{told} (minus: worse); mean {-mean:+.1f} %; {stated} % is Task 3 alone"
+    text = f"{changes} (minus means worse); mean {-mean:+.1f} %; {stated} % is the loss on Task 3 alone"
     return Sum(abs(mean - stated) <= 0.5, text)
 
 
 def prompt_holds() -> Sum:
     prompt, tune = _losses("prompt"), _losses("finetune")
-    told = "; ".join(f"Task {t}: prompting {-prompt[t - 1]:+.1f} %, fine-tuning {-tune[t - 1]:+.1f} %" for t in (1, 3))
-    return Sum(prompt[0] < tune[0] and prompt[2] < tune[2], told + " (minus: worse)")
+    changes = "; ".join(f"Task {t}: prompting {-prompt[t - 1]:+.1f} %, fine-tuning {-tune[t - 1]:+.1f} %" for t in (1, 3))
+    return Sum(prompt[0] < tune[0] and prompt[2] < tune[2], changes + " (minus means worse)")
 
 
 ARITHMETIC: dict[str, Callable[[], Sum]] = {

@@ -1,7 +1,8 @@
-"""The paper's claims, and what this run's results say about them.
+"""Verdicts on the paper's claims, from the results of this run and from the paper's own numbers.
 
-``claims.yaml`` lists the claims. A rule (``rules``) reads result files and finds a claim to hold, not to hold, or open; a
-sum (``arithmetic``) recomputes it from numbers that the paper prints. ``judge`` makes verdicts of both.
+``claims.yaml`` lists the claims. A rule (``rules``) reads result files and finds that a claim holds, does not hold, or stays
+open. A calculation (``arithmetic``) checks the claim with the numbers that the paper prints. ``judge`` combines both to a
+verdict.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ COLUMNS = [
     ),
     *("dataset", "synthetic", "profile", "arithmetic", "arithmetic_agrees", "rule", "results"),
 ]
-ABOUT_THE_PAPER = ("paper_only", "set_up")  # rules of claims that a sum alone can verify: sizes, not performance
+ABOUT_THE_PAPER = ("paper_only", "set_up")  # rules of claims on sizes: a calculation alone can verify them
 SYNTHETIC_NAMES = {"synthdance": "SynthDance"}
 
 
@@ -42,7 +43,10 @@ SYNTHETIC_NAMES = {"synthdance": "SynthDance"}
 
 
 def load() -> list[dict]:
-    """The claims of claims.yaml. Raises ValueError, naming the claim, for a missing field or an unknown rule or sum."""
+    """Return the claims in claims.yaml.
+
+    Raises ValueError with the claim's id for a missing or unknown field, an unknown rule and an unknown calculation.
+    """
     claims = yaml.safe_load((Path(__file__).parent / "claims.yaml").read_text(encoding="utf-8"))
     for claim in claims:
         who = claim.get("id", "a claim without id")
@@ -58,7 +62,7 @@ def load() -> list[dict]:
 
 
 def strongest(holds: bool | None, results: Results) -> str:
-    """A finding as a verdict: on synthetic data or at a reduced profile no more than that it holds there (toy)."""
+    """Return a finding as a verdict. On synthetic data or with a small profile, a claim at most "holds on ... (toy)"."""
     if holds is None:
         return INCONCLUSIVE
     if not results.synthetic and results.paths.profile == "paper":
@@ -68,7 +72,7 @@ def strongest(holds: bool | None, results: Results) -> str:
 
 
 def judge_one(claim: dict, results: Results) -> dict:
-    """One claim's row of claims.csv. Where the paper's own numbers speak against the claim, they decide."""
+    """Return one claim's row of claims.csv. If the paper's own numbers contradict the claim, they decide the verdict."""
     try:
         stated = {"stated": printed.STATED[claim["id"]]} if claim["id"] in printed.STATED else {}
         finding = RULES[claim["rule"]](results, **claim["settings"], **stated)
@@ -94,6 +98,6 @@ def judge_one(claim: dict, results: Results) -> dict:
 
 
 def judge(results: Results, claims: list[dict] | None = None) -> pd.DataFrame:
-    """Every claim's verdict: COLUMNS, in the order of claims.yaml."""
+    """Return a table with the verdicts of all claims (COLUMNS), in the order of claims.yaml."""
     rows = [judge_one(claim, results) for claim in (load() if claims is None else claims)]
     return pd.DataFrame(rows, columns=COLUMNS).astype({"n_seeds": "Int64", "arithmetic_agrees": "boolean"})

@@ -1,6 +1,6 @@
-"""Tables 2 and 3: the rows of a table, what each of them reaches, and whether ours is better.
+"""Tables 2 and 3: the rows of a table, their outcomes, and tests of ours against each row.
 
-``significance`` tests that: paired permutation tests over query performances, corrected for the number of rows.
+``significance`` computes paired permutation tests over query performances, corrected for the number of rows.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dancemvp_core.tasks.rows import Row, pretraining_of
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """The rows of Table 2 or 3 with their outcomes: ``lines`` as printed, ``both`` with each row under both protocols."""
+    """The rows of Table 2 or 3 with their outcomes; ``lines`` as in the table, ``both`` with each row under both protocols."""
 
     lines: list[Row]
     both: list[Row]
@@ -31,26 +31,26 @@ class Comparison:
 
     @property
     def labels(self) -> dict[str, str]:
-        """What a reader calls each row."""
+        """The label of each row, by its name."""
         return {row.name: row.method.label for row in self.lines}
 
     def table(self, synthetic: bool) -> pd.DataFrame:
-        """The table (``tables.COLUMNS``), each row under its own protocol."""
+        """Return the table (``tables.COLUMNS``), with each row under its own protocol."""
         return tables.comparison_table(self.metrics, self.lines, synthetic, self.underfit)
 
     def both_protocols(self, synthetic: bool) -> pd.DataFrame:
-        """Every row under both protocols; ``paper_pairing`` marks the one under which the paper has it."""
+        """Return a table with every row under both protocols; ``paper_pairing`` marks the protocol that the paper uses."""
         table = tables.comparison_table(self.metrics, self.both, synthetic, self.underfit)
         own = {row.name: row.method.protocol for row in self.lines}
         return table.assign(paper_pairing=table["method"].map(own) == table["protocol"])
 
     def tests(self, synthetic: bool) -> pd.DataFrame:
-        """Ours against every other row (``significance``)."""
+        """Return the tests of ours against every other row (``significance``)."""
         return significance(self.made).assign(synthetic=synthetic)
 
 
 def describe(lines: list[Row]) -> str:
-    """The paper's rows as text: what each is called, its pre-training and its protocol."""
+    """Return the paper's rows as text: label, pre-training and protocol of each."""
     shown = [row.method for row in lines if row.method.tables]
     return "\n".join(f"{m.label:28s} {m.pretraining:32s} {m.protocol}" for m in shown)
 
@@ -58,7 +58,7 @@ def describe(lines: list[Row]) -> str:
 def compare(
     lines: list[Row], outcomes: Outcomes, shots: int, both: bool, progress: Callable = lambda jobs: jobs
 ) -> Comparison:
-    """Evaluate the rows of a table, or read what another notebook has kept; with ``both``, under both protocols."""
+    """Evaluate the rows of a table, or read saved outcomes; with ``both``, under both protocols. Returns the comparison."""
     under_both = rows.both_protocols(lines) if both else []
     made = outcomes.evaluate([*lines, *under_both], shots, progress)
     empty = pd.DataFrame(columns=METRICS_COLUMNS)
@@ -70,7 +70,7 @@ def compare(
 # --- tests -------------------------------------------------------------------------------------------------------------
 
 
-# Per piece, larger is better: what is right in Task 1, and the negative loss of Tasks 2 and 3.
+# The value of each piece, where larger is better: right or wrong in Task 1, the negative loss in Tasks 2 and 3.
 PIECE_VALUES: dict[int, Callable[[pd.DataFrame], pd.Series]] = {
     1: lambda pieces: 100.0 * pieces["accuracy"],
     2: lambda pieces: -pieces["l2"],
@@ -80,9 +80,9 @@ _PIECE_COLUMN = {1: "accuracy", 2: "l2", 3: "rate_error"}
 
 
 def performance_values(outcomes: Iterable[Outcome], task: int) -> pd.Series:
-    """A row's value for each query performance (index: sequence): mean over its primitives, then over the seeds.
+    """Return a row's value for each query performance (index: sequence): the mean over its primitives, then over seeds.
 
-    Seeds draw their own query halves, so a performance's mean is over the seeds that asked for it.
+    Each seed draws its own query half, so this is the mean over those seeds that have the performance in the query.
     """
     parts = [o.pieces for o in outcomes if _PIECE_COLUMN[task] in o.pieces]
     if not parts:
@@ -93,12 +93,13 @@ def performance_values(outcomes: Iterable[Outcome], task: int) -> pd.Series:
 
 
 def significance(outcomes: Iterable[Outcome], reference: tuple[str, str] = ("ours", "prompt")) -> pd.DataFrame:
-    """The reference, ours, against every other (method, protocol): paired permutation tests, Holm-corrected per task.
+    """Return paired permutation tests of the reference (ours) against every other (method, protocol), one row for each task.
 
-    Pairs are query performances, averaged over the seeds that both have. Rows with the same features under the same
-    protocol are one row by several names: it is tested once, and the reference not at all. Columns: method, protocol, task,
-    n_seeds, performances, ours, other (mean values), difference (above 0: ours is better), effect_size (Cohen's d_z), p,
-    p_holm, note. One seed: no test. It generalises over performances of these choreographies, not over choreographies.
+    Pairs are query performances, averaged over the seeds that both rows have. Rows with the same features and protocol are
+    tested once, and rows that equal the reference are not tested. Columns: method, protocol, task, n_seeds, performances,
+    ours, other (mean values), difference (above 0: ours is better), effect_size (Cohen's d_z), p, p_holm (Holm's correction
+    within each task), note. With one seed there is no test. The tests generalise to other performances of these
+    choreographies, not to other choreographies.
     """
     by_row: dict[tuple[str, str], dict[int, Outcome]] = {}
     for o in outcomes:

@@ -1,7 +1,7 @@
-"""Maps of the feature space (Fig. 5), and numbers that say how well attributes separate in it.
+"""Maps of the feature space (Fig. 5), and measures of how well attributes separate in it.
 
-The map is for the eye; claims are judged by silhouette and neighbour purity in the features themselves, each against
-the same measure with permuted labels.
+The maps are only pictures. The rules judge the claims by silhouette and neighbour purity in the feature space, each in
+comparison with the same measure for permuted labels.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from dancemvp_core.dance.skeleton import Skeleton, canonical_body, coco17_to_imp
 from dancemvp_core.device import full_precision
 from dancemvp_core.pretraining import training
 
-FEWEST_POINTS = 5  # on a map
+FEWEST_POINTS = 5  # least number of points on a map
 POINT_COLUMNS = ["genre", "choreography", "level", "primitive", "sequence", "trial"]
 
-# Attribute -> the attributes that are held fixed while it is judged. "level" alone asks whether levels separate over
-# all that is danced, "level | genre, primitive" whether they do within each dance, which is the paper's claim.
+# Attribute -> attributes that are held fixed. "level" measures the separation of levels over all pieces; "level | genre,
+# primitive" measures it within each genre and primitive, which is the paper's claim.
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "genre": (),
     "level": (),
@@ -36,7 +36,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
 
 
 def spread_rows(table: pd.DataFrame, rows: np.ndarray, points: int) -> np.ndarray:
-    """At most ``points`` of the piece rows, as many from every genre, level and primitive, spread over the trials."""
+    """Return at most ``points`` of the piece rows: equally many of each genre, level and primitive, spread over the trials."""
     chosen = table.iloc[rows].assign(row=rows)
     groups = [group["row"].to_numpy() for _, group in chosen.groupby(["genre", "level", "primitive"], dropna=False)]
     most = max(1, points // max(len(groups), 1))
@@ -45,7 +45,7 @@ def spread_rows(table: pd.DataFrame, rows: np.ndarray, points: int) -> np.ndarra
 
 
 def one_choreography_each(table: pd.DataFrame, split: str, genres: int, wanted: Sequence[str] = ()) -> list[str]:
-    """The first choreography of each of so many genres of a split, the ``wanted`` genres before the others."""
+    """Return the first choreography of each genre in a split, for the first ``genres`` genres; ``wanted`` genres come first."""
     chosen = table[table["split"] == split].dropna(subset=["genre", "choreography"])
     names = sorted(chosen["genre"].unique(), key=lambda g: (list(wanted).index(g) if g in wanted else len(wanted), g))
     return [min(chosen.loc[chosen["genre"] == genre, "choreography"]) for genre in names[:genres]]
@@ -54,7 +54,7 @@ def one_choreography_each(table: pd.DataFrame, split: str, genres: int, wanted: 
 @full_precision()
 @torch.inference_mode()
 def motion_features(encoder: nn.Module, pieces: PieceSet, rows, batch_size: int = 256) -> Tensor:
-    """Output of the motion encoder alone, (N, D) on the CPU: what is left to map where a data set has no music."""
+    """Return the output of the motion encoder alone, (N, D) on the CPU. The maps use it for a data set without music."""
     encoder.eval()
     parts = []
     for start in range(0, len(rows), batch_size):
@@ -65,10 +65,11 @@ def motion_features(encoder: nn.Module, pieces: PieceSet, rows, batch_size: int 
 def foreign_pieces(
     dataset: DanceDataset, skeleton: Skeleton, cutting: Cutting, genres: int, points: int, cache: Path | None = None
 ) -> PieceSet | None:
-    """Pieces of another data set (AIST++) on the encoder's skeleton, for Fig. 5c; None where bodies do not match or pieces are few.
+    """Return pieces of another data set (AIST++) on the encoder's skeleton, for Fig. 5c.
 
-    COCO's 17 joints are brought onto ImperialDance's 21; otherwise both skeletons must be the same. Of the
-    ``genres`` genres with the most sequences, so many sequences are cut as give ``points`` pieces.
+    COCO's 17 joints are converted to ImperialDance's 21; otherwise both skeletons must be the same. The pieces, about
+    ``points``, come from the ``genres`` genres with the most sequences. Returns None if the skeletons do not match or if
+    there are too few pieces.
     """
     convertible = (dataset.skeleton.name, skeleton.name) == ("coco17", "imperialdance21")
     if not convertible and dataset.skeleton.joints != skeleton.joints:
@@ -78,7 +79,7 @@ def foreign_pieces(
     keep = np.zeros(len(dataset), dtype=bool)
     for name in names:
         of_genre = np.flatnonzero((dataset.index["genre"] == name).to_numpy())
-        most = max(1, points // (3 * len(names)))  # three primitives a sequence
+        most = max(1, points // (3 * len(names)))  # a sequence has three primitives
         keep[evenly_spaced(of_genre, most)] = True
     chosen = np.flatnonzero(keep)
     part = DanceDataset(
@@ -96,43 +97,46 @@ def foreign_pieces(
 
 
 def kind(other: DanceDataset) -> str:
-    """What Fig. 5c's data set is, for its caption."""
+    """Return a description of Fig. 5c's data set for the caption."""
     return "a synthetic stand-in for AIST++, in its format" if other.synthetic else "AIST++"
 
 
 def describe_foreign(foreign: PieceSet | None, other: DanceDataset, skeleton: Skeleton) -> str:
-    """One line on ``foreign_pieces``: how many, of what, and whether they have music."""
+    """Return one line about ``foreign_pieces``: their number, genres and data set, and whether they have music."""
     if foreign is None:
-        return f"{skeleton.name} cannot be matched with {other.skeleton.name}, or the pieces are too few: Fig. 5c is left out."
-    heard = "motion and music" if (foreign.table["window"] >= 0).all() else "no music, so the motion features alone"
-    return f"{len(foreign)} pieces of {foreign.table['genre'].nunique()} genres of {other.name}, {kind(other)}: {heard}"
+        return f"{skeleton.name} does not match {other.skeleton.name}, or there are too few pieces: Fig. 5c is left out."
+    features = "motion and music" if (foreign.table["window"] >= 0).all() else "no music, so only the motion features"
+    return f"{len(foreign)} pieces of {foreign.table['genre'].nunique()} genres of {other.name}, {kind(other)}: {features}"
 
 
 def on_sphere(features) -> np.ndarray:
-    """Features of length one, (N, D) float64: InfoNCE compares directions, and so does everything here."""
+    """Return the features scaled to length one, (N, D) float64, because InfoNCE and all measures here compare directions."""
     x = np.asarray(features, dtype=np.float64)
     return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
 
 
 def tsne(features, seed: int = 0, perplexity: float = 30.0) -> np.ndarray:
-    """The features' t-SNE map, (N, 2), the same for the same features: PCA start, one thread, exact neighbours.
+    """Return the t-SNE map of features, (N, 2).
 
-    ``features`` (N, D), N >= 5, compared by direction; ``perplexity`` is lowered where there are few points.
+    ``features`` (N, D) are compared by direction. The same features give the same map: PCA start, one thread, exact
+    neighbours. ``perplexity`` is lower for few points. Raises ValueError for fewer than 5 points.
     """
     from openTSNE import TSNE
 
     x = on_sphere(features)
     if len(x) < FEWEST_POINTS:
         raise ValueError(f"{len(x)} points: t-SNE needs at least {FEWEST_POINTS}")
-    few = min(perplexity, (len(x) - 1) / 3)
+    perplexity = min(perplexity, (len(x) - 1) / 3)
     model = TSNE(
-        perplexity=few, initialization="pca", neighbors="exact", negative_gradient_method="bh", n_jobs=1, random_state=seed
-    )  # "bh": on a few thousand points two to four times as fast as "fft"
+        perplexity=perplexity, initialization="pca", neighbors="exact", negative_gradient_method="bh", n_jobs=1,
+        random_state=seed,
+    )  # fmt: skip
+    # "bh" is two to four times as fast as "fft" for a few thousand points
     return np.asarray(model.fit(x))
 
 
 def silhouette(distances: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Each point's silhouette, (N,), from distances (N, N) and class codes (N,); 0 for the only point of a class."""
+    """Return each point's silhouette, (N,), from distances (N, N) and class codes (N,); 0 for the only point of a class."""
     member = np.eye(codes.max() + 1)[codes]
     size = member.sum(axis=0)
     total = distances @ member
@@ -147,12 +151,12 @@ def silhouette(distances: np.ndarray, codes: np.ndarray) -> np.ndarray:
 
 
 def purity(neighbours: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Each point's share of ``neighbours`` (N, k, indices) that are of its own class, (N,)."""
+    """Return for each point the share (N,) of its ``neighbours`` (N, k, indices) that have the same class."""
     return (codes[neighbours] == codes[:, None]).mean(axis=1)
 
 
 def permuted(codes: np.ndarray, units: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Codes (N,) in another order. What a whole unit (performance) has in common is permuted over the units."""
+    """Return codes (N,) in random order. If all pieces of each unit (performance) have the same code, permute whole units."""
     _, first, place = np.unique(units, return_index=True, return_inverse=True)
     if (codes == codes[first][place]).all():
         return rng.permutation(codes[first])[place]
@@ -160,13 +164,13 @@ def permuted(codes: np.ndarray, units: np.ndarray, rng: np.random.Generator) -> 
 
 
 def separation(features, table: pd.DataFrame, neighbours: int = 10, permutations: int = 199, seed: int = 0) -> pd.DataFrame:
-    """How well each attribute separates in the feature space, against permuted labels: one row an attribute.
+    """Return how well each attribute separates in the feature space: one row for each attribute.
 
-    ``features`` (N, D) compared by direction, ``table`` their N rows. Columns: attribute, points, classes,
-    silhouette and purity (share of the ``neighbours`` nearest that agree), each with _chance (mean over
-    ``permutations`` of the labels, of whole performances where the label is theirs) and _p (one-sided). An
-    attribute with others held fixed is the mean over the points of its value within each combination of those.
-    Attributes that are unknown or have a single value are left out.
+    ``features`` (N, D) are compared by direction; ``table`` has their N rows. Columns: attribute, points, classes,
+    neighbours, permutations, silhouette and purity (share of the ``neighbours`` nearest points with the same label). Both
+    measures have a _chance (mean over ``permutations`` of the labels, see ``permuted``) and a _p (one-sided). For an
+    attribute with others held fixed, both are computed within each combination of the others and averaged over the points.
+    Unknown attributes and those with a single value are left out.
     """
     x, rng, rows = on_sphere(features), np.random.default_rng(seed), []
     for attribute, fixed in ATTRIBUTES.items():
@@ -182,8 +186,8 @@ def separation(features, table: pd.DataFrame, neighbours: int = 10, permutations
                 continue
             distances = 1 - x[inside] @ x[inside].T
             np.fill_diagonal(distances, 0)
-            asked = min(neighbours, len(inside) - 1)
-            order = np.argsort(distances + 9 * np.eye(len(inside)), axis=1, kind="stable")[:, :asked]
+            nearest = min(neighbours, len(inside) - 1)
+            order = np.argsort(distances + 9 * np.eye(len(inside)), axis=1, kind="stable")[:, :nearest]
             groups.append((distances, order, codes, table["sequence"].to_numpy()[inside]))
         if not groups:
             continue
@@ -207,17 +211,17 @@ def separation(features, table: pd.DataFrame, neighbours: int = 10, permutations
 
 @dataclass(frozen=True, eq=False)
 class Maps:
-    """The panels of Fig. 5 of one run. ``encoders`` by name: the first one is drawn, all are measured."""
+    """The panels of Fig. 5 in one run. ``encoders`` by name: the maps show the first one, the measures cover all."""
 
     encoders: dict[str, nn.Module]
     points: list[pd.DataFrame] = field(default_factory=list)
     measures: list[pd.DataFrame] = field(default_factory=list)
 
     def add(self, name: str, pieces: PieceSet, rows, dataset: DanceDataset, music: bool = True) -> pd.DataFrame | None:
-        """Map and measure piece rows as the panel ``name``; returns its points, None where there are too few.
+        """Compute map and measures of piece rows for the panel ``name``; return its points, or None if there are too few.
 
         Points: panel, x, y, the labels, sequence, trial, features (z, or motion without ``music``), dataset, synthetic.
-        Measures: as ``separation``, with panel, encoder and the same facts.
+        Measures: as ``separation``, with panel, encoder, features, dataset and synthetic.
         """
         rows = np.asarray(rows)
         if len(rows) < FEWEST_POINTS:
@@ -237,26 +241,26 @@ class Maps:
         return self.points[-1]
 
     def measured(self, name: str) -> pd.DataFrame | None:
-        """How well the attributes separate in a panel, as a reader sees it; None where it was not drawn."""
+        """Return a readable table of the measures of a panel; None if the panel was not drawn."""
         own = [m for m in self.measures if m["panel"].eq(name).any()]
         return readable(own[0]) if own else None
 
 
 def seen_rows(table: pd.DataFrame, rows: np.ndarray, points: int) -> np.ndarray:
-    """Fig. 5a's pieces among the pre-train ``rows``: three genres (urban, jazz and K-pop first), one choreography each."""
+    """Return Fig. 5a's pieces among the pre-train ``rows``: one choreography in each of three genres (urban, jazz, K-pop)."""
     chosen = one_choreography_each(table, "pretrain", 3, ("urban", "jazz", "k-pop"))
     rows = rows[table["choreography"].iloc[rows].isin(chosen)] if chosen else rows
     return spread_rows(table, rows, points)
 
 
 def unseen_rows(table: pd.DataFrame, rows: np.ndarray, points: int) -> np.ndarray:
-    """Fig. 5b's pieces among the test ``rows``: the first test choreography of the first genre (ballet where it is there)."""
+    """Return Fig. 5b's pieces among the test ``rows``: the first test choreography of ballet, or else of the first genre."""
     chosen = one_choreography_each(table, "test", 1, ("ballet",))
     return spread_rows(table, rows[table["choreography"].iloc[rows].isin(chosen)], points)
 
 
 def readable(report: pd.DataFrame | None) -> pd.DataFrame | None:
-    """``separation`` of one panel as a reader sees it: an attribute a row, "measured (chance)" for each encoder."""
+    """Return ``separation`` of one panel as text: one row for each attribute, "measured (chance)" for each encoder."""
     if report is None or report.empty:
         return None
     cells = {

@@ -1,4 +1,4 @@
-"""The performances that Figs. 3 and 4 show: of each level the one of median BAR, with its music on the clip's clock."""
+"""The performances in Figs. 3 and 4: the one with median BAR for each level, and its music in the clip's time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from dancemvp_core.dance.skeleton import front_view
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """A performance, what was heard of its music (None without), the waveform, the fitted grid and the three groups."""
+    """A performance, the analysis of its music (None without), the waveform, the fitted beat grid and the three groups.
+
+    The groups are the primitives, as (start_s, end_s).
+    """
 
     danced: DanceSequence
     heard: MusicAnalysis | None
@@ -26,12 +29,15 @@ class Example:
 
     @property
     def beats_s(self) -> np.ndarray:
-        """The tracked beats, in s on the clip's clock."""
+        """The tracked beats, in s of the clip's time."""
         return np.zeros(0) if self.heard is None else self.heard.beats_s
 
 
 def median_performances(dataset: DanceDataset, cut: PieceSet) -> list[DanceSequence]:
-    """Of the first pre-training choreography the expert and the beginner of median BAR; where nothing is labelled, any."""
+    """Return the expert and the beginner with median BAR in the first pre-train choreography.
+
+    Without levels it is one performance with median BAR; without choreographies, of all pre-train performances.
+    """
     pool = cut.sequences[cut.sequences["split"] == "pretrain"]
     shown = pool["choreography"].dropna().iloc[0] if pool["choreography"].notna().any() else None
     levels = [level for level in ("expert", "beginner") if ((pool["level"] == level) & (pool["choreography"] == shown)).any()]
@@ -39,7 +45,7 @@ def median_performances(dataset: DanceDataset, cut: PieceSet) -> list[DanceSeque
 
 
 def example(danced: DanceSequence, time_normalisation: str, cache: Path | None) -> Example:
-    """Listen to a performance's music and cut it into its three groups."""
+    """Return a performance with the analysis of its music and its three groups."""
     heard, waveform = None, np.zeros(0)
     if danced.music is not None:
         window = (danced.music, danced.music_offset_s, danced.music_window_s or danced.duration_s)
@@ -52,18 +58,21 @@ def example(danced: DanceSequence, time_normalisation: str, cache: Path | None) 
 
 
 def opposite(shown: Example) -> str:
-    """How far the third group is from the first, joint by joint, and from its mirror image; one sentence."""
+    """Return one sentence with the mean distance of the joints between the third and the first group.
+
+    It also states the distance to the mirror image of the first group if the skeleton has left and right joints.
+    """
     danced = shown.danced
     seen = front_view(danced.motion, danced.skeleton)
     cuts = [seen[round(a * danced.fps) : round(b * danced.fps)] for a, b in shown.groups]
     frames = [resample(part.transpose(2, 0, 1), 100).transpose(1, 2, 0) for part in cuts]
     as_danced, mirrored = primitives.mirrored_distance(frames[0], frames[2], danced.skeleton.mirror)
-    share = "" if not danced.skeleton.pairs else f", to its mirror image {100 * mirrored / as_danced:.0f} % of that"
-    return f"third group to the first: {as_danced:.3g} per joint in the data's unit of length{share}"
+    share = "" if not danced.skeleton.pairs else f"; to the mirror image of the first: {100 * mirrored / as_danced:.0f} % of that"
+    return f"mean distance of the joints, third group to first: {as_danced:.3g} in the data's unit of length{share}"
 
 
 def alignments(performances: list[DanceSequence], heard: MusicAnalysis | None) -> list[dict]:
-    """What ``figures.beat_alignment`` draws of each performance: name, intensity, fps, motion and music peaks."""
+    """Return the input of ``figures.beat_alignment`` for each performance: name, intensity, fps, motion and music peaks."""
     rows = []
     for danced in performances:
         trial = f"trial {danced.trial + 1}" if danced.trial is not None else ""

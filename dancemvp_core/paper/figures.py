@@ -1,6 +1,6 @@
-"""The figures: one function a figure, data in, a matplotlib Figure out, in the package's style (``style``).
+"""The figures: each function takes data and returns a matplotlib Figure in the package's style (``style``).
 
-Widths are a column's (3.3 in) or a page's (6.9 in). Every figure of synthetic data says so on itself.
+A figure is as wide as a column (3.3 in) or a page (6.9 in). Every figure of synthetic data has a badge that says so.
 """
 
 from __future__ import annotations
@@ -39,9 +39,10 @@ from dancemvp_core.style import (
 
 @styled
 def onset_correlation(correlations: pd.DataFrame, synthetic: bool) -> Figure | None:
-    """Per choreography, how motion intensity follows the onset envelope when the music is stretched, and when cropped.
+    """Return a figure of the correlation of motion intensity and onset strength in each choreography.
 
-    None where no window is longer than its clip, so that the two do not differ.
+    It compares stretched and cropped music. Returns None if no music window is longer than its clip, because then both are
+    the same.
     """
     if not (correlations["stretch"] != correlations["crop"]).any():
         return None
@@ -72,7 +73,7 @@ GROUP_COLOURS = (SKY, YELLOW, PURPLE)
 
 
 def stick(ax, pose: np.ndarray, skeleton: Skeleton, at: float, scale: float, colour: str | None = None, **line) -> None:
-    """Draw one pose (V, 2), across and up, around x = ``at``: left limbs blue, right limbs red, the trunk black."""
+    """Draw one pose (V, 2), across and up, at x = ``at``: left limbs in blue, right limbs in red, the trunk in black."""
     left, right = ({side for pair in skeleton.pairs for side in pair[n : n + 1]} for n in (0, 1))
     for child, parent in skeleton.bones:
         own = colour or (BLUE if child in left else VERMILION if child in right else BLACK)
@@ -83,10 +84,10 @@ def stick(ax, pose: np.ndarray, skeleton: Skeleton, at: float, scale: float, col
 def primitives(
     danced: DanceSequence, groups: list[tuple[float, float]], synthetic: bool, waveform=(), beats_s=(), grid_s=(), poses: int = 4
 ) -> Figure:
-    """Fig. 3: the waveform with its tracked beats, the fitted grid and the three groups; under it poses, front view.
+    """Return Fig. 3: the waveform with tracked beats, fitted grid and the three groups; below it, poses in front view.
 
-    ``waveform`` (n,) of the performance's music, brought onto the clip's duration; ``groups`` as (start_s, end_s). Behind
-    the third group's poses stand those of the first, mirrored, in grey.
+    ``waveform`` (n,): the performance's music, with the clip's duration. ``groups``: (start_s, end_s) of each. Grey poses
+    behind those of the third group are the mirrored poses of the first group.
     """
     motion, fps, skeleton = danced.motion, danced.fps, danced.skeleton
     duration = motion.shape[1] / fps
@@ -118,7 +119,7 @@ def primitives(
     lift = np.array([0, tall * 0.06])
     for n, (start, end) in enumerate(groups):
         for k in range(poses):
-            share = (k + 0.75) / poses  # shortly after an even beat, when the stroke on it is done
+            share = (k + 0.75) / poses  # shortly after an even beat, at the end of its movement
             at = start + (k + 0.5) / poses * (end - start)
             frame = min(round((start + share * (end - start)) * fps), motion.shape[1] - 1)
             if n == 2 and skeleton.pairs:
@@ -140,17 +141,17 @@ def primitives(
 
 @styled
 def beat_alignment(performances: list[dict], duration_s: float, synthetic: bool, labelled: bool) -> Figure:
-    """Fig. 4: motion intensity with its peaks, the music's intensity peaks above it, and which of them match.
+    """Return Fig. 4: motion intensity with its peaks, the peaks of the music intensity above it, and the matches.
 
-    ``performances``: name, intensity (T,), fps, and the times of motion_peaks and music_peaks in s; one panel each.
-    ``labelled``: the music peaks are dancers' labels (else onset peaks).
+    ``performances``: name, intensity (T,), fps, and the times of motion_peaks and music_peaks in s; one panel for each.
+    ``labelled``: the music peaks are labels by dancers (else onset peaks).
     """
     count = len(performances)
     figure, axes = plt.subplots(count, 1, figsize=(PAGE_IN, 0.55 + 1.25 * count), sharex=True, squeeze=False)
-    for ax, given in zip(axes[:, 0], performances, strict=True):
-        intensity = rhythm.smoothed(given["intensity"], given["fps"])
-        curve, times = intensity / intensity.max(), np.arange(len(intensity)) / given["fps"]
-        music, motion = np.sort(given["music_peaks"]), np.sort(given["motion_peaks"])
+    for ax, danced in zip(axes[:, 0], performances, strict=True):
+        intensity = rhythm.smoothed(danced["intensity"], danced["fps"])
+        curve, times = intensity / intensity.max(), np.arange(len(intensity)) / danced["fps"]
+        music, motion = np.sort(danced["music_peaks"]), np.sort(danced["motion_peaks"])
         heights, top = np.interp(motion, times, curve), 1.35
         pairs = rhythm.match_peaks(music, motion)
         ax.plot(times, curve, color=BLACK, lw=0.9)
@@ -165,7 +166,7 @@ def beat_alignment(performances: list[dict], duration_s: float, synthetic: bool,
         ax.plot(motion[extra], heights[extra], "o", mfc="white", mec=GREEN, ms=4.5, zorder=3)
         rate = f"{len(pairs)} of {len(music)} matched" if len(music) else "no music intensity"
         ax.set_title(
-            f"{given['name']}: {rate}" + (f", BAR {100 * len(pairs) / len(music):.0f} %" if len(music) else ""), loc="left"
+            f"{danced['name']}: {rate}" + (f", BAR {100 * len(pairs) / len(music):.0f} %" if len(music) else ""), loc="left"
         )
         ax.set(xlim=(0, duration_s), ylim=(0, 1.5), yticks=(0, 1))
         ax.set_ylabel("motion\nintensity", color=BLACK)
@@ -184,7 +185,7 @@ def beat_alignment(performances: list[dict], duration_s: float, synthetic: bool,
 
 
 def _box(ax, at: float, values: np.ndarray, colour: str) -> None:
-    """One box without whiskers' caps: median as a line, mean as a diamond, every value as a dot."""
+    """Draw one box without caps on its whiskers: the median is a line, the mean a diamond."""
     values = np.asarray(values, float)
     values = values[np.isfinite(values)]
     if len(values) == 0:
@@ -197,9 +198,10 @@ def _box(ax, at: float, values: np.ndarray, colour: str) -> None:
 
 @styled
 def progression(sources: dict[str, pd.DataFrame], synthetic: bool, trials: int) -> Figure:
-    """Fig. 6, one row of panels a source of BAR: (a) to (c) first against last 5 trials of each level, (d) all trials.
+    """Return Fig. 6 with one row of panels for each source of BAR.
 
-    ``sources``: what the row is, and ``progression.per_choreography`` of it. A dot is a choreography.
+    Panels (a) to (c) compare the first and the last 5 trials of each level; panel (d) shows all trials. ``sources``: name of
+    the source -> its ``progression.per_choreography``. A dot is a choreography.
     """
     figure, grid = plt.subplots(len(sources), 4, figsize=(PAGE_IN, 0.35 + 1.75 * len(sources)), sharey=True, squeeze=False,
                                 width_ratios=(1, 1, 1, 1.35))  # fmt: skip
@@ -214,8 +216,8 @@ def progression(sources: dict[str, pd.DataFrame], synthetic: bool, trials: int) 
                 _box(ax, at, own[column], colour)
             gain = own["gain"].mean()
             ax.set_title(f"({letter}) {level}", loc="left")
-            told = f"{gain:+.1f} points" if np.isfinite(gain) else "no values"
-            ax.text(0.5, 0.02, told, ha="center", va="bottom", fontsize=7, transform=ax.transAxes, color=BLACK)
+            text = f"{gain:+.1f} points" if np.isfinite(gain) else "no values"
+            ax.text(0.5, 0.02, text, ha="center", va="bottom", fontsize=7, transform=ax.transAxes, color=BLACK)
             ax.set_xticks((0, 1), ("first 5", "last 5"))
         for at, (level, own) in enumerate(by_level.items()):
             dots = own["all"].dropna()
@@ -236,7 +238,7 @@ def progression(sources: dict[str, pd.DataFrame], synthetic: bool, trials: int) 
 
 
 def _spread(heights: np.ndarray, apart: float) -> np.ndarray:
-    """Heights for labels beside curves, moved up as little as keeps them ``apart``, in their order."""
+    """Return heights (n,) for labels beside curves, moved up so that the labels are at least ``apart`` in the same order."""
     order, out = np.argsort(heights, kind="stable"), np.array(heights, dtype=float)
     for below, above in itertools.pairwise(order):
         out[above] = max(out[above], out[below] + apart)
@@ -245,7 +247,7 @@ def _spread(heights: np.ndarray, apart: float) -> np.ndarray:
 
 @styled
 def pretraining(history: pd.DataFrame, synthetic: bool) -> Figure:
-    """Loss (left) and k-NN accuracy on pieces not trained on (right) against the epochs of one pre-training."""
+    """Return a figure of one pre-training over its epochs: the loss (left), the k-NN accuracy on validation pieces (right)."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(COLUMN_IN, 1.9), width_ratios=(1, 1.25))
     epochs = history["epoch"]
     marker = "o" if len(epochs) <= 12 else ""
@@ -270,7 +272,7 @@ def pretraining(history: pd.DataFrame, synthetic: bool) -> Figure:
     return figure
 
 
-_PRIMITIVE_SHADES = (0.45, 0.0, -0.4)  # towards white, as it is, towards black
+_PRIMITIVE_SHADES = (0.45, 0.0, -0.4)  # lighter, unchanged, darker
 
 
 def _shade(colour: str, amount: float) -> tuple[float, ...]:
@@ -279,15 +281,15 @@ def _shade(colour: str, amount: float) -> tuple[float, ...]:
 
 
 def _medoid(xy: np.ndarray) -> np.ndarray:
-    """The point nearest to all others: a label there stands on its cluster, also where that is in two parts."""
+    """Return the point with the least distance to all others: a label there is on its cluster, even if it has two parts."""
     return xy[np.linalg.norm(xy[:, None] - xy[None], axis=2).sum(axis=1).argmin()]
 
 
 @styled
 def feature_map(points: pd.DataFrame, colour_by: str, synthetic: bool) -> Figure:
-    """Fig. 5: a t-SNE map: colour is ``colour_by`` (genre or level), marker the level, lightness and number the primitive.
+    """Return a t-SNE map of Fig. 5; ``points`` has x, y, genre, level, primitive.
 
-    ``points`` has x, y, genre, level, primitive.
+    The colour shows ``colour_by`` (genre or level), the marker the level, the lightness and the number the primitive.
     """
     wide, high = (float(np.ptp(points[axis])) for axis in "xy")
     figure, ax = plt.subplots(figsize=(COLUMN_IN, 0.85 + (COLUMN_IN - 0.1) * np.clip(high / max(wide, 1e-9), 0.45, 1.0)))
@@ -302,19 +304,18 @@ def feature_map(points: pd.DataFrame, colour_by: str, synthetic: bool) -> Figure
         ax.scatter(group["x"], group["y"], s=15 if level == "expert" else 9, marker=LEVEL_MARKERS.get(level, "o"),
                    color=colour, lw=0, alpha=0.85, rasterized=len(points) > 1000)  # fmt: skip
     white = [patheffects.withStroke(linewidth=2.5, foreground="white")]
-    many = names or [""]
-    beside = ((-8, 6), (8, 6), (0, -9))  # in points: a number stands beside its cluster, each group's on another side
-    for i, name in enumerate(many):
-        mine = points[points[colour_by].fillna("") == name]
-        for primitive, group in mine.groupby("primitive"):
-            ax.annotate(f"{int(primitive) + 1}", _medoid(group[["x", "y"]].to_numpy()), beside[i % 3], fontsize=9,
+    offsets = ((-8, 6), (8, 6), (0, -9))  # of a number from its cluster, in points; on another side for each colour
+    for i, name in enumerate(names or [""]):
+        one_colour = points[points[colour_by].fillna("") == name]
+        for primitive, group in one_colour.groupby("primitive"):
+            ax.annotate(f"{int(primitive) + 1}", _medoid(group[["x", "y"]].to_numpy()), offsets[i % 3], fontsize=9,
                         textcoords="offset points", weight="bold", ha="center", va="center", path_effects=white, zorder=5,
                         color=_shade(palette.get(name, GREY), -0.5), annotation_clip=False)  # fmt: skip
     handles = [plt.Line2D([], [], marker=LEVEL_MARKERS.get(n, "o") if colour_by == "level" else "s", ls="", ms=4.5,
                           color=palette[n], label=n) for n in names]  # fmt: skip
     if colour_by != "level" and (levels != "").any():
         key = [plt.Line2D([], [], marker=m, ls="", ms=4.5, color=GREY, label=n) for n, m in LEVEL_MARKERS.items()]
-        handles = [h for pair in itertools.zip_longest(handles, key) for h in pair if h]  # filled by column: a row each
+        handles = [h for pair in itertools.zip_longest(handles, key) for h in pair if h]  # legends fill columns first
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=3, handletextpad=0.1, columnspacing=1.2)
     ax.set(xticks=(), yticks=())
@@ -333,9 +334,9 @@ _PROTOCOL_LOOK = {"prompt": ("prompting", BLUE, "o", "-"), "finetune": ("fine-tu
 
 @styled
 def prompt_vs_finetune(curves: pd.DataFrame, synthetic: bool) -> Figure:
-    """Fig. 7: both protocols against shots (upper row) and against choreographies g (lower row), one column a task.
+    """Return Fig. 7: both protocols over shots (upper row) and over choreographies g (lower row), one column for each task.
 
-    ``curves`` is ``prompting.curves``; bars are its intervals over seeds, where there are at least two.
+    ``curves`` is ``prompting.curves``. Bars are its intervals over seeds, if there are at least two.
     """
     figure, grid = plt.subplots(2, 3, figsize=(PAGE_IN, 3.9))
     for axes, (varied, words) in zip(

@@ -1,4 +1,4 @@
-"""Every number that the paper prints, in one file: Tables 1 to 4, the set-up, and the percentages in captions and text."""
+"""All numbers that the paper prints, in one file: Tables 1 to 4, the set-up, and the percentages in captions and text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 NOT_PRINTED = (math.nan,) * 3
 
-# Table 1: (data set, levels, choreographies, samples, subjects, seconds); None where it has a dash.
+# Table 1: (data set, levels, choreographies, samples, subjects, seconds); None stands for a dash.
 TABLE1 = (
     ("JIGSAWS", True, None, 30, 7, 515),
     ("BEST", True, None, 100, 500, 25000),
@@ -17,7 +17,7 @@ TABLE1 = (
     ("ImperialDance", True, 20, 100, 5, 69300),
 )
 
-# Tables 2 and 3, by the method's name here -> Task 1 (accuracy in %), Task 2 (L2 of the score), Task 3 (MSE of BAR).
+# Tables 2 and 3: method's name in this package -> Task 1 (accuracy in %), Task 2 (L2 of the score), Task 3 (MSE of BAR).
 RESULTS = {
     "ours": (71.43, 2.56e-4, 2.52),
     # Table 2
@@ -41,7 +41,7 @@ RESULTS = {
     "stgcn-lstm-supcon": (67.61, 0.0060, 5.51),
 }
 
-# Table 4: (protocol, g) -> Tasks 1 to 3. Its rows at g = 5 equal Ours and ContrastiveDance of Table 2.
+# Table 4: (protocol, g) -> Tasks 1 to 3. Its rows with g = 5 are the same as Ours and ContrastiveDance in Table 2.
 TABLE4 = {
     ("prompt", 5): (71.43, 2.56e-4, 2.52),
     ("finetune", 5): (66.85, 0.097, 13.65),
@@ -49,15 +49,15 @@ TABLE4 = {
     ("finetune", 1): (87.69, 0.51, 9.93),
 }
 
-# Numbers in captions and text, by the claim (claims.yaml) that is about them.
+# Numbers in captions and text: id of the claim (claims.yaml) -> number.
 STATED = {
     "setup-pretrain-pieces": 90_000,
     "setup-test-pieces": 4_500,
     "setup-classes": 180,
     "table1-seconds": 69_300,
     "inference-time": 0.3,  # seconds for 32 pieces
-    "table2-third": 3,  # place of ours on Task 2
-    "table2-margin-general-task1": 44,  # percent, as the four that follow
+    "table2-third": 3,  # rank of ours on Task 2
+    "table2-margin-general-task1": 44,  # percent, also in the following lines
     "table2-margin-general-task3": 38,
     "table2-margin-dance-task1": 7,
     "table2-margin-dance-task3": 52,
@@ -67,10 +67,10 @@ STATED = {
 
 
 def results(method: str) -> tuple[float, float, float]:
-    """What Tables 2 and 3 print for a method: Tasks 1 to 3; NaN for a row that is not the paper's."""
+    """Return the values of Tables 2 and 3 for a method, Tasks 1 to 3; NaN for a row that the paper does not have."""
     return RESULTS.get(method, NOT_PRINTED)
 
 
 def table4(method: str, protocol: str, genres: int) -> tuple[float, float, float]:
-    """What Table 4 prints for a method under a protocol with g test choreographies; NaN where it prints nothing."""
+    """Return Table 4's values for a method under a protocol with g test choreographies; NaN for values that it lacks."""
     return TABLE4.get((protocol, genres), NOT_PRINTED) if method == "ours" else NOT_PRINTED

@@ -1,6 +1,7 @@
-"""Practice over the trials of one file ("Progression Modeling" in the paper): the numbers of Fig. 6.
+"""Progress over the trials of one file ("Progression Modeling" in the paper): the numbers of Fig. 6.
 
-The unit is a choreography: a level's trials in it are one dancer's, so they are not independent of each other.
+The unit of the statistics is a choreography. One dancer performs all trials of a choreography and level, so the trials are
+not independent.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from dancemvp_core.dance.sequences import LEVELS
 from dancemvp_core.tasks import stats
 from dancemvp_core.tasks.outcomes import Outcomes
 
-TRIALS = 100  # of a complete file
-ENDS = 5  # trials in "the first 5" and "the last 5"
+TRIALS = 100  # number of trials in a complete file
+ENDS = 5  # number of trials in "the first 5" and "the last 5"
 PANELS = dict(zip(LEVELS, "abc", strict=True))
 COLUMNS = ["source", "panel", "level", "group", "n", "mean", "median", "ci_low", "ci_high"]
 FIRST, LAST, GAIN, SLOPE, ALL = f"first {ENDS}", f"last {ENDS}", "gain", f"slope per {TRIALS} trials", "all"
@@ -24,10 +25,10 @@ BEYOND = "gain beyond the beginner's"
 
 
 def complete(sequences: pd.DataFrame) -> tuple[list[str], int]:
-    """The choreographies whose files are the longest on disk, and their number of trials.
+    """Return the choreographies with the longest files, and the number of their trials (100 in the paper).
 
-    ``sequences`` has one row a performance: choreography, level, trial, bar. The paper's are those of 100 trials. None and 0
-    where no choreography has levels, a rate and at least ten trials: then there is no progress to see.
+    ``sequences`` has one row for each performance: choreography, level, trial, bar. Returns ([], 0) if no choreography has
+    levels, a beat alignment rate and at least ten trials, because such data cannot show progress.
     """
     known = sequences.dropna(subset=["choreography", "level", "trial", "bar"])
     if known.empty:
@@ -41,10 +42,10 @@ def complete(sequences: pd.DataFrame) -> tuple[list[str], int]:
 
 
 def per_choreography(sequences: pd.DataFrame, trials: int) -> pd.DataFrame:
-    """Each choreography and level in numbers: choreography, level, first, last, gain, slope, all (percent).
+    """Return the measures of each choreography and level: choreography, level, first, last, gain, slope, all (percent).
 
-    ``first`` and ``last`` are means over the trials 0..4 and trials-5..trials-1, of those that are there (NaN for
-    none); ``gain`` is last - first, ``slope`` the least-squares line's rise over 100 trials, ``all`` the mean.
+    ``first`` and ``last`` are means over the trials 0..4 and trials-5..trials-1 that exist (NaN if there are none). ``gain``
+    is last - first. ``slope`` is the rise of the least-squares line over 100 trials. ``all`` is the mean of all trials.
     """
     rows = []
     for (choreography, level), file in sequences.groupby(["choreography", "level"], sort=False):
@@ -59,10 +60,11 @@ def per_choreography(sequences: pd.DataFrame, trials: int) -> pd.DataFrame:
 
 
 def table(sequences: pd.DataFrame, trials: int, source: str) -> pd.DataFrame:
-    """Fig. 6 in numbers (COLUMNS): panels a to c, per level the first and last 5 trials, their gain and the slope; d, all.
+    """Return the numbers of Fig. 6 (COLUMNS).
 
-    ``sequences``: choreography, level, trial, bar in percent, from labels or predicted (``source``). n counts
-    choreographies; the interval is Student's, 95 %, over them.
+    Panels a to c have the first and last 5 trials of each level, their gain and the slope; panel d has all trials.
+    ``sequences``: choreography, level, trial, bar in percent; ``source`` says where bar comes from (labels or predictions).
+    n is the number of choreographies. The intervals are Student's, 95 %, over the choreographies.
     """
     values = per_choreography(sequences, trials).set_index("choreography")
     gains = {level: values.loc[values["level"] == level, "gain"] for level in LEVELS}
@@ -83,11 +85,11 @@ def table(sequences: pd.DataFrame, trials: int, source: str) -> pd.DataFrame:
 
 
 def observations(table: pd.DataFrame) -> pd.DataFrame:
-    """The paper's four observations on Fig. 6, for each source of ``table``: observation, source, numbers, seen.
+    """Return the paper's four observations on Fig. 6, for each source in ``table``: observation, source, numbers, seen.
 
-    ``seen``: "yes" or "no" where the intervals leave no other answer, else "not resolved". For "yes", means and medians
-    agree with the paper too. That experts do not gain (iii) is seen where the interval of their gain holds zero and
-    is no wider than 10 points.
+    ``seen`` is "yes" or "no" if the intervals exclude the other answer, else "not resolved". "yes" also requires that means
+    and medians agree with the paper. Observation (iii), experts do not gain, is "yes" if the interval of their gain contains
+    zero and is not wider than 10 points.
     """
     rows = []
     for source, part in table.groupby("source", sort=False):
@@ -100,10 +102,10 @@ def observations(table: pd.DataFrame) -> pd.DataFrame:
         steps = list(pairwise(cell[level, ALL] for level in LEVELS))
         rising = all(getattr(a, s) < getattr(b, s) for a, b in steps for s in ("mean", "median"))
         verdicts = (
-            ("(i) beginners and intermediates gain", [_told(g) for g in gains[:2]],
+            ("(i) beginners and intermediates gain", [_with_interval(g) for g in gains[:2]],
              rose and all(g.ci_low > 0 for g in gains[:2]), any(g.ci_high < 0 for g in gains[:2])),
-            ("(ii) intermediates gain more", [_told(beyond)], beyond.ci_low > 0, beyond.ci_high < 0),
-            ("(iii) experts do not gain", [_told(gains[2])],
+            ("(ii) intermediates gain more", [_with_interval(beyond)], beyond.ci_low > 0, beyond.ci_high < 0),
+            ("(iii) experts do not gain", [_with_interval(gains[2])],
              still and gains[2].ci_high - gains[2].ci_low <= 10, gains[2].ci_low > 0 or gains[2].ci_high < 0),
             ("(iv) the rate rises with the level", [f"{cell[level, ALL].mean:.1f}" for level in LEVELS],
              rising and all(a.ci_high < b.ci_low for a, b in steps), any(b.ci_high < a.ci_low for a, b in steps)),
@@ -113,12 +115,12 @@ def observations(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["observation", "source", "numbers", "seen"])
 
 
-def _told(row) -> str:
+def _with_interval(row) -> str:
     return f"{row.mean:+.1f} [{row.ci_low:.1f}, {row.ci_high:.1f}]"
 
 
 def rates_by_level(sequences: pd.DataFrame) -> pd.DataFrame:
-    """BAR per level (one line "all" without levels), with what chance gives and what is left of it.
+    """Return BAR for each level (one line "all" for data without levels), with its chance level and its corrected value.
 
     Columns: level, performances, choreographies, bar with its 95 % interval over choreographies (bar_low, bar_high),
     bar_chance, all in percent; bar_corrected (0: chance, 1: perfect); f70. Performances without a rate are left out.
@@ -136,24 +138,28 @@ def rates_by_level(sequences: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-NOTHING_TO_SEE = "no choreography has levels, a beat alignment rate and ten numbered trials, so there is no progress to show"
+NOTHING_TO_SEE = "no choreography has levels, a beat alignment rate and ten numbered trials, so these data cannot show progress"
 
 
 def predicted(outcomes: Outcomes, shots: int, seeds: Iterable[int]) -> tuple[pd.DataFrame, str]:
-    """BAR that ours predicts for the query performances (``predicted_sequences``), or an empty table and the reason why not."""
+    """Return BAR as ours predicts it for the query performances (``predicted_sequences``), and "".
+
+    If these data do not support the prediction, return an empty table and the reason in one sentence.
+    """
     reason = outcomes.why_not(shots)
     if not reason and outcomes.where.pieces.table["bar"].isna().any():
-        reason = "Without a beat alignment rate there is nothing to predict."
+        reason = "Some pieces have no beat alignment rate, so it cannot be predicted."
     if reason:
         return pd.DataFrame(), reason
-    made = [outcomes.outcome("ours", "prompt", seed, shots) for seed in seeds]
-    return predicted_sequences(pd.concat([outcome.pieces for outcome in made])), ""
+    predictions = [outcomes.outcome("ours", "prompt", seed, shots) for seed in seeds]
+    return predicted_sequences(pd.concat([outcome.pieces for outcome in predictions])), ""
 
 
 def predicted_sequences(pieces: pd.DataFrame) -> pd.DataFrame:
-    """From query pieces with ``predicted_bar`` (``Outcome.pieces``, of one or several seeds) to performances.
+    """Return the predicted BAR of performances: choreography, level, trial, bar.
 
-    The pieces of a performance, and the seeds that asked for it, are averaged: choreography, level, trial, bar.
+    ``pieces`` are query pieces with ``predicted_bar`` (``Outcome.pieces`` of one or several seeds). The value is the mean
+    over the pieces of a performance and over the seeds that have it in the query.
     """
     names = {"true_choreography": "choreography", "true_level": "level", "trial": "trial"}
     means = pieces.groupby(["sequence", *names], sort=True)["predicted_bar"].mean().reset_index()

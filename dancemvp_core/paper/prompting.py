@@ -1,4 +1,4 @@
-"""Which fits Table 4 and Fig. 7 are made of, and how their measures become the table and the curves."""
+"""The fits for Table 4 and Fig. 7, and how the table and the curves are computed from their measures."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from dancemvp_core.tasks.rows import BOTH, FLOORS
 
 CONTROLS = ("prompt-query", "prompt-id")
 ROLES = {
-    "prompt": "the method: every candidate's text is scored against the dance",
+    "prompt": "the method: it scores every candidate's text against the dance",
     "finetune": "logistic and ridge heads on the frozen features, as in the paper's Table 4",
-    "prompt-query": "control: one question without an answer, so that only the unfrozen last layer and the heads can help",
-    "prompt-id": "control: a learned vector for each candidate in place of its words",
-    "chance": "support class frequencies; support mean and variance",
-    "direct": "BAR computed from the piece's own peaks, no learning",
+    "prompt-query": "control: one question without an answer, so that only the trained last layer and the heads can help",
+    "prompt-id": "control: a learned vector for each candidate instead of its words",
+    "chance": "class frequencies, mean and variance of the support",
+    "direct": "BAR computed from the piece's own peaks, without learning",
 }
 
 
 class Job(NamedTuple):
-    """One call of ``Outcomes.outcome``."""
+    """The arguments of one call of ``Outcomes.outcome``."""
 
     name: str
     protocol: str
@@ -39,15 +39,18 @@ class Job(NamedTuple):
 
 
 def points(shots: int, shots_curve: Sequence[int], genres: Sequence[int], choreographies: int) -> list[tuple[int, int]]:
-    """Fig. 7's (shots, g): every g at the table's shots, every number of shots at all choreographies; the table's first."""
+    """Return the points (shots, g) of Fig. 7. The first one is Table 4's: its number of shots and all choreographies.
+
+    The others are every g with the table's number of shots, and every number of shots with all choreographies.
+    """
     own = {(shots, g) for g in genres if g <= choreographies} | {(n, choreographies) for n in shots_curve}
     return [(shots, choreographies), *sorted(own - {(shots, choreographies)})]
 
 
 def plan(where: list[tuple[int, int]], seeds: int) -> list[Job]:
-    """Every fit of the notebook: ours and chance at all ``points``; at the first, the table's, the controls and floors.
+    """Return all fits of the notebook: ours and chance at all ``points``; controls and floors at the first point (Table 4's).
 
-    The controls are fitted for all seeds of ours and once for the floors, of which they are not a claim.
+    The controls use all seeds for ours, and one seed for the floors because no claim depends on the controls of a floor.
     """
     floors = [name for name, floor in FLOORS.items() if floor.protocol in BOTH]
     fits = [("ours", protocol, seeds, where) for protocol in BOTH]
@@ -59,9 +62,9 @@ def plan(where: list[tuple[int, int]], seeds: int) -> list[Job]:
 
 
 def table4(metrics: pd.DataFrame, shots: int, synthetic: bool, underfit: Iterable[str] = ()) -> pd.DataFrame:
-    """Table 4 (``tables.COLUMNS`` and g): ours under both protocols for every g, then controls and floors at all g.
+    """Return Table 4 (``tables.COLUMNS`` and genres): ours under both protocols for every g, then controls and floors.
 
-    ``metrics`` is tidy. The paper's values stand beside the rows that it prints.
+    ``metrics`` is tidy. The columns paper_* have the paper's values for the rows that it prints.
     """
     known = {"ours": methods.METHODS["ours"]} | FLOORS
     at_shots, parts = metrics[metrics["shots"] == shots], []
@@ -83,16 +86,17 @@ def _printed(name: str, method: Method, genres: int) -> tuple[float, float, floa
 
 
 def labels(table: pd.DataFrame) -> list[str]:
-    """What a reader calls each row of ``table4``: "Ours, g = 5", and the floors by their names."""
+    """Return the label of each row of ``table4``, e.g. "Ours, g = 5"."""
     names = {"ours": "Ours"} | {name: floor.label for name, floor in FLOORS.items()}
     return [f"{names[m]}, g = {g}" for m, g in zip(table["method"], table["genres"], strict=True)]
 
 
 def curves(metrics: pd.DataFrame, where: list[tuple[int, int]], synthetic: bool) -> pd.DataFrame:
-    """Fig. 7: one row a protocol, task and point, ``varied`` (shots or genres) saying which curve it belongs to.
+    """Return the curves of Fig. 7: one row for each protocol, task and point.
 
-    Columns: varied, protocol, shots, genres, task, metric, mean, std, ci_low, ci_high, n_seeds, paper (Table 4's
-    value, where it prints one; another experiment), synthetic. Intervals are over seeds.
+    Columns: varied (shots or genres: the curve of the row), protocol, shots, genres, task, metric, mean, std, ci_low,
+    ci_high, n_seeds, paper (Table 4's value if it prints one; it is from another experiment), synthetic. Intervals are over
+    seeds.
     """
     shots, choreographies = where[0]
     drawn = pd.MultiIndex.from_tuples([("ours", protocol) for protocol in BOTH] + [("chance", "chance")])

@@ -1,4 +1,4 @@
-"""Comparison tables from tidy metrics: columns that others rely on, and how a notebook shows them."""
+"""Comparison tables from tidy metrics, with columns that other code depends on, and their form in notebooks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dancemvp_core.runs.provenance import METRICS_COLUMNS
 from dancemvp_core.tasks import stats
 from dancemvp_core.tasks.metrics import HIGHER_IS_BETTER, TASKS
 
-ATTRIBUTES = ("genre", "choreography", "primitive", "level", "level_within")  # of Task 1, accuracies in %
+ATTRIBUTES = ("genre", "choreography", "primitive", "level", "level_within")  # Task 1's accuracies for each label, in %
 
 _STATISTICS = ("mean", "std", "ci_low", "ci_high")
 COLUMNS = [
@@ -37,13 +37,12 @@ def comparison_table(
     underfit: Iterable[str] = (),
     paper: Callable[[str, Method], tuple[float, float, float]] = lambda name, method: printed.results(name),
 ) -> pd.DataFrame:
-    """One row a line, (name, method under its protocol, ...), with COLUMNS; what is undefined or not predicted is nan.
+    """Return a table (COLUMNS) with one row for each line (name, method under its protocol, ...).
 
-    ``metrics`` is tidy (METRICS_COLUMNS), at one number of shots and one of choreographies, which is the caller's to
-    choose; lines that it does not hold are left out. Intervals are 95 % t-intervals over seeds, nan for one seed.
-    ``underfit`` names the methods whose validation curve was still improving; ``paper`` gives what the paper prints for a
-    line. Raises ValueError where a line has two
-    values for one seed.
+    ``metrics`` is tidy (METRICS_COLUMNS) and has one number of shots and one of choreographies, which the caller chooses.
+    Lines without metrics are left out. Values that are undefined or not predicted are nan. Intervals are 95 % t-intervals
+    over seeds, nan for one seed. ``underfit``: names of the methods whose validation curve was still rising. ``paper``
+    returns the paper's values for a line. Raises ValueError for a missing column and for a line with two values for one seed.
     """
     missing = [column for column in METRICS_COLUMNS if column not in metrics]
     if missing:
@@ -73,10 +72,10 @@ def comparison_table(
 
 
 def table1(dataset: DanceDataset) -> pd.DataFrame:
-    """The paper's Table 1 and, computed, the set in use.
+    """Return the paper's Table 1, with one more row that is computed from the data set in use.
 
-    Columns: data_set, levels, choreographies, samples, subjects, seconds, source, note. ``samples`` are repetitions of one
-    choreography at one level. What a set does not say is empty.
+    Columns: data_set, levels, choreographies, samples, subjects, seconds, source, note. ``samples`` is the number of
+    repetitions of one choreography at one level. Unknown values are empty.
     """
     columns = ["data_set", "levels", "choreographies", "samples", "subjects", "seconds"]
     table = pd.DataFrame(printed.TABLE1, columns=columns).astype(dict.fromkeys(columns[2:], "Int64"))
@@ -99,11 +98,11 @@ def table1(dataset: DanceDataset) -> pd.DataFrame:
     return pd.concat([table, pd.DataFrame([own]).astype(dict.fromkeys(columns[2:], "Int64"))], ignore_index=True)
 
 
-# --- as a reader sees them ---------------------------------------------------------------------------------------
+# --- tables for readers ------------------------------------------------------------------------------------------
 
 
 def number(value: float, digits: int = 3) -> str:
-    """A number to so many significant digits, with 10^x where it is small, as the paper prints; empty for nan."""
+    """Return a number as text with ``digits`` significant digits, a small one with 10^x as in the paper; "" for nan."""
     if pd.isna(value):
         return ""
     if value != 0 and abs(value) < 1e-3:
@@ -114,15 +113,15 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def with_spread(row: pd.Series, task: str) -> str:
-    """Mean, and the half width of its interval where there is one: "61.2 ± 3.4"."""
+    """Return mean and half width of its interval as text, e.g. "61.2 ± 3.4"; only the mean without an interval."""
     mean, half = row[f"{task}_mean"], (row[f"{task}_ci_high"] - row[f"{task}_ci_low"]) / 2
     return number(mean) + ("" if pd.isna(half) else f" ± {number(half, 2)}")
 
 
 def readable(table: pd.DataFrame, labels: dict[str, str] | None = None) -> pd.DataFrame:
-    """A comparison table as text: a column a task with its interval, the paper's value beside it, and seeds.
+    """Return a comparison table as text: for each task our value with its interval and the paper's value; and the seeds.
 
-    Every heading of a measured column says where the data are synthetic.
+    The heading of a measured column says "synthetic" if the data are synthetic.
     """
     where = "synthetic" if table["synthetic"].any() else "measured"
     out = pd.DataFrame({"Method": table["method"].map(lambda m: (labels or {}).get(m, m)), "Protocol": table["protocol"]})
@@ -136,13 +135,13 @@ def readable(table: pd.DataFrame, labels: dict[str, str] | None = None) -> pd.Da
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """A table of text as Markdown."""
+    """Return a table of text as Markdown."""
     cells = [list(table.columns), ["---"] * len(table.columns), *table.to_numpy().tolist()]
     return "\n".join("| " + " | ".join(str(c).replace("|", "\\|") for c in row) + " |" for row in cells)
 
 
 def best(table: pd.DataFrame, task: str, among: Iterable[str] | None = None) -> str:
-    """Name of the method with the best mean in a task, of those named or of all; "" where none has a value."""
+    """Return the method with the best mean in a task, of those in ``among`` or of all; "" if none has a value."""
     chosen = table if among is None else table[table["method"].isin(set(among))]
     means = chosen.set_index("method")[f"{task}_mean"].dropna()
     if not len(means):
@@ -151,7 +150,7 @@ def best(table: pd.DataFrame, task: str, among: Iterable[str] | None = None) -> 
 
 
 def styled(table: pd.DataFrame, labels: dict[str, str] | None = None) -> Styler:
-    """``readable`` for a notebook: the best mean of the paper's rows in bold, the floors above them in grey."""
+    """Return ``readable`` for a notebook, with the best mean of the paper's rows in bold and the floors in grey."""
     text = readable(table, labels)
     rival = table["paper_task1"].notna().to_numpy()
     marks = pd.DataFrame("", index=text.index, columns=text.columns)
@@ -165,7 +164,7 @@ def styled(table: pd.DataFrame, labels: dict[str, str] | None = None) -> Styler:
 
 
 def side_by_side(both: pd.DataFrame, labels: dict[str, str] | None = None) -> Styler:
-    """Every row under both protocols: one column a task and protocol; the paper's pairing in bold."""
+    """Return a table of every row under both protocols: one column for each task and protocol, the paper's protocol in bold."""
     where = "synthetic" if both["synthetic"].any() else "measured"
     cells, marks = {}, {}
     for _, row in both.iterrows():
@@ -179,7 +178,10 @@ def side_by_side(both: pd.DataFrame, labels: dict[str, str] | None = None) -> St
 
 
 def verdicts(significance: pd.DataFrame, labels: dict[str, str] | None = None) -> Styler:
-    """``comparison.significance`` for a notebook: d and corrected p a task; green where ours is better, red where worse."""
+    """Return ``comparison.significance`` for a notebook: d and corrected p for each task.
+
+    A significant result is green if ours is better, and red if ours is worse.
+    """
     cells, marks = {}, {}
     for row in significance.itertuples():
         key, name = f"Task {row.task}: d, p (Holm)", f"{(labels or {}).get(row.method, row.method)}, {row.protocol}"
@@ -195,7 +197,7 @@ def _p(p: float) -> str:
 
 
 def show(text: pd.DataFrame, css: pd.DataFrame | None = None, index: bool = False) -> Styler:
-    """A table of text as HTML with a style a cell; the same table is the same HTML."""
+    """Return a table of text as HTML; ``css`` has the style of each cell. The same table gives the same HTML."""
     name = hashlib.sha256(text.to_csv().encode()).hexdigest()[:8]
     styler = Styler(text, uuid=name, cell_ids=False)
     styler = styler.set_properties(**{"text-align": "left"})
@@ -211,9 +213,9 @@ VERDICT_COLOURS = {
 
 
 def verdict_page(claims: pd.DataFrame) -> Styler:
-    """claims.csv for a notebook: claim and place, verdict in its colour, what was found, the paper's own arithmetic."""
+    """Return claims.csv for a notebook: claim, place, coloured verdict, finding, and the paper's own numbers."""
     text = claims[["claim", "place", "verdict", "finding", "arithmetic"]].fillna("").astype(str)
-    text.columns = ["Claim (in our words)", "Place", "Verdict", "Found here", "The paper's own numbers"]
+    text.columns = ["Claim (in our words)", "Place", "Verdict", "Finding of this run", "The paper's own numbers"]
     marks = pd.DataFrame("", index=text.index, columns=text.columns)
     colours = claims["verdict"].map(lambda v: next(c for start, c in VERDICT_COLOURS.items() if v.startswith(start)))
     marks["Verdict"] = "background-color: " + colours + "; color: black"

@@ -1,1 +1,1 @@
-"""Contrastive pre-training: augmentations, objectives, the method table, the training loop, and the encoders that it leaves."""
+"""Pre-training: augmentations, objectives, the method table, the training loop, and the files of finished encoders."""

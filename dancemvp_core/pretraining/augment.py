@@ -1,7 +1,7 @@
-"""Augmentations that make the positive pairs: batched tensor operations on the device, seeded by a generator.
+"""Augmentations that create the positive pairs: batched tensor operations on the device, with a seeded generator.
 
-Expertise lives in timing, amplitude and steadiness, so every family has a strength of its own, and
-which to use is chosen on validation (``extra_augmentation`` shows what each costs).
+Skill shows in timing, amplitude and steadiness, which an augmentation can hide. So each kind of augmentation has its own
+strength, and the validation choreographies decide which kinds to use (``extra_augmentation`` shows what each one costs).
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Strength of each family; 0 switches a family off.
+    """The strength of each kind of augmentation; 0 switches a kind off.
 
-    turn: largest turn about the vertical, in degrees. mirror: chance to exchange left and right. shear: largest
-    off-diagonal element (SkeletonCLR: 0.5). scale: amplitude is multiplied by 1 +- scale. crop: the shortest
-    share of the piece that a temporal crop keeps is 1 - crop. joints: share of joints held at zero. noise:
-    standard deviation, in trunk lengths. music_noise: standard deviation, in units of each
-    feature's own. music_mask: share of music features held at zero.
+    turn: largest turn about the vertical axis, in degrees. mirror: probability that left and right change places. shear:
+    largest off-diagonal element (SkeletonCLR: 0.5). scale: amplitude is multiplied by 1 +- scale at most. crop: a temporal
+    crop keeps at least the share 1 - crop of the piece. joints: share of joints set to zero. noise: standard deviation in
+    trunk lengths. music_noise: standard deviation in units of each feature's own standard deviation. music_mask: share of
+    music features set to zero.
     """
 
     turn: float = 180.0
@@ -35,9 +35,9 @@ class Augmentation:
     music_mask: float = 0.0
 
     def __call__(self, pieces: dict[str, Tensor], generator: torch.Generator, mirror=()) -> dict[str, Tensor]:
-        """One random view of each piece: {"motion": (N, 3, T, V), "music": (N, F, T)} -> the same shapes.
+        """Return one random view of each piece: {"motion": (N, 3, T, V), "music": (N, F, T)} -> the same shapes.
 
-        ``mirror`` is ``Skeleton.mirror``. The second coordinate is the vertical, in all data (``orientation``).
+        ``mirror`` is ``Skeleton.mirror``. The second coordinate is the vertical one in all data (``dance.orientation``).
         """
         motion, music = pieces["motion"], pieces["music"]
         n, joints = motion.shape[0], motion.shape[3]
@@ -79,7 +79,7 @@ class Augmentation:
 
 
 def _turn(degrees: Tensor) -> Tensor:
-    """Rotations about the vertical (second) axis, (N,) -> (N, 3, 3)."""
+    """Return rotations about the vertical (second) axis, (N,) -> (N, 3, 3)."""
     angle = torch.deg2rad(degrees)
     cos, sin, zero, one = angle.cos(), angle.sin(), torch.zeros_like(angle), torch.ones_like(angle)
     rows = [cos, zero, sin, zero, one, zero, -sin, zero, cos]
@@ -87,7 +87,7 @@ def _turn(degrees: Tensor) -> Tensor:
 
 
 def _crop(x: Tensor, start: Tensor, keep: Tensor) -> Tensor:
-    """Stretch the share start..start+keep of each piece's time back to its length, (N, ..., T, V) or (N, F, T)."""
+    """Stretch the part start..start+keep (shares of the time) of each piece to full length, (N, ..., T, V) or (N, F, T)."""
     image = x if x.ndim == 4 else x.unsqueeze(-1)
     n, _, frames, width = image.shape
     share = start[:, None] + keep[:, None] * torch.linspace(0, 1, frames, device=x.device)
@@ -96,8 +96,3 @@ def _crop(x: Tensor, start: Tensor, keep: Tensor) -> Tensor:
     grid = torch.stack([across.expand(n, frames, width), place[:, :, None].expand(n, frames, width)], dim=-1)
     out = F.grid_sample(image, grid.to(image.dtype), align_corners=True, padding_mode="border")
     return out if x.ndim == 4 else out.squeeze(-1)
-
-
-# As published for skeleton contrastive learning (SkeletonCLR and AimCLR), for comparison.
-SKELETONCLR_NORMAL = Augmentation(turn=0.0, shear=0.5, crop=0.25)
-SKELETONCLR_STRONG = Augmentation(turn=30.0, shear=0.5, crop=0.25, mirror=0.5, noise=0.01, joints=0.2)

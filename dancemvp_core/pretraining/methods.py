@@ -1,7 +1,7 @@
-"""The method table: every row of Tables 2 and 3 as encoders, objective, protocol, and what had to be chosen.
+"""The method table: the encoders, objective and protocol of every row of Tables 2 and 3, and our choices where needed.
 
-To add a method, add an entry: it appears in its table, and its pre-training in the workflow, with no other edit.
-Rows with the same encoders and objective share one pre-training (``Method.pretraining``).
+To add a method, add an entry. The method then appears in its table and its pre-training in the workflow, without any
+other edit. Rows with the same encoders and objective share one pre-training (``Method.pretraining``).
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import yaml
 class Method:
     """One row of a table.
 
-    ``motion`` and ``music`` name encoders (None: that modality is not used); ``tables`` are the paper's tables in which
-    the row stands; ``interpretation`` says what the paper leaves open and what was chosen; ``variant`` names an entry of
-    ``CHANGES``. The values that the paper prints for a row are in ``paper.printed``.
+    ``motion`` and ``music`` name encoders (None: the row does not use this modality). ``tables``: numbers of the paper's
+    tables that contain the row. ``interpretation`` says what the paper does not state and what we chose. ``variant`` names
+    an entry of ``CHANGES``. ``paper.printed`` has the values that the paper prints for a row.
     """
 
     label: str
@@ -33,13 +33,13 @@ class Method:
 
     @property
     def pretraining(self) -> str:
-        """Name of the pre-training that the row uses, shared by all rows with the same one."""
+        """The name of the row's pre-training; rows with the same encoders and objective have the same one."""
         name = f"{self.motion or 'none'}-{self.music or 'none'}-{self.objective}"
         return f"{name}-{self.variant}" if self.variant else name
 
 
-_PAPER_ROW = "Encoders, loss and protocol are the paper's; augmentations and epochs, which it does not state, are ours."
-_ENCODER_ROW = "Ours with other encoders and nothing else changed; "
+_PAPER_ROW = "Encoders, loss and protocol are the paper's. It does not state augmentations and epochs; we chose them."
+_ENCODER_ROW = "Ours with other encoders and no other change; "
 
 METHODS: dict[str, Method] = {
     "ours": Method(
@@ -52,8 +52,8 @@ METHODS: dict[str, Method] = {
         "infonce",
         "finetune",
         (2,),
-        "Two augmented views, NT-Xent, which is Eq. 1; the encoder is not stated: ResNet-18 on motion as an image, LSTM "
-        "on music. The MLP that joins them is the projection.",
+        "Two augmented views and NT-Xent, which is Eq. 1. The paper does not state the encoders; we use ResNet-18 on motion "
+        "as an image and LSTM on music. The MLP that joins them is the projection.",
     ),
     "moco": Method(
         "MoCo",
@@ -62,8 +62,8 @@ METHODS: dict[str, Method] = {
         "moco",
         "finetune",
         (2,),
-        "MoCo v2: momentum encoder and queue; encoders not stated, as SimCLR's. Momentum 0.99 and a queue of 512 because "
-        "a run here has hundreds of steps where the original has millions.",
+        "MoCo v2: momentum encoder and queue. The paper does not state the encoders; we use SimCLR's. Momentum is 0.99 and "
+        "the queue has 512 keys because a run here has hundreds of steps and the original has millions.",
     ),
     "svt": Method(
         "SVT",
@@ -72,8 +72,8 @@ METHODS: dict[str, Method] = {
         "svt",
         "finetune",
         (2,),
-        "Student and teacher over temporal views at full and half frame rate and over halves; the video transformer "
-        "becomes a transformer over skeleton frames.",
+        "Student and teacher use temporal views at full and half frame rate; the student also uses halves. A transformer "
+        "over skeleton frames replaces the video transformer.",
     ),
     "crossentropy": Method(
         "CrossEntropy",
@@ -82,7 +82,7 @@ METHODS: dict[str, Method] = {
         "crossentropy",
         "finetune",
         (2,),
-        "Supervised on the pre-train classes (choreography, level, primitive); the paper cites ResNet, depth not stated.",
+        "Supervised on the pre-train classes (choreography, level, primitive). The paper cites ResNet without its depth.",
     ),
     "supcon": Method(
         "SupCon",
@@ -91,7 +91,7 @@ METHODS: dict[str, Method] = {
         "supcon",
         "finetune",
         (2,),
-        "Supervised contrastive on the pre-train classes; encoders not stated, as CrossEntropy's.",
+        "Supervised contrastive on the pre-train classes. The paper does not state the encoders; we use CrossEntropy's.",
     ),
     "contrastivedance": Method(
         "ContrastiveDance",
@@ -100,8 +100,8 @@ METHODS: dict[str, Method] = {
         "infonce",
         "finetune",
         (2, 4),
-        "No code is public; the paper prints the same numbers for it as for fine-tuning its own features at g = 5, so it "
-        "is read as our pre-training under fine-tuning.",
+        "No code is public. The paper prints the same numbers for it as for fine-tuning of the paper's features at g = 5, so "
+        "we use our pre-training under fine-tuning.",
     ),
     "happyfeet": Method(
         "HappyFeet",
@@ -110,7 +110,7 @@ METHODS: dict[str, Method] = {
         "crossentropy",
         "finetune",
         (2,),
-        "A CNN on body-worn accelerometers, no code public: here a 1-D CNN on the joints' accelerations, supervised on "
+        "A CNN on body-worn accelerometers; no code is public. We use a 1-D CNN on the joints' accelerations, supervised on "
         "the pre-train classes, without music.",
     ),
     "dance_with_melody": Method(
@@ -120,8 +120,8 @@ METHODS: dict[str, Method] = {
         "reconstruction",
         "finetune",
         (2,),
-        "An LSTM autoencoder from music to motion, no code public: features are its code and each joint's distance from "
-        "the motion that the music predicts.",
+        "An LSTM autoencoder from music to motion; no code is public. The features are its code and each joint's distance "
+        "from the motion that the music predicts.",
     ),
     "tx-tx-infonce": Method(
         "Tx-Tx-InfoNCE",
@@ -130,7 +130,7 @@ METHODS: dict[str, Method] = {
         "infonce",
         "prompt",
         (3,),
-        _ENCODER_ROW + "depth and width of the transformer are not stated: four layers.",
+        _ENCODER_ROW + "the paper does not state depth and width of the transformer; we use four layers.",
     ),
     "tx-lstm-infonce": Method(
         "Tx-LSTM-InfoNCE",
@@ -206,14 +206,14 @@ METHODS: dict[str, Method] = {
     ),
 }
 
-# Pre-trainings that are in no table of the paper: our encoders with one modality, as floors.
+# Pre-trainings of our encoders with one modality. They serve as floors and are in no table of the paper.
 SINGLE_MODALITY = {
     "music_only": Method("Music only", None, "lstm", "infonce", "prompt", (), "Ours without motion."),
     "motion_only": Method("Motion only", "stgcn", None, "infonce", "prompt", (), "Ours without music."),
 }
 
 
-# Ours with one thing changed (extra_augmentation): what is not named is as selected.
+# Variants of ours with one changed setting (extra_augmentation). All other settings are as selected.
 CHANGES: dict[str, dict] = {
     "position": {"representation": "position"},
     "two-layer-mlp": {"mlp_layers": 2},
@@ -236,37 +236,41 @@ VARIANTS = {
 
 
 def everyone() -> dict[str, Method]:
-    """Every row that has a pre-training, by name: the paper's, our encoders with one modality, and the variants of ours."""
+    """Return all rows with a pre-training, by name: those of the paper, ours with one modality, and the variants of ours."""
     return METHODS | SINGLE_MODALITY | VARIANTS
 
 
 def table(number: int) -> dict[str, Method]:
-    """The methods that stand in a table of the paper, in its order, ours last."""
+    """Return the methods of one of the paper's tables, by name, in the paper's order, with ours last."""
     rows = {name: m for name, m in METHODS.items() if number in m.tables}
     return {name: m for name, m in rows.items() if name != "ours"} | {n: m for n, m in rows.items() if n == "ours"}
 
 
 def seeds_of_method(name: str, seeds: int, others: int) -> int:
-    """How many seeds a row gets: ``seeds`` for ours, its fine-tuning, the floors that pre-train and what did best on
-    validation (``more_seeds`` in selected.yaml), ``others`` for the rest."""
+    """Return the number of seeds of a row: ``seeds`` or ``others``.
+
+    It is ``seeds`` for ours, its fine-tuning, the floors with a pre-training and the best baselines on validation
+    (``more_seeds`` in selected.yaml). It is ``others`` for all other rows.
+    """
     return seeds if name in ("ours", "contrastivedance", *SINGLE_MODALITY, *selected().get("more_seeds", [])) else others
 
 
 def pretrainings() -> dict[str, Method]:
-    """Each distinct pre-training and one method that uses it."""
+    """Return each different pre-training by name, with one method that uses it."""
     return {m.pretraining: m for m in reversed(everyone().values())}
 
 
 @cache
 def selected() -> dict:
-    """Settings chosen on the validation choreographies by ``make select``: selected.yaml."""
+    """Return the settings in selected.yaml, which ``make select`` chooses on the validation choreographies."""
     return yaml.safe_load((Path(__file__).parent / "selected.yaml").read_text())
 
 
 def settings(method: Method) -> dict:
-    """How a method pre-trains: representation, mlp_layers, same_music, augmentation, rate_factor.
+    """Return a method's settings of pre-training: representation, mlp_layers, same_music, augmentation, rate_factor.
 
-    As selected for all, then for its pre-training (a variant's is ours), then what makes it a variant.
+    The settings for all methods come first. Those of the method's pre-training replace them (for a variant: those of
+    ours), and the changes of a variant replace both.
     """
     own = selected().get(replace(method, variant="").pretraining, {})
     return selected()["default"] | own | CHANGES.get(method.variant, {})

@@ -1,4 +1,4 @@
-"""The networks of a pre-training: encoder and objective as its entry in the method table names them."""
+"""The networks of a pre-training: the encoder and the objective that the method table names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dancemvp_core.pretraining.training import class_codes
 
 @dataclass(frozen=True)
 class Width:
-    """Size of the networks: ST-GCN's blocks, the encoders' output and the features z."""
+    """The size of the networks: widths of ST-GCN's blocks, width of the encoders' output, width of the features z."""
 
     channels: tuple[int, ...]
     dim: int
@@ -27,17 +27,17 @@ class Width:
 
     @classmethod
     def of(cls, params) -> Width:
-        """From a notebook's parameters."""
+        """Return the size that a notebook's parameters state."""
         return cls(params.channels, params.dim, params.features)
 
 
 def augmentation(pretraining: str) -> Augmentation:
-    """The augmentation that makes a pre-training's positive pairs."""
+    """Return the augmentation that creates a pre-training's positive pairs."""
     return Augmentation(**methods.settings(methods.pretrainings()[pretraining])["augmentation"])
 
 
 def build_encoder(method: Method, skeleton: Skeleton, width: Width) -> nn.Module:
-    """A method's encoder, untrained."""
+    """Return a method's encoder with initial weights."""
     if method.music == "melody":
         return MelodyAutoencoder(encoders.MUSIC_FEATURES, len(skeleton.joints), width.dim)
     motion, music = (
@@ -45,18 +45,18 @@ def build_encoder(method: Method, skeleton: Skeleton, width: Width) -> nn.Module
         for name, modality in ((method.motion, "motion"), (method.music, "music"))
     )
     settings = methods.settings(method)
-    # Accelerations are HappyFeet's own representation; all other encoders see the one that was selected for all.
+    # HappyFeet computes accelerations from positions; all other encoders use the selected representation.
     representation = "position" if method.motion == "cnn1d" else settings["representation"]
     return encoders.DanceEncoder(motion, music, width.dim, width.features, representation, settings["mlp_layers"])
 
 
 def build_objective(method: Method, encoder: nn.Module, classes: int) -> Objective:
-    """A method's encoder wrapped in the objective that trains it; ``classes`` are the pre-train classes."""
+    """Return the objective that trains a method's encoder; ``classes``: the number of classes in the pre-train set."""
     return OBJECTIVES[method.objective](encoder, classes)
 
 
 def new_objective(pretraining: str, seed: int, width: Width, pieces: PieceSet, skeleton: Skeleton) -> Objective:
-    """A pre-training's encoder in its objective, initialised by the seed, on the pieces' device."""
+    """Return a pre-training's objective with its encoder, initialised with the seed, on the device of the pieces."""
     method = methods.pretrainings()[pretraining]
     with seeded(seed, pieces.motion.device):
         encoder = build_encoder(method, skeleton, width)

@@ -1,8 +1,8 @@
-"""Pre-training objectives: what a batch of pieces is asked to do. One class each, all driven by ``pretrain.train``.
+"""Objectives of pre-training, one class for each. ``training.train`` trains all of them.
 
-An objective is a module that owns the ``encoder`` to be kept and whatever it needs beside it (heads, momentum
-copies, queues). ``loss(views, labels)`` takes the two augmented views of a batch; ``after_step(share)`` is called
-after each optimiser step with the share of the run that is done.
+An objective is a module with the ``encoder`` that is kept and with everything else that the training needs (heads,
+momentum copies, queues). ``loss(views, labels)`` takes the two augmented views of a batch. The training calls
+``after_step(share)`` after each step of the optimiser; ``share`` is the part of the run that is done.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ Views = tuple[dict[str, Tensor], dict[str, Tensor]]
 
 
 class Objective(nn.Module):
-    """An encoder and the loss it is trained with; ``settings`` are the objective's own hyper-parameters."""
+    """An encoder and the loss that trains it; further arguments of a subclass are the objective's hyper-parameters."""
 
     def __init__(self, encoder: nn.Module):
         super().__init__()
         self.encoder = encoder
 
     def after_step(self, share: float) -> None:
-        """Nothing to update beside the weights, unless the objective says so."""
+        """Update what the optimiser does not update; the default does nothing."""
 
 
 class InfoNCE(Objective):
-    """The paper's: two views of a piece are a positive pair, all others in the batch negatives (Eq. 1)."""
+    """The paper's objective: two views of a piece are a positive pair, all other views in the batch are negatives (Eq. 1)."""
 
     def __init__(self, encoder: DanceEncoder, classes: int, temperature: float = 0.1):
         super().__init__(encoder)
@@ -43,7 +43,7 @@ class InfoNCE(Objective):
 
 
 class SupCon(Objective):
-    """Supervised contrastive: all views of pieces of one class are positives (Khosla et al. 2020)."""
+    """Supervised contrastive learning: all views of pieces of one class are positives (Khosla et al. 2020)."""
 
     def __init__(self, encoder: DanceEncoder, classes: int, temperature: float = 0.1):
         super().__init__(encoder)
@@ -55,7 +55,7 @@ class SupCon(Objective):
 
 
 class CrossEntropy(Objective):
-    """A linear classifier of the pre-train classes on top of the features, on both views."""
+    """Cross-entropy of a linear classifier of the pre-train classes on the features of both views."""
 
     def __init__(self, encoder: DanceEncoder, classes: int):
         super().__init__(encoder)
@@ -67,7 +67,7 @@ class CrossEntropy(Objective):
 
 
 def _follow(slow: nn.Module, fast: nn.Module, momentum: float) -> None:
-    """Move the slow copy towards the fast network: an exponential moving average of weights; buffers are copied."""
+    """Move the weights of ``slow`` towards those of ``fast`` (exponential moving average), and copy the buffers."""
     with torch.no_grad():
         for old, new in zip(slow.parameters(), fast.parameters(), strict=True):
             old.lerp_(new, 1 - momentum)
@@ -80,7 +80,7 @@ def _frozen_copy(module: nn.Module) -> nn.Module:
 
 
 class MoCo(Objective):
-    """MoCo v2 (He et al. 2020): keys from a momentum encoder, negatives from a first-in, first-out queue of them."""
+    """MoCo v2 (He et al. 2020): a momentum encoder computes the keys, and a first-in, first-out queue of keys has negatives."""
 
     def __init__(
         self, encoder: DanceEncoder, classes: int, temperature: float = 0.2, momentum: float = 0.99, queue: int = 512
@@ -101,7 +101,7 @@ class MoCo(Objective):
         return losses.queue_nce(self.encoder(views[0]), keys, self.queue, self.temperature)
 
     def after_step(self, share: float) -> None:
-        """Follow the query encoder and let the newest keys take the place of the oldest."""
+        """Move the key encoder towards the query encoder, and replace the oldest keys in the queue by the newest."""
         _follow(self.key_encoder, self.encoder, self.momentum)
         place = (self.head + torch.arange(len(self.fresh), device=self.queue.device)) % len(self.queue)
         self.queue[place] = self.fresh
@@ -109,10 +109,11 @@ class MoCo(Objective):
 
 
 class SVT(Objective):
-    """Self-supervised Video Transformer (Ranasinghe et al. 2022): a student matches a teacher across time.
+    """Self-supervised Video Transformer (Ranasinghe et al. 2022): a student learns to match a teacher on other views.
 
-    No negatives. The teacher sees each view whole, at the full and at half the frame rate; the student sees those
-    and a half of the piece at full rate, and must predict the teacher's prototypes of the other view.
+    There are no negatives. The teacher's input is the whole piece, at full and at half frame rate. The student's input is
+    these two views and both halves of the piece at full rate. The student predicts the teacher's prototypes of the other
+    views.
     """
 
     def __init__(self, encoder: DanceEncoder, classes: int, prototypes: int = 256, momentum: float = 0.99):
@@ -126,7 +127,7 @@ class SVT(Objective):
 
     @staticmethod
     def temporal_views(views: Views) -> tuple[list[dict[str, Tensor]], list[dict[str, Tensor]]]:
-        """(global, local): the piece at full and at half frame rate; its first or last half at full rate."""
+        """Return (global, local): the piece at full and at half frame rate; its first and its last half at full rate."""
         fast, slow = views[0], {k: v[:, :, ::2] for k, v in views[1].items()}
         half = {k: v.shape[2] // 2 for k, v in views[0].items()}
         first = {k: v[:, :, : half[k]] for k, v in views[0].items()}
@@ -144,7 +145,7 @@ class SVT(Objective):
         return sum(losses.self_distillation(g, t, self.centre) for g, t in pairs) / len(pairs)
 
     def after_step(self, share: float) -> None:
-        """Teacher by momentum rising to 1 on a cosine; centre by a moving average of its outputs (0.9)."""
+        """Update the teacher with a momentum that rises to 1 on a cosine, and the centre of its outputs with momentum 0.9."""
         momentum = 1 - (1 - self.momentum) * (math.cos(math.pi * share) + 1) / 2
         _follow(self.teacher[0], self.encoder, momentum)
         _follow(self.teacher[1], self.head, momentum)
@@ -152,11 +153,11 @@ class SVT(Objective):
 
 
 class MelodyAutoencoder(nn.Module):
-    """Music to motion through a bottleneck, Dance with Melody (Tang et al. 2018), as an encoder of pieces.
+    """Dance with Melody (Tang et al. 2018) as an encoder of pieces: it predicts motion from music through a bottleneck.
 
-    An LSTM reads the music into a code, another unrolls the code and the music's own hidden states into
-    motion. A piece's features are the code and, per joint, how far the danced motion lies from
-    the one that the music predicts: the one way in which this model sees the dancer.
+    An LSTM encodes the music as a code. Another LSTM computes motion from the code and the first LSTM's hidden states. The
+    features of a piece are the code and, for each joint, the distance between the danced and the predicted motion. Only
+    these distances depend on the dancer.
     """
 
     def __init__(self, music_features: int, joints: int, dim: int = 256):
@@ -169,7 +170,7 @@ class MelodyAutoencoder(nn.Module):
         nn.init.zeros_(self.last.bias)
 
     def generate(self, music: Tensor) -> tuple[Tensor, Tensor]:
-        """Music (N, F, T) -> the code (N, D) and the motion it predicts (N, 3, T, V)."""
+        """Return the code (N, D) of music (N, F, T), and the motion that it predicts (N, 3, T, V)."""
         states, (code, _) = self.read(music.transpose(1, 2))
         code = code[-1]
         repeated = code[:, None].expand(-1, states.shape[1], -1)
@@ -177,7 +178,7 @@ class MelodyAutoencoder(nn.Module):
         return code, frames.view(len(music), states.shape[1], 3, -1).permute(0, 2, 1, 3)
 
     def hidden(self, pieces: dict[str, Tensor]) -> Tensor:
-        """(N, D + 2V): the code, and each joint's mean distance and mean speed difference from the prediction."""
+        """Return features (N, D + 2V): the code, and each joint's mean distance and mean speed difference to the prediction."""
         code, predicted = self.generate(pieces["music"])
         away = pieces["motion"] - predicted
         distance = away.norm(dim=1).mean(dim=1)
@@ -189,7 +190,7 @@ class MelodyAutoencoder(nn.Module):
 
 
 class MotionReconstruction(Objective):
-    """Mean squared distance of the predicted from the danced motion, on both views."""
+    """Mean squared distance between the predicted and the danced motion, over both views."""
 
     def __init__(self, encoder: MelodyAutoencoder, classes: int):
         super().__init__(encoder)

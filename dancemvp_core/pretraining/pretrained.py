@@ -1,7 +1,7 @@
-"""One pre-training from its name to the encoder's file: run it, keep it, and find it again.
+"""One pre-training, from its name to the file of its encoder: run it, save it, and load it again.
 
-A file holds the encoder's weights, the frozen features of the pieces that are evaluated, the history, and a stamp of all
-that the outcome depends on. A finished encoder is used again where its stamp is still the same.
+The file contains the encoder's weights, the frozen features of the evaluated pieces, the history, and a stamp of
+everything that the outcome depends on. A finished encoder is used again if its stamp has not changed.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from dancemvp_core.pretraining import methods, training
 from dancemvp_core.pretraining.networks import Width, augmentation, build_encoder, new_objective
 from dancemvp_core.pretraining.training import Training
 
-WATCHED = 450  # validation pieces, at most, on which the k-NN accuracy is followed while training
+WATCHED = 450  # largest number of validation pieces for the k-NN accuracy during training
 
 
 def training_of(params) -> Training:
-    """How long and how fast a pre-training notebook's parameters say, and how the method's batches are drawn."""
+    """Return the training settings from a pre-training notebook's parameters and from the method's settings."""
     settings = methods.settings(methods.pretrainings()[params.pretraining])
     rate = params.learning_rate * settings.get("rate_factor", 1.0)
     return Training(params.epochs, params.batch_size, rate, schedule=params.schedule, same_music=settings["same_music"])
@@ -37,7 +37,7 @@ def training_of(params) -> Training:
 
 @dataclass(frozen=True, eq=False)
 class Pretraining:
-    """A pre-training of the method table by its name, for one seed: on these pieces, at this width, for so long."""
+    """A pre-training of the method table with its seed, pieces, skeleton, width of the networks and training settings."""
 
     name: str
     seed: int
@@ -47,9 +47,10 @@ class Pretraining:
     training: Training
 
     def run(self, checkpoint: Path | None = None, progress: Callable = lambda epochs: epochs) -> tuple[nn.Module, pd.DataFrame]:
-        """Train; returns the encoder and its history, with k-NN accuracies on validation pieces.
+        """Train, and return the encoder and its history, with k-NN accuracies on validation pieces.
 
-        ``checkpoint`` as in ``training.train``. Without validation pieces the accuracies are those on pre-train pieces.
+        ``checkpoint`` and ``progress`` are those of ``training.Hooks``. Without validation pieces, the accuracies are those
+        on pre-train pieces.
         """
         pieces = self.pieces
         objective = new_objective(self.name, self.seed, self.width, pieces, self.skeleton)
@@ -69,19 +70,19 @@ class Pretraining:
 
     @property
     def stamp(self) -> str:
-        """All that the outcome depends on, as one line of text; pieces and code by their content."""
+        """Everything that the outcome depends on, as one line of text; hashes represent pieces and code."""
         method = methods.pretrainings()[self.name]
         entry = [method.motion, method.music, method.objective]
-        settings = {k: v for k, v in methods.settings(method).items() if k != "rate_factor"}  # which ``training`` has in it
+        settings = {k: v for k, v in methods.settings(method).items() if k != "rate_factor"}  # ``training`` contains it
         facts = [asdict(self.width), asdict(self.training), asdict(self.skeleton), entry, settings]
         return json.dumps([self.name, self.seed, facts, code_hash.stamp(__name__), self.pieces.digest])
 
     def finished(
         self, path: Path, checkpoint: Path | None = None, progress: Callable = lambda epochs: epochs
     ) -> tuple[nn.Module, pd.DataFrame]:
-        """The encoder in ``path`` where its stamp is this one's, else one trained and saved there.
+        """Load the encoder in ``path`` if its stamp is the same as ``stamp``; else train an encoder and save it there.
 
-        Returns the encoder, on the pieces' device, and its history. The checkpoint of a finished run is removed.
+        Returns the encoder, on the device of the pieces, and its history. Deletes the checkpoint when the training ends.
         """
         if path.exists() and (facts := encoder_facts(path)).get("stamp") == self.stamp:
             encoder = load_encoder(path, self.name, self.width, self.skeleton).to(self.pieces.motion.device)
@@ -97,29 +98,29 @@ class Pretraining:
 
 
 def evaluated_rows(pieces: PieceSet, pretraining: str) -> np.ndarray:
-    """The pieces whose features are kept: the test pieces; of a variant (``extra_augmentation``) the validation pieces.
+    """Return the rows of the pieces whose features are saved: the test pieces.
 
-    All of them where the data cannot be split.
+    For a variant (``extra_augmentation``) these are the validation pieces. They are all pieces if the data have no such set.
     """
     rows = pieces.rows("validation" if methods.pretrainings()[pretraining].variant else "test")
     return rows if len(rows) else np.arange(len(pieces))
 
 
 def encoder_facts(path: Path) -> dict[str, str]:
-    """What ``Pretraining.finished`` notes in an encoder's file, as JSON texts: stamp, history, underfit."""
+    """Return the facts that ``Pretraining.finished`` writes into an encoder's file, as JSON texts: stamp, history, underfit."""
     with safe_open(path, framework="pt") as file:
         return dict(file.metadata() or {})
 
 
 def save_encoder(path: Path, encoder: nn.Module, rows: np.ndarray, hidden: Tensor, facts: dict[str, str]) -> None:
-    """One file an encoder: its weights, and the ``hidden`` features (N, H) of the piece ``rows`` that are evaluated."""
+    """Write an encoder's file: its weights, the ``hidden`` features (N, H) of the evaluated piece ``rows``, and ``facts``."""
     tensors = {f"encoder.{k}": v.detach().cpu().contiguous() for k, v in encoder.state_dict().items()}
     tensors |= {"features.rows": torch.as_tensor(rows), "features.hidden": hidden.contiguous()}
     files.write_tensors(path, tensors, facts)
 
 
 def load_encoder(path: Path, pretraining: str, width: Width, skeleton: Skeleton) -> nn.Module:
-    """The encoder that ``save_encoder`` wrote, on the CPU and in evaluation mode."""
+    """Return the encoder that ``save_encoder`` wrote, on the CPU and in evaluation mode."""
     encoder = build_encoder(methods.pretrainings()[pretraining], skeleton, width)
     tensors = load_file(path)
     encoder.load_state_dict({k[len("encoder.") :]: v for k, v in tensors.items() if k.startswith("encoder.")})

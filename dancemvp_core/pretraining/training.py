@@ -1,4 +1,4 @@
-"""One training loop for every method ("Pre-training"): data on the device, two augmented views, resume from any epoch."""
+"""The training loop of all methods ("Pre-training"): data on the device, two augmented views, resume from a checkpoint."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from dancemvp_core.pretraining.objectives import Objective, Views
 
 @dataclass(frozen=True)
 class Training:
-    """How long and how fast. The paper states the batch size and the learning rate; Adam and the rest are ours.
+    """The training settings. The paper states the batch size and the learning rate; we chose Adam and the rest.
 
-    ``schedule`` is "constant" or "cosine" (to zero over the run, after a tenth of it spent warming up linearly).
-    ``same_music`` pieces of a batch share their music: all performances of a choreography do, so among random
-    pieces music alone tells most pairs apart, and little is left for the motion to do (1: random batches).
+    ``schedule`` is "constant" or "cosine" (it falls to zero over the run, after a linear warm-up over one tenth of the run).
+    In a batch, groups of ``same_music`` pieces share their music (1: random batches). All performances of a choreography
+    have the same music. So in a random batch, music alone separates most pairs, and the motion encoder learns little.
     """
 
     epochs: int
@@ -40,7 +40,7 @@ class Training:
     same_music: int = 1
 
     def rate(self, share: float) -> float:
-        """Learning rate after a share 0..1 of the steps."""
+        """Return the learning rate after a share 0..1 of the steps. Raises ValueError for an unknown schedule."""
         if self.schedule == "constant":
             return self.learning_rate
         if self.schedule != "cosine":
@@ -48,28 +48,36 @@ class Training:
         warm = min(1.0, (share + 1e-3) / 0.1)
         return self.learning_rate * warm * 0.5 * (1 + np.cos(np.pi * min(share, 1.0)))
 
+    def optimizer(self, weights: list[nn.Parameter]) -> torch.optim.Optimizer:
+        """Return the optimiser of the weights: Adam with decoupled weight decay."""
+        return torch.optim.AdamW(weights, lr=self.learning_rate, weight_decay=self.weight_decay, fused=True)
+
+    def clip(self, objective: nn.Module, weights: list[nn.Parameter]) -> Tensor:
+        """Clip the norm of the gradient of all weights at 5, and return the norm before."""
+        return nn.utils.clip_grad_norm_(weights, 5.0)
+
 
 def use_bfloat16(objective: nn.Module, on: bool) -> None:
-    """Let the encoders in an objective train in bfloat16, or not."""
+    """Turn bfloat16 on or off for the encoders of an objective."""
     for module in objective.modules():
         if isinstance(module, DanceEncoder):
             module.bfloat16 = on
 
 
 def precision_for(objective: Objective, views: Views, labels: Tensor) -> str:
-    """"bfloat16" where an encoder may train in it (``encoders.BFLOAT16``) and the device computes this batch rightly in it.
+    """Return "bfloat16" if an encoder may train in it (``encoders.BFLOAT16``) and the device computes this batch correctly.
 
-    Else "float32".
+    Otherwise return "float32".
     """
     device = labels.device
     nets = [net for m in objective.modules() if isinstance(m, DanceEncoder) for net in m.encoders.values()]
-    wanted = has_bfloat16(device) and any(device.type in BFLOAT16[type(net)] for net in nets)
+    wanted = has_bfloat16(device) and any(device.type in BFLOAT16.get(type(net), ()) for net in nets)
     right = wanted and bfloat16_is_right(objective, lambda trial: trial.loss(views, labels), use_bfloat16)
     return "bfloat16" if right else "float32"
 
 
 def class_codes(table: pd.DataFrame) -> tuple[np.ndarray, int]:
-    """Task 1's class of each pre-train piece, choreography x level x primitive, as 0..C-1, and C; other pieces get -1."""
+    """Return each pre-train piece's Task 1 class (choreography x level x primitive) as 0..C-1, -1 for other pieces; and C."""
     names = table[["choreography", "level", "primitive"]].astype(str).fillna("?").agg("/".join, axis=1)
     codes, classes = pd.factorize(names.where(table["split"] == "pretrain"), sort=True)
     return codes, len(classes)
@@ -77,10 +85,10 @@ def class_codes(table: pd.DataFrame) -> tuple[np.ndarray, int]:
 
 @dataclass(frozen=True)
 class Hooks:
-    """What goes on beside the training: nothing of it changes the weights.
+    """Additional actions during the training. They do not change the weights.
 
-    ``checkpoint``: a file for the state at the end of an epoch, at most every ``checkpoint_every_s`` seconds. ``watch``
-    measures the encoder after each epoch; ``progress`` wraps the loop over the epochs.
+    ``checkpoint``: a file for the state at the end of an epoch, written at most every ``checkpoint_every_s`` seconds.
+    ``watch`` measures the encoder after each epoch. ``progress`` wraps the loop over the epochs.
     """
 
     checkpoint: Path | None = None
@@ -99,20 +107,20 @@ def train(
     mirror=(),
     hooks: Hooks | None = None,
 ) -> pd.DataFrame:
-    """Pre-train ``objective.encoder`` in place on the pre-train pieces; returns one row an epoch.
+    """Pre-train ``objective.encoder`` in place on the pre-train pieces, and return a table with one row for each epoch.
 
-    Its columns: epoch, loss, learning_rate, precision, seconds, and what ``hooks.watch`` measures. ``pieces`` and
-    ``objective`` share a device. The same seed on the same machine gives the same weights. bfloat16 is used where an
-    encoder allows it (``encoders.BFLOAT16``) and the first batch shows that this machine computes it rightly. A run that
-    finds a checkpoint of the same settings goes on from it, to the same weights as one that was never interrupted. Raises
-    FloatingPointError, saying what is not a finite number, where a loss or a gradient is not.
+    Its columns: epoch, loss, learning_rate, precision, seconds, and the measures of ``hooks.watch``. ``pieces`` and
+    ``objective`` are on the same device. The same seed on the same machine gives the same weights. ``precision_for``
+    chooses the precision on the first batch. If the checkpoint has the same settings, the run continues from it and ends
+    with the same weights as a run without interruption. Raises FloatingPointError if a loss or a gradient is not finite;
+    the message names the first value that is not finite. Raises ValueError for fewer than two pre-train pieces.
     """
     hooks = hooks or Hooks()
     loop = _Loop(objective, pieces, training, augmentation, seed, mirror)
-    # A generator's state fits its own kind of device only.
+    # The state of a generator is valid only on the same kind of device.
     machine = [loop.device.type, has_bfloat16(loop.device)]
-    digest = pieces.digest if hooks.checkpoint else ""
-    stamp = json.dumps([asdict(training), asdict(augmentation), seed, machine, digest, code_hash.stamp(__name__)])
+    settings = [asdict(training), asdict(augmentation)] if hooks.checkpoint else []
+    stamp = json.dumps([settings, seed, machine, pieces.digest, code_hash.stamp(__name__)]) if hooks.checkpoint else ""
     state = (objective, loop.optimizer, loop.generator, stamp)
     history = resume(hooks.checkpoint, *state) if hooks.checkpoint else []
     precision = history[-1]["precision"] if history else loop.precision(seed)
@@ -132,7 +140,7 @@ def train(
 
 
 class _Loop:
-    """The steps of a pre-training: data, optimiser and random state, all on the pieces' device."""
+    """The steps of a pre-training. Data, optimiser and random state are all on the device of the pieces."""
 
     def __init__(self, objective: Objective, pieces: PieceSet, training: Training, augmentation: Augmentation, seed: int, mirror):
         rows = pieces.rows("pretrain")
@@ -147,27 +155,25 @@ class _Loop:
         self.steps = len(rows) // self.batch_size
         self.generator = torch.Generator(device=self.device).manual_seed(seed)
         self.weights = [p for p in objective.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(
-            self.weights, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
-        )
+        self.optimizer = training.optimizer(self.weights)
         self.rows = torch.as_tensor(rows, device=self.device)
 
     def views(self, chosen: Tensor, generator: torch.Generator) -> Views:
-        """Two augmented views of the pieces of some rows."""
+        """Return two augmented views of the pieces in some rows."""
         batch = self.pieces.batch(chosen)
         return self.augmentation(batch, generator, self.mirror), self.augmentation(batch, generator, self.mirror)
 
     def precision(self, seed: int) -> str:
-        """The precision in which to train, shown right on a first batch that does not count (``precision_for``)."""
+        """Return the precision of the training: ``precision_for`` on a first batch, which is not part of the training."""
         self.objective.train()
         first = self.rows[: self.batch_size]
         views = self.views(first, torch.Generator(device=self.device).manual_seed(seed))
         return precision_for(self.objective, views, self.codes[first])
 
     def epoch(self, number: int) -> float:
-        """One pass over the pre-train pieces; returns the mean loss."""
+        """Train for one pass over the pre-train pieces, and return the mean loss."""
         self.objective.train()
-        sums = torch.zeros(2, device=self.device)  # of losses and of gradients' norms
+        sums = torch.zeros(2, device=self.device)  # sums of the losses and of the gradients' norms
         order = shuffle(self.rows, self.pieces.windows[self.rows], self.training.same_music, self.generator)
         for step in range(self.steps):
             chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
@@ -179,15 +185,15 @@ class _Loop:
         return total / self.steps
 
     def step(self, views: Views, labels: Tensor, epoch: int, step: int) -> Tensor:
-        """One step of the optimiser; returns (2,): the loss, and the gradient's norm before it is clipped."""
+        """Make one step of the optimiser, and return (2,): the loss, and the gradient's norm before clipping."""
         share = (epoch * self.steps + step) / (self.training.epochs * self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = self.training.rate(share)
         loss = self.objective.loss(views, labels)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.weights, 5.0)
-        if self.device.type == "cpu" and not (loss.isfinite() and norm.isfinite()):  # a GPU would have to wait for it
+        norm = self.training.clip(self.objective, self.weights)
+        if self.device.type == "cpu" and not (loss.isfinite() and norm.isfinite()):  # on a GPU, the test would wait for it
             raise FloatingPointError(not_finite(self.objective, views, labels, f"epoch {epoch + 1}, step {step + 1}"))
         self.optimizer.step()
         self.objective.after_step(share)
@@ -195,7 +201,7 @@ class _Loop:
 
 
 def not_finite(objective: Objective, views: Views, labels: Tensor, place: str) -> str:
-    """A sentence on what is not a finite number in a step: input, weight, layer, loss or gradient; device and precision."""
+    """Return a sentence that names the first value of a step that is not finite, the device and the precision."""
     inputs = {f"{name} of view {i + 1}": value for i, view in enumerate(views) for name, value in view.items()}
     what = first_not_finite(objective, inputs, lambda net: net.loss(views, labels)) or "the loss or a gradient"
     halves = sorted({m.bfloat16 for m in objective.modules() if isinstance(m, DanceEncoder)})
@@ -204,7 +210,7 @@ def not_finite(objective: Objective, views: Views, labels: Tensor, place: str) -
 
 
 def shuffle(rows: Tensor, windows: Tensor, together: int, generator: torch.Generator) -> Tensor:
-    """A random order of rows (N,) in which runs of up to ``together`` share their music ``windows`` (N,)."""
+    """Return rows (N,) in random order, in groups of up to ``together`` rows that have the same music in ``windows`` (N,)."""
     order = torch.randperm(len(rows), generator=generator, device=rows.device)
     if together == 1:
         return rows[order]
@@ -217,11 +223,11 @@ def shuffle(rows: Tensor, windows: Tensor, together: int, generator: torch.Gener
 
 
 def still_improving(history: pd.DataFrame, tolerance: float = 0.01) -> bool:
-    """Whether a run was stopped too early to be judged ("underfit"): its validation curve was still going up.
+    """Return whether the validation curve of a run was still rising at its end, so that the run was too short ("underfit").
 
-    The curve is the mean of the k-NN accuracies (``knn_*``), or, without labels, how far the loss has come down.
-    It still improves where its last quarter of the epochs is on average more than ``tolerance`` above
-    the quarter before; a single epoch cannot show that it does not.
+    The curve is the mean of the k-NN accuracies (``knn_*``) or, without labels, the relative decrease of the loss. It
+    still rises if its mean over the last quarter of the epochs is more than ``tolerance`` above its mean over the quarter
+    before. After a single epoch the answer is True, because one epoch cannot show the opposite.
     """
     accuracies = history.filter(regex="^knn_")
     curve = accuracies.mean(axis=1) if len(accuracies.columns) else 1 - history["loss"] / history["loss"].iloc[0]
@@ -233,7 +239,7 @@ def still_improving(history: pd.DataFrame, tolerance: float = 0.01) -> bool:
 
 
 def save_checkpoint(path: Path, objective, optimizer, generator, stamp: str, history: list[dict]) -> None:
-    """Write model, optimiser and random state to one safetensors file, replaced whole."""
+    """Write model, optimiser, random state and history to one safetensors file, which replaces the old one completely."""
     tensors = {f"model.{k}": v for k, v in objective.state_dict().items()}
     for i, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{i}.{k}": v for k, v in state.items()}
@@ -243,7 +249,10 @@ def save_checkpoint(path: Path, objective, optimizer, generator, stamp: str, his
 
 
 def resume(path: Path, objective, optimizer, generator, stamp: str) -> list[dict]:
-    """Restore what ``save_checkpoint`` wrote for the same settings; returns the epochs done, [] for none."""
+    """Restore the state that ``save_checkpoint`` wrote, and return the history of its epochs.
+
+    Returns [] and restores nothing if there is no file or if its ``stamp`` is another one.
+    """
     if not path.exists():
         return []
     with safe_open(path, framework="pt") as file:
@@ -257,7 +266,7 @@ def resume(path: Path, objective, optimizer, generator, stamp: str) -> list[dict
     for name, value in tensors.items():
         if name.startswith("optimizer."):
             _, i, key = name.split(".")
-            if value.ndim:  # in the weight's own memory order, which the fused optimiser takes for granted
+            if value.ndim:  # the fused optimiser needs the memory order of the weight
                 value = torch.empty_like(weights[int(i)]).copy_(value)
             state.setdefault(int(i), {})[key] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
@@ -268,9 +277,9 @@ def resume(path: Path, objective, optimizer, generator, stamp: str) -> list[dict
 @full_precision()
 @torch.inference_mode()
 def encode(encoder: nn.Module, pieces: PieceSet, rows=None, batch_size: int = 64) -> tuple[Tensor, Tensor]:
-    """(hidden, z) of pieces on the CPU, float32: the frozen features, and the MLP's output, (N, H) and (N, D).
+    """Return (hidden, z) of pieces on the CPU, float32: the frozen features (N, H) and the MLP's output (N, D).
 
-    Batches of 64 stay in a processor's cache: of 256, a piece takes half as long again.
+    Batches of 64 pieces fit into a CPU's cache; with batches of 256, a piece takes 1.5 times as long.
     """
     rows = np.arange(len(pieces)) if rows is None else np.asarray(rows)
     encoder.eval()
@@ -283,9 +292,10 @@ def encode(encoder: nn.Module, pieces: PieceSet, rows=None, batch_size: int = 64
 
 
 def nearest_neighbour_accuracy(z, table: pd.DataFrame, neighbours: int = 5) -> dict[str, float]:
-    """Share of pieces whose ``neighbours`` nearest (cosine) of other performances agree with a label, per label.
+    """Return the accuracy (0..1) of a k-NN classifier (cosine) on features ``z`` (N, D), for each label: {"knn_<label>": ...}.
 
-    Half of the performances are the memory, the other half asks, in turn of their order: no piece finds itself.
+    Performances with an even number are the support and those with an odd number the query, so that no piece is its own
+    neighbour. A label with fewer than two values is left out.
     """
     memory = (table["sequence"].rank(method="dense").astype(int) % 2 == 0).to_numpy()
     neighbours, out = min(neighbours, int(memory.sum())), {}

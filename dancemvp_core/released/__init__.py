@@ -6,8 +6,8 @@ Every difference is a function or class of its own; its docstring names the file
 
 from __future__ import annotations
 
-from dancemvp_core.released.acoustics import music_features
 from dancemvp_core.released.checkpoint import load_checkpoint
+from dancemvp_core.released.cutting import music_features
 from dancemvp_core.released.hits import hit_rate
 
 __all__ = ["hit_rate", "load_checkpoint", "music_features"]

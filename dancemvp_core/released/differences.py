@@ -22,12 +22,12 @@ class Difference(NamedTuple):
 
 DIFFERENCES = (
     Difference("cuts", "eight beats, found by librosa", "seconds 1-4, 4-7 and 7-10; no beat is sought",
-               "data_aug/seg_dataset.py", "cuts.cut_motion"),
+               "data_aug/seg_dataset.py", "cutting.cut_motion"),
     Difference("clock", "10 s of motion and of music", "the first 10 s of the music file as they are (crop)",
-               "data_aug/seg_dataset.py", "cuts.cut_music"),
+               "data_aug/seg_dataset.py", "cutting.cut_music"),
     Difference("acoustics", "MFCC, delta, constant-Q chromagram, tempo, onset strength",
                "40 MFCC, 40 deltas, 84 bins of constant-Q magnitude, 384 of the tempogram, onset strength; not standardised",
-               "data_aug/process_music.py", "acoustics.music_features"),
+               "data_aug/process_music.py", "cutting.music_features"),
     Difference("lstm", "an LSTM", "8 layers that step through the 549 feature rows and read the 130 frames as inputs",
                "models/lstm.py", "encoder.MusicEncoder"),
     Difference("knee", "ST-GCN on the skeleton", "RThigh-RShin is missing: the right lower leg is cut off",
@@ -36,13 +36,14 @@ DIFFERENCES = (
                "models/utils/graph.py", "encoder.partitions"),
     Difference("mlp", "an MLP", "512 - 256 - 256 - 256 with ReLUs between", "models/mlp.py", "encoder.MLP"),
     Difference("augmentation", "data augmentation", "two of four, drawn once per file: the same two views in all epochs",
-               "data_aug/seg_dataset.py", "augmentation.two_views"),
+               "data_aug/seg_dataset.py", "pretraining.two_views"),
     Difference("silent music", "music is encoded", "zeros for all but the last piece of a file, in pre-training",
-               "data_aug/seg_dataset.py", "augmentation.music_of_zeros"),
+               "data_aug/seg_dataset.py", "pretraining.music_of_zeros"),
+    Difference("temperature", "not stated", "0.07", "level_contrastive_graph.py", "pretraining.TEMPERATURE"),
     Difference("optimiser", "learning rate 3e-4, batch 16",
-               "Adam, weight decay 1e-4, temperature 0.07, 100 epochs; cosine of period batches per epoch, stepped once an "
-               "epoch after the tenth; the motion encoder's gradient is clipped at 0.25",
-               "momu_simclr.py", "(not written yet)"),
+               "Adam, weight decay 1e-4, 100 epochs; a cosine schedule with the batches of an epoch as its period, stepped once "
+               "per epoch after the tenth; the motion encoder's gradient is clipped at 0.25",
+               "momu_simclr.py", "pretraining.ReleasedTraining"),
     Difference("split", "10 and 5 choreographies, not named", "named; two of five test choreographies share their music with "
                "pre-training", "data_aug/seg_dataset_text.py", "splits.assign"),
     Difference("trials", "not stated", "trials 75-89 tune and 90-99 test, in order of practice: 15 shots",
@@ -54,7 +55,7 @@ DIFFERENCES = (
     Difference("logits", "features concatenated and used as predictions", "[z ; text] are the logits over 45 classes: 256 "
                "of them belong to no class", "test_our_text_prompt.py", "texts.logits"),
     Difference("stopping", "not stated", "200 epochs; test accuracy is printed after each",
-               "test_our_text_prompt.py", "(not written yet)"),
+               "test_our_text_prompt.py", "prompting.accuracies"),
     Difference("hit rate", "sum of joint velocities; labelled music intensity",
                "seven joints, signed sums, maxima and minima, all beats, many to one", "data_aug/seg_dataset.py", "hits.hit_rate"),
     Difference("target", "BAR of the performance", "the mean rate of its file: 15 values in all",

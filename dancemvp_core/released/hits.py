@@ -7,15 +7,24 @@ may serve several beats.
 
 from __future__ import annotations
 
-import numpy as np
-from scipy import signal
+from collections.abc import Callable
+from pathlib import Path
 
-from dancemvp_core.released.cuts import FPS
+import numpy as np
+import pandas as pd
+from scipy import signal
+from scipy.stats import pearsonr, spearmanr
+
+from dancemvp_core.dance import music
+from dancemvp_core.dance.sequences import DanceDataset
+from dancemvp_core.released.cutting import FPS
 
 JOINTS = (1, 4, 6, 7, 10, 14, 15)  # right toe, left foot, left hand, right hand, right foot, head, left toe
 CLIP_FRAMES = 1000
 LOOKAHEAD = 25  # frames
 WITHIN_FRAMES = 20
+COLUMNS = ["choreography", "level", "trial", "bar", "bar_chance", "hit_rate", "hit_chance"]
+SHIFTS = 20
 
 
 def signed_velocity(motion: np.ndarray) -> np.ndarray:
@@ -62,6 +71,12 @@ def beat_frames(samples: np.ndarray, sr: int) -> np.ndarray:
     return np.round(librosa.times_like(onset, sr=sr, hop_length=512)[beats] * FPS)
 
 
+def share_hit(beats: np.ndarray, peaks: np.ndarray) -> float:
+    """The share of beats with a peak at most 20 frames away, in percent; one peak may serve several beats."""
+    away = np.abs(beats[:, None] - peaks[None])
+    return float(100 * (away.min(axis=1) <= WITHIN_FRAMES).mean())
+
+
 def hit_rate(motion: np.ndarray, samples: np.ndarray, sr: int = 22050) -> float:
     """The released reading of BAR for one trial, in percent: the share of beats with a peak at most 20 frames away.
 
@@ -74,8 +89,7 @@ def hit_rate(motion: np.ndarray, samples: np.ndarray, sr: int = 22050) -> float:
     maxima, minima = extrema(smoothed(signed_velocity(motion)[:CLIP_FRAMES]))
     if not maxima:
         return 0.0
-    away = np.abs(beats[:, None] - np.array(maxima + minima)[None])
-    return float(100 * (away.min(axis=1) <= WITHIN_FRAMES).mean())
+    return share_hit(beats, np.array(maxima + minima))
 
 
 def constant_target(rates: np.ndarray, files: np.ndarray) -> np.ndarray:
@@ -85,3 +99,68 @@ def constant_target(rates: np.ndarray, files: np.ndarray) -> np.ndarray:
     """
     _, place = np.unique(files, return_inverse=True)
     return (np.bincount(place, rates) / np.bincount(place))[place]
+
+
+# --- both readings of BAR over the same performances -----------------------------------------------------------------
+
+
+def beats_of(sample_path: Path, offset_s: float, clip_s: float) -> np.ndarray:
+    """Frames of the beats that the released code hears: those of the first ``clip_s`` seconds from ``offset_s`` on."""
+    samples, rate = music.load_audio(sample_path, offset_s, clip_s)
+    return beat_frames(samples, rate)
+
+
+def rate_and_chance(motion: np.ndarray, beats: np.ndarray, seed: int = 0) -> tuple[float, float]:
+    """The hit rate of one performance in percent, and its chance level: the same peaks, shifted in time, mean of 20 shifts."""
+    curve = smoothed(signed_velocity(motion)[: CLIP_FRAMES])
+    maxima, minima = extrema(curve)
+    peaks = np.array(maxima + minima)
+    if not len(beats) or not len(peaks):
+        return float("nan"), float("nan")
+    shifts = np.random.default_rng(seed).uniform(0, len(curve), SHIFTS)
+    return share_hit(beats, peaks), float(np.mean([share_hit(beats, (peaks + s) % len(curve)) for s in shifts]))
+
+
+def both_readings(
+    dataset: DanceDataset, sequences: pd.DataFrame, rows: np.ndarray, progress: Callable = lambda rows: rows
+) -> pd.DataFrame:
+    """Both readings of some performances (``rows`` of ``sequences``, which is ``PieceSet.sequences``): COLUMNS, percent.
+
+    Performances without music or without a labelled rate are left out.
+    """
+    heard: dict[tuple, np.ndarray] = {}
+    out = []
+    for row in progress(list(rows)):
+        danced, known = dataset.sequences[int(row)], sequences.iloc[int(row)]
+        if danced.music is None or pd.isna(known["bar"]):
+            continue
+        window = (danced.music, danced.music_offset_s, danced.duration_s)
+        if window not in heard:
+            heard[window] = beats_of(*window)
+        found, chance = rate_and_chance(danced.motion, heard[window])
+        place = (known["choreography"], known["level"], known["trial"], known["bar"], known["bar_chance"])
+        out.append((*place, found, chance))
+    return pd.DataFrame(out, columns=COLUMNS).dropna(subset=["bar", "hit_rate"]).reset_index(drop=True)
+
+
+def agreement(measured: pd.DataFrame) -> pd.DataFrame:
+    """How the readings agree, and what the released target leaves to learn: one row a measure (measure, value).
+
+    Correlations over performances; each reading above its chance level; and the squared error (percentage points) of a model
+    that knows nothing but the file: of each performance's own rate, and of the released target, which is the file's mean.
+    """
+    file = measured["choreography"].astype(str) + "/" + measured["level"].astype(str)
+    constant = constant_target(measured["hit_rate"].to_numpy(), file.to_numpy())
+    lines = {
+        "performances": len(measured),
+        "correlation (Pearson)": pearsonr(measured["bar"], measured["hit_rate"]).statistic,
+        "correlation (Spearman)": spearmanr(measured["bar"], measured["hit_rate"]).statistic,
+        "BAR, mean": measured["bar"].mean(),
+        "BAR above chance": (measured["bar"] - measured["bar_chance"]).mean(),
+        "hit rate, mean": measured["hit_rate"].mean(),
+        "hit rate above chance": (measured["hit_rate"] - measured["hit_chance"]).mean(),
+        "values of the released target": len(np.unique(constant.round(9))),
+        "MSE of the file's mean on hit rates": ((measured["hit_rate"] - constant) ** 2).mean(),
+        "MSE of the file's mean on the released target": ((constant - constant_target(constant, file.to_numpy())) ** 2).mean(),
+    }
+    return pd.DataFrame(lines.items(), columns=["measure", "value"])

@@ -1,1 +1,1 @@
-"""What a notebook is given and leaves: profiles and parameters, folders, provenance, progress."""
+"""The run of a notebook: profiles and parameters, folders, provenance, progress."""

@@ -1,8 +1,8 @@
-"""The three profiles, smoke, demo and paper, and the check that every notebook's second cell makes.
+"""The three profiles, smoke, demo and paper, and the check of parameters in every notebook's second cell.
 
-A profile is one row of ``PROFILES``: every size and length that differs between a quick look and the paper's own
-experiment. A notebook's own parameters are few (``STAGES``): where the data are, which seed; all else comes from
-the profile it names.
+A profile is one entry of ``PROFILES``: all sizes and lengths that differ between a quick run and the paper's experiment. A
+notebook has few parameters of its own (``STAGES``), such as the folder of the data and the seed. All other values come
+from its profile.
 """
 
 from __future__ import annotations
@@ -20,18 +20,19 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from dancemvp_core.pretraining.methods import CHANGES
 
 SHOTS_IN_TABLES = 20
-SYNTHDANCE = "synthdance"  # the embedded data set's name in results
+SYNTHDANCE = "synthdance"  # name of the embedded data set in results
+SPLITS = ("", "released")  # the data's own sets; those of the authors' released code (tasks.splits)
 
 
 class ParameterError(ValueError):
-    """A parameter that is unknown or of the wrong kind. One line: the notebook, the parameter, expected and got."""
+    """A parameter is unknown or has a wrong value. The message is one line: notebook, parameter, expected and given value."""
 
-    def _render_traceback_(self):  # Jupyter shows this in place of a traceback
+    def _render_traceback_(self):  # Jupyter shows this line instead of a traceback
         return [f"{type(self).__name__}: {self}"]
 
 
 def _tuple(value):
-    """YAML and JSON have lists only; strict validation would refuse them where a tuple is meant."""
+    """Convert lists to tuples: YAML and JSON have only lists, and strict validation refuses a list for a tuple."""
     return tuple(_tuple(v) for v in value) if isinstance(value, list) else value
 
 
@@ -40,17 +41,17 @@ Counts = Annotated[tuple[Count, ...], BeforeValidator(_tuple), Field(min_length=
 
 
 class _Strict(BaseModel):
-    """No unknown names, no silent conversions (an int may stand for a float, a bool for nothing else)."""
+    """A model without unknown names and without silent conversions; only an int may replace a float."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class Profile(_Strict):
-    """How large an experiment is. Lengths in frames of the resampled piece, times in seconds, rates per step.
+    """The size of an experiment. Lengths are in frames of the resampled piece.
 
-    ``trials`` is what SynthDance writes per file; ``pretrain_trials`` how many of them per choreography and level
-    pre-training sees; ``seeds`` how many seeds (0, 1, ...) the rows with an interval get, ``seeds_others``
-    the remaining rows; ``shots`` are performances per class in the tables, ``shots_curve`` in Fig. 7.
+    ``trials``: number of trials in each file of SynthDance. ``pretrain_trials``: number of trials of each choreography and
+    level in pre-training. ``seeds``: number of seeds (0, 1, ...) of the rows with an interval; ``seeds_others``: of the
+    other rows. ``shots``: performances of each class in the support, in the tables; ``shots_curve``: in Fig. 7.
     """
 
     name: str
@@ -121,9 +122,9 @@ PROFILES: dict[str, Profile] = {
 
 
 def load(profile: str, **overrides) -> Profile:
-    """The profile of that name, with some of its values replaced.
+    """Return the profile with this name; ``overrides`` replace some of its values.
 
-    Raises ParameterError, in one line, for an unknown profile, an unknown name or a value of the wrong kind.
+    Raises ParameterError (one line) for an unknown profile, an unknown name or a wrong value.
     """
     if profile not in PROFILES:
         raise ParameterError(f"profile {profile!r}: expected one of {', '.join(PROFILES)}")
@@ -131,8 +132,8 @@ def load(profile: str, **overrides) -> Profile:
     return _checked(Profile, values, f"profile {profile}")
 
 
-# What a notebook takes beside profile, data and root: (its own parameters, the profile's values that it reads).
-# A value that is not listed cannot be read, so the workflow knows what a changed profile makes stale.
+# Each notebook's parameters beside profile, data and root: (its own parameters, the profile's values that it reads).
+# A notebook can read only these values, so the workflow knows which notebooks are out of date after a change of a profile.
 _DATA = ("pretrain_trials", "piece_frames", "time_normalisation", "bar_scope")
 _WIDTH = ("channels", "dim", "features")
 _DOWNSTREAM = ("seeds", "shots", "downstream_steps", "bar_scope")
@@ -168,38 +169,39 @@ STAGES: dict[str, tuple[dict[str, tuple[Any, Any]], tuple[str, ...]]] = {
 
 
 class Parameters(_Strict):
-    """A notebook's checked parameters: its own, and the values of its profile that it reads, as attributes.
+    """A notebook's checked parameters as attributes: its own, and the values of its profile that it reads.
 
-    ``data`` is the data set's folder (empty: SynthDance under ``root``), ``root`` the folder that results go
-    to (empty: the project).
+    ``data``: folder of the data set (empty: SynthDance under ``root``). ``root``: folder for the results (empty: the
+    project). ``split``: which choreographies pre-train and test (empty: the data's own sets, ``tasks.splits``).
     """
 
     stage: str
     profile: str = "smoke"
     data: str = ""
     root: str = ""
+    split: Literal["", "released"] = ""
 
     @cached_property
     def project(self) -> Path:
-        """Folder that holds build/, results/ and figures/."""
+        """The folder that contains build/, results/ and figures/."""
         return Path(self.root).expanduser().resolve() if self.root else project_root()
 
     @cached_property
     def data_root(self) -> Path:
-        """The data set's folder."""
+        """The folder of the data set."""
         return Path(self.data).expanduser().resolve() if self.data else synthdance_root(self.project, self.profile)
 
     @cached_property
     def aistpp_root(self) -> Path:
-        """The AIST++ folder of the stage that maps it, or the stand-in's in AIST++'s own format."""
+        """The folder of AIST++, or of its stand-in in the same format if no folder is given."""
         given = getattr(self, "aistpp", "")
         return Path(given).expanduser().resolve() if given else aistpp_standin_root(self.project)
 
     @cached_property
     def label(self) -> str:
-        """The profile's name for folders; "-modified" is added where a value is not the profile's own.
+        """The profile's name for folders, with "-modified" if a value differs from the profile.
 
-        So numbers from other settings never stand under a profile's name. The number of seeds may differ: every
+        So results with other settings never appear under a profile's name. The number of seeds may differ, because every
         table states it.
         """
         own = PROFILES[self.profile]
@@ -208,17 +210,17 @@ class Parameters(_Strict):
 
     @cached_property
     def job(self) -> str:
-        """The notebook's name and, where it runs more than once, what this run is about."""
+        """The notebook's name, with the pre-training and the seed if the notebook runs once for each of them."""
         own = [k for k in ("pretraining", "seed") if k in STAGES[self.stage][0]]
         return "-".join([self.stage, *(f"seed{self.seed}" if k == "seed" else getattr(self, k) for k in own)])
 
 
 def validate(stage: str, namespace: dict[str, Any] | None = None, /, **parameters) -> Parameters:
-    """Check a notebook's parameters and fill in its profile's values: the second cell of every notebook.
+    """Return a notebook's checked parameters, with the values of its profile. Every notebook's second cell calls this.
 
-    ``namespace`` is the notebook's ``globals()``; or pass the parameters by name. Raises ParameterError, in one line,
-    for a name that neither the notebook nor the part of the profile that it reads has (papermill would only
-    warn), and for a value of the wrong kind.
+    ``namespace`` is the notebook's ``globals()``; or pass the parameters by name. Raises ParameterError (one line) for a
+    wrong value, and for a name that is neither a parameter of the notebook nor a value of the profile that it reads
+    (papermill only warns).
     """
     if stage not in STAGES:
         raise ParameterError(f"notebook {stage!r}: expected one of {', '.join(STAGES)}")
@@ -238,22 +240,35 @@ def validate(stage: str, namespace: dict[str, Any] | None = None, /, **parameter
 
 
 def synthdance_root(project: Path, profile: str) -> Path:
-    """Where the embedded data set of a profile lies; profiles with as many trials share one."""
+    """Return the folder of a profile's embedded data set; profiles with the same number of trials share one folder."""
     return project / "build" / "data" / f"{SYNTHDANCE}-{PROFILES[profile].trials}-trials"
 
 
-def unseen_dancers_root(project: Path, profile: str) -> Path:
-    """Where SynthDance's test choreographies danced by unseen dancers lie."""
-    return project / "build" / "data" / f"{SYNTHDANCE}-unseen-dancers-{PROFILES[profile].trials}-trials"
+def unseen_dancers_root(project: Path, profile: str, split: str = "") -> Path:
+    """Return the folder of a split's test choreographies in SynthDance with unseen dancers."""
+    name = f"{SYNTHDANCE}-unseen-dancers-{PROFILES[profile].trials}-trials"
+    return project / "build" / "data" / with_split(name, split)
+
+
+def with_split(name: str, split: str) -> str:
+    """Return the name of a data set under a split, so that results of two splits are never in one folder."""
+    return f"{name}-{split}-split" if split else name
+
+
+def known_split(split: str) -> str:
+    """Return the name of a split, "" for the data's own sets. Raises ParameterError (one line) for an unknown one."""
+    if split not in SPLITS:
+        raise ParameterError(f"split {split!r}: expected {' or '.join(filter(None, SPLITS))}, or none for the data's own")
+    return split
 
 
 def aistpp_standin_root(project: Path) -> Path:
-    """Where the second SynthDance body in AIST++'s format lies, used where no AIST++ folder is given."""
+    """Return the folder of AIST++'s stand-in: a second SynthDance body in AIST++'s format, for runs without AIST++."""
     return project / "build" / "data" / "aistpp-standin"
 
 
 def project_root() -> Path:
-    """The package's checkout; the working directory where it was installed without one."""
+    """Return the folder of the package's checkout, or the working directory if the package has no checkout."""
     root = Path(__file__).resolve().parents[2]
     return root if (root / "pyproject.toml").is_file() else Path(os.getcwd())
 
@@ -279,10 +294,10 @@ def _checked(model: type[_Strict], values: dict, where: str):
 
 
 def _parameters_of(namespace: dict[str, Any], known: list[str]) -> dict[str, Any]:
-    """The parameters in a notebook's globals: known names, and whatever else the cells before the check assign.
+    """Return the parameters in a notebook's globals: known names, and all names that the cells before the check assign.
 
-    The history of a live session (``In``) says which names the parameters cell and papermill's own set; so running
-    the second cell again later does not take the notebook's variables for parameters.
+    The history of the session (``In``) shows which names the parameters cell and papermill's cell assign. So the check
+    does not take later variables for parameters when the second cell runs again.
     """
     cells = list(namespace.get("In", []))
     first = next((i for i, cell in enumerate(cells) if "validate(" in cell), len(cells))
@@ -294,7 +309,7 @@ def _parameters_of(namespace: dict[str, Any], known: list[str]) -> dict[str, Any
 
 
 def _assigned(cell: str) -> list[str]:
-    """Names that a cell's top level assigns; none where it is not plain Python (a magic, a shell line)."""
+    """Return the names that a cell assigns at its top level; none if the cell is not plain Python (a magic, a shell line)."""
     try:
         body = ast.parse(cell).body
     except SyntaxError:

@@ -1,4 +1,4 @@
-"""How far a long loop is: a bar on a terminal, a line now and then where the output is kept."""
+"""The progress of a long loop: a bar on a terminal, a line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sized
 
-EVERY_S = 10.0  # between lines
+EVERY_S = 10.0  # seconds between two lines
 
 
 def print_anything() -> None:
-    """From now on no print fails for a letter that the terminal or file cannot take: it stands there as ``\\xe9``."""
+    """Let later prints write ``\\xe9`` and the like for letters that the terminal or file cannot show, instead of an error."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def shown(what: str, every_s: float = EVERY_S) -> Callable[[Sized], Iterator]:
-    """A wrapper for the rows of a loop that says how far it is: ``build(..., progress=shown("pieces"))``.
+    """Return a wrapper for the rows of a loop that shows its progress: ``build(..., progress=shown("pieces"))``.
 
-    On a terminal a tqdm bar; elsewhere (a notebook, a log) a line each ``every_s`` seconds and no line for a
-    loop that is over sooner.
+    On a terminal it shows a tqdm bar. Elsewhere (a notebook, a log) it prints a line every ``every_s`` seconds, and no
+    line for a loop that ends sooner.
     """
 
     def wrap(rows):
@@ -35,11 +35,11 @@ def shown(what: str, every_s: float = EVERY_S) -> Callable[[Sized], Iterator]:
 
 
 def _lines(rows, what: str, every_s: float) -> Iterator:
-    started = told = time.monotonic()
+    started = printed = time.monotonic()
     for done, row in enumerate(rows):
         now = time.monotonic()
-        if done and now - told >= every_s:
-            told = now
+        if done and now - printed >= every_s:
+            printed = now
             left = (now - started) / done * (len(rows) - done)
             print(f"{what}: {done} of {len(rows)}, about {max(left, 1):.0f} s left", flush=True)
         yield row

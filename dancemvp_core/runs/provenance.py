@@ -1,8 +1,8 @@
-"""Where results go, and where each of them came from: the folders of a run, and a sidecar beside every file.
+"""The folders of a run, and the provenance of every result in a file beside it (``.prov.json``, the sidecar).
 
-``start`` begins a notebook's ``Run``. Its ``save_*`` write tables and figures, each with its ``.prov.json``; ``finish``
-writes the notebook's record, by which the workflow knows that it is done. ``require`` ends a notebook early where the
-data cannot support it.
+``start`` begins a notebook's ``Run``. Its ``save_*`` methods write tables and figures, each with its sidecar. ``finish``
+writes the notebook's record, which shows the workflow that the notebook is done. ``require`` ends a notebook early if the
+data do not support it.
 """
 
 from __future__ import annotations
@@ -24,24 +24,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dancemvp_core.files import fingerprint, sha256, write_csv, write_figure, write_json, write_parquet, write_tensors
-from dancemvp_core.runs.profiles import ParameterError, Parameters, project_root
+from dancemvp_core.runs.profiles import ParameterError, Parameters, project_root, with_split
 
-if TYPE_CHECKING:  # the workflow reads this module before every run and should wait for neither pandas nor matplotlib
+if TYPE_CHECKING:  # the workflow imports this module before every run; pandas and matplotlib would slow it down
     import pandas as pd
 
 METRICS_COLUMNS = ["method", "protocol", "seed", "genres", "shots", "task", "metric", "value"]
 
 
 class LeftOut(Exception):
-    """A notebook ends here, and that is no fault: the data do not support what follows. The message says why."""
+    """A notebook ends early without an error, because the data do not support the rest. The message gives the reason."""
 
-    def _render_traceback_(self):  # Jupyter shows this in place of a traceback
+    def _render_traceback_(self):  # Jupyter shows this line instead of a traceback
         return [f"Left out: {self}"]
 
 
 @dataclass(frozen=True)
 class Paths:
-    """The folders of one profile and data set under the project: results, figures, and build for by-products."""
+    """The folders of one profile and data set in the project: results, figures, and build for intermediate files.
+
+    The name of the data set has that of a split other than the data's own (``profiles.with_split``).
+    """
 
     profile: str
     dataset: str
@@ -49,63 +52,63 @@ class Paths:
 
     @classmethod
     def of(cls, params: Parameters) -> Paths:
-        """The folders that a notebook with these parameters writes to."""
-        return cls(params.label, dataset_name(params.data_root), params.project)
+        """Return the folders for a notebook with these parameters."""
+        return cls(params.label, with_split(dataset_name(params.data_root), params.split), params.project)
 
     def _folder(self, kind: str) -> Path:
         return self.root / kind / self.profile / self.dataset
 
     @property
     def results(self) -> Path:
-        """Tables: the results contract."""
+        """The folder of the tables."""
         return self._folder("results")
 
     @property
     def figures(self) -> Path:
-        """Figures as png and pdf."""
+        """The folder of the figures, as png and pdf."""
         return self._folder("figures")
 
     @property
     def build(self) -> Path:
-        """What can be made again: pieces, encoders, checkpoints, executed notebooks."""
+        """The folder of files that a run can create again: pieces, encoders, checkpoints, executed notebooks."""
         return self._folder("build")
 
     @property
     def pieces(self) -> Path:
-        """Folder of the cut pieces (``PieceSet.save``)."""
+        """The folder of the cut pieces (``PieceSet.save``)."""
         return self.build / "pieces"
 
     @property
     def music_cache(self) -> Path:
-        """Folder of cached music analyses, shared by all profiles and data sets: entries are keyed by content."""
+        """The folder of cached music analyses. All profiles and data sets share it, because its keys depend on the content."""
         return self.root / "build" / "music"
 
     def encoder(self, pretraining: str, seed: int) -> Path:
-        """Weights of a finished pre-training."""
+        """Return the file of a finished pre-training's encoder."""
         return self.build / "encoders" / f"{pretraining}-seed{seed}.safetensors"
 
     def checkpoint(self, pretraining: str, seed: int) -> Path:
-        """Last epoch of an unfinished pre-training; survives an interrupted job, as a job's output does not."""
+        """Return the checkpoint file of an unfinished pre-training. An interrupted job keeps it, unlike a job's outputs."""
         return self.build / "checkpoints" / f"{pretraining}-seed{seed}.safetensors"
 
     def outcome(self, source: str, protocol: str, shots: int, genres: int, seed: int) -> Path:
-        """What a pre-training or floor reached under a protocol, one row a query piece."""
+        """Return the file of the outcome of a pre-training or floor under a protocol; it has one row for each query piece."""
         return self.build / "outcomes" / f"{source}-{protocol}-{shots}shots-g{genres}-seed{seed}.parquet"
 
     def record(self, job: str) -> Path:
-        """What a finished notebook wrote and used (``Run.finish``); the workflow's mark that it is done."""
+        """Return a notebook's record (``Run.finish``): the files that it wrote and used. It shows that the notebook is done."""
         return self.build / "records" / f"{job}.json"
 
     def notebook(self, job: str) -> Path:
-        """The executed notebook."""
+        """Return the file of the executed notebook."""
         return self.build / "notebooks" / f"{job}.ipynb"
 
 
 def dataset_name(root: Path) -> str:
-    """The data set's name in results: dataset.json's, else its folder's. DataError where that cannot be read.
+    """Return the data set's name in results: the name in dataset.json, or else the name of its folder.
 
-    Of a folder's name, bytes that are no UTF-8, and the braces, which mean something to Snakemake, stand as in an
-    address: ``%FF``.
+    In a folder's name, ``%FF`` and the like replace bytes that are not UTF-8, line breaks, and braces, which have a meaning
+    in Snakemake. Raises DataError if dataset.json cannot be read.
     """
     from dancemvp_core.datasets.reading import read_facts
 
@@ -118,9 +121,9 @@ def dataset_name(root: Path) -> str:
 
 @cache
 def code_version(root: Path) -> dict[str, Any]:
-    """{"commit", "dirty"} of the checkout at ``root``; both None without git or outside its own checkout.
+    """Return {"commit", "dirty"} of the checkout at ``root``; both are None without git or if ``root`` is no checkout.
 
-    Results and figures, which a run itself rewrites, do not make a checkout dirty.
+    Changed results and figures do not make a checkout dirty, because a run rewrites them.
     """
 
     def git(*arguments: str) -> str:
@@ -129,7 +132,7 @@ def code_version(root: Path) -> dict[str, Any]:
 
     try:
         if Path(git("rev-parse", "--show-toplevel")).resolve() != Path(root).resolve():
-            return {"commit": None, "dirty": None}  # a copy inside somebody else's repository
+            return {"commit": None, "dirty": None}  # a copy inside another repository
         changed = git("status", "--porcelain", "--", ".", ":!results", ":!figures")
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(changed)}
     except (OSError, subprocess.SubprocessError):
@@ -137,7 +140,7 @@ def code_version(root: Path) -> dict[str, Any]:
 
 
 def environment() -> dict[str, Any]:
-    """What runs: {"git", "lock", "device", "versions"}; the lock by its SHA-256."""
+    """Return the environment of the run: {"git", "lock" (SHA-256 of requirements.lock), "device", "versions"}."""
     lock = project_root() / "requirements.lock"
     return {
         "git": code_version(project_root()),
@@ -148,21 +151,21 @@ def environment() -> dict[str, Any]:
 
 
 def device() -> str:
-    """What computes: the GPU's name where torch is loaded and sees one, else "cpu"."""
+    """Return the name of the GPU if torch is loaded and finds one, else "cpu"."""
     torch = sys.modules.get("torch")
     return torch.cuda.get_device_name() if torch is not None and torch.cuda.is_available() else "cpu"
 
 
 def peak_memory_mb() -> float:
-    """Largest resident memory so far of this process or of any one of its finished children, in MiB."""
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB here
+    """Return the largest resident memory so far, in MiB, of this process or of one of its finished children."""
+    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes on macOS, in KiB on Linux
     usage = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return round(max(usage) * unit / 2**20, 1)
 
 
 @dataclass
 class Run:
-    """One execution of a notebook: its parameters and inputs, and the files that it has written so far."""
+    """One run of a notebook: its parameters and inputs, and the files that it has written so far."""
 
     params: Parameters
     paths: Paths
@@ -171,12 +174,15 @@ class Run:
     started: float = field(default_factory=time.perf_counter)
 
     def add_input(self, path: Path) -> Path:
-        """Note a file or folder that results depend on, by its fingerprint; returns the path."""
+        """Record the fingerprint of a file or folder that the results depend on, and return its path."""
         self.inputs[_relative(path, self.paths.root)] = fingerprint(path)
         return path
 
     def save_table(self, name: str, frame: pd.DataFrame, **notes) -> Path:
-        """Write a table, csv or parquet by its suffix, with its sidecar; ``name`` is relative to the results folder."""
+        """Write a table (csv or parquet, by its suffix) and its sidecar, and return its path.
+
+        ``name`` is relative to the results folder. Raises ValueError for another suffix.
+        """
         path = self.paths.results / name
         writers = {".csv": write_csv, ".parquet": write_parquet}
         if path.suffix not in writers:
@@ -185,11 +191,11 @@ class Run:
         return self._sign(path, path, rows=len(frame), **notes)
 
     def save_metrics(self, frame: pd.DataFrame) -> Path:
-        """Add this notebook's rows to ``metrics.parquet``, in place of those that it wrote before.
+        """Write this notebook's rows into ``metrics.parquet``, replace its earlier rows, and return the path.
 
-        Columns: method, protocol, seed, genres, shots, task, metric, value. The notebooks' parts are stacked in the order
-        of their names, so that it does not matter which ends first; only one at a time may stack them. What two
-        notebooks share stands there once.
+        Columns: method, protocol, seed, genres, shots, task, metric, value. The file holds the rows of all notebooks in the
+        order of their names, whichever ends first. A lock lets one notebook at a time write it. It holds a row that two
+        notebooks share once. Raises ValueError for other columns.
         """
         import pandas as pd
 
@@ -205,13 +211,13 @@ class Run:
             return self.save_table("metrics.parquet", stacked, parts=rows)
 
     def save_figure(self, name: str, figure, caption: str, dataset, **notes) -> Path | None:
-        """Write a figure as png and pdf under the figures folder, with one sidecar that holds the caption.
+        """Write a figure as png and pdf into the figures folder, with one sidecar for both, and return the png's path.
 
-        The caption is completed by the name of the ``dataset`` (a DanceDataset), and that it is synthetic where it is.
-        Of a figure that could not be drawn (None) one line says so, and nothing is written.
+        The sidecar holds the caption, with the name of the ``dataset`` (a DanceDataset) and a note if it is synthetic. If
+        the figure is None, because it could not be drawn, the method prints a line, writes nothing and returns None.
         """
         if figure is None:
-            print(f"{name} is left out: the data have too little for it.")
+            print(f"{name} is left out: there are not enough data for it.")
             return None
         from dancemvp_core import style
 
@@ -223,13 +229,13 @@ class Run:
         return self._sign(png, stem, caption=style.caption(caption, dataset.synthetic, dataset.name), **notes)
 
     def save_tensors(self, path: Path, tensors: dict, metadata: dict[str, str] | None = None, **notes) -> Path:
-        """Write named tensors, an encoder's weights say, with their sidecar; a relative path is under results."""
+        """Write named tensors (e.g. an encoder's weights) and their sidecar, and return the path; ``results`` is its base."""
         path = self.paths.results / path
         write_tensors(path, tensors, metadata)
         return self._sign(path, path, **notes)
 
     def provenance(self) -> dict[str, Any]:
-        """Where a result comes from: parameters, seeds, code, inputs, environment, device, time and memory so far."""
+        """Return the provenance of a result: parameters, seeds, code, inputs, environment, device, time and memory so far."""
         parameters = self.params.model_dump(exclude={"stage", "data", "root", "aistpp"})
         return {
             "notebook": self.params.stage,
@@ -243,20 +249,20 @@ class Run:
         }
 
     def finish(self) -> None:
-        """Write the notebook's record: the last cell. Without it the workflow holds the notebook for unfinished."""
+        """Write the notebook's record, in its last cell. Without a record, the workflow treats the notebook as unfinished."""
         files = [_relative(path, self.paths.root) for path in self.files]
         write_json(self.paths.record(self.params.job), self.provenance() | {"files": files})
 
     def require(self, reason: str) -> None:
-        """End the notebook here where there is a ``reason`` why the data do not support it; "" goes on.
+        """End the notebook if there is a ``reason`` why the data do not support it; continue if the reason is "".
 
-        The record is written, so that the workflow holds the notebook for done. Raises LeftOut with the reason.
+        The method writes the record, so that the workflow treats the notebook as done, and raises LeftOut with the reason.
         """
         import pandas as pd
 
         if not reason:
             return
-        if (self.paths.build / "metrics" / f"{self.params.job}.parquet").exists():  # of other data in the same place
+        if (self.paths.build / "metrics" / f"{self.params.job}.parquet").exists():  # an earlier run on other data wrote it
             self.save_metrics(pd.DataFrame(columns=METRICS_COLUMNS))
         self.finish()
         raise LeftOut(reason)
@@ -269,9 +275,12 @@ class Run:
 
 
 def start(params: Parameters, inputs: Iterable[Path] = ()) -> Run:
-    """Start a notebook's run: the clock, the folders, and the fingerprints of what it reads."""
+    """Return a new run of a notebook; it starts the clock and records the fingerprints of the ``inputs``.
+
+    Raises ParameterError if ``params`` does not come from ``profiles.validate``.
+    """
     if not isinstance(params, Parameters):
-        raise ParameterError(f"start: expected what profiles.validate returns, got {type(params).__name__}")
+        raise ParameterError(f"start: expected the result of profiles.validate, got {type(params).__name__}")
     run = Run(params, Paths.of(params))
     for path in inputs:
         run.add_input(path)
@@ -285,7 +294,7 @@ def _seeds(parameters: dict[str, Any]) -> list[int] | None:
 
 
 def _relative(path: Path, root: Path) -> str:
-    """Relative to the project; of a path outside only its name, since a sidecar may be published."""
+    """Return a path relative to the project, or only its name if it lies outside, because a sidecar may be published."""
     path = Path(path).resolve()
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
 

@@ -1,4 +1,4 @@
-"""What every evaluation needs at hand: the pieces, the skeleton, the networks' size and the run's folders."""
+"""The workspace of an evaluation: the pieces, the skeleton, the size of the networks and the folders of the run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dancemvp_core.runs.provenance import Paths, Run
 
 @dataclass(frozen=True, eq=False)
 class Workspace:
-    """The cut pieces of one profile and data set, on the device that computes, and where their results are."""
+    """The cut pieces of one profile and data set on the computing device, and the folders of their results."""
 
     pieces: PieceSet
     skeleton: Skeleton
@@ -23,15 +23,18 @@ class Workspace:
 
     @classmethod
     def open(cls, run: Run, skeleton: Skeleton) -> Workspace:
-        """The pieces of a notebook's run, noted as its input. DataError where they have not been cut yet."""
+        """Return the workspace of a notebook's run, and record the pieces as its input.
+
+        Raises DataError if the pieces have not been cut yet.
+        """
         paths, params = run.paths, run.params
         if not (paths.pieces / "pieces.safetensors").exists():
-            missing = f"no pieces of {paths.dataset} at profile {params.profile}"
-            raise DataError(f"{paths.pieces}: {missing}; expected a finished make reproduce PROFILE={params.profile}")
+            missing = f"no pieces of {paths.dataset} for the profile {params.profile}"
+            raise DataError(f"{paths.pieces}: {missing}; run make reproduce PROFILE={params.profile} first")
         run.add_input(paths.pieces)
         return cls(PieceSet.load(paths.pieces, pick_device()), skeleton, Width.of(params), paths)
 
     @property
     def choreographies(self) -> int:
-        """Number of test choreographies: g of the tables."""
+        """The number of test choreographies (g in the tables)."""
         return self.pieces.table.loc[self.pieces.table["split"] == "test", "choreography"].nunique()

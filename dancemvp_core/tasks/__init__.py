@@ -1,1 +1,1 @@
-"""The three downstream tasks: splits, features, protocols, measures, floors, and the outcomes of every row."""
+"""The three downstream tasks: splits, features, protocols, measures, floors, and the outcomes of all rows."""

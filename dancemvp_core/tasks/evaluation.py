@@ -1,4 +1,4 @@
-"""Features through a protocol on a split: tidy measures, and what was predicted for each query piece."""
+"""Evaluation of features under a protocol on a split: predictions for each query piece, and tidy measures."""
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ FACTS = ("method", "protocol", "seed", "genres", "shots")
 
 
 def prompter_settings(params) -> PrompterSettings:
-    """The prompter's hyper-parameters as selected on validation, at the profile's number of steps."""
+    """Return the prompter's hyper-parameters as selected on validation, with the profile's number of steps."""
     return PrompterSettings(steps=params.downstream_steps, **methods.selected().get("prompter", {}))
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a row of a table reaches: ``pieces``, one row a query piece (``metrics.per_piece``).
+    """The outcome of a row of a table: ``pieces`` has one row for each query piece (``metrics.per_piece``).
 
-    Beside its columns stand sequence, trial, subset (number of the cyclic subset of choreographies), and the facts method,
-    protocol, seed, genres, shots.
+    Further columns are sequence, trial, subset (number of the cyclic subset of choreographies), method, protocol, seed,
+    genres and shots.
     """
 
     pieces: pd.DataFrame
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
-        """Tidy measures (METRICS_COLUMNS): the mean over the subsets of choreographies."""
+        """Tidy measures (METRICS_COLUMNS): means over the subsets of choreographies."""
         parts = pd.concat([metrics.summary(own) for _, own in self.pieces.groupby("subset")])
         mean = parts.groupby(["task", "metric"], sort=False)["value"].mean().reset_index()
         return mean.assign(**{fact: self.pieces[fact].iloc[0] for fact in FACTS})[METRICS_COLUMNS]
 
     def named(self, name: str) -> Outcome:
-        """The same outcome for another row that shares the pre-training."""
+        """Return the same outcome under the name of another row with the same pre-training."""
         return Outcome(self.pieces.assign(method=name))
 
 
 @dataclass(frozen=True)
 class Setting:
-    """How a row is evaluated: ``protocol``, ``seed`` (of support, query and initialisation) and ``shots``.
+    """The setting of an evaluation: ``protocol``, ``seed`` (of support, query and initialisation) and ``shots``.
 
-    ``genres``: so many test choreographies (None: all), as the mean over their cyclic subsets below all of them.
+    ``genres``: number of choreographies (None: all); with fewer than all, the outcome covers all their cyclic subsets.
     """
 
     protocol: str
@@ -68,7 +68,7 @@ def evaluate(
     prompter: PrompterSettings,
     tasks: Iterable[str] = protocols.TASKS,
 ) -> Outcome:
-    """Put features through a protocol on a split's choreographies, under the row's ``name``."""
+    """Return the outcome of features under a protocol on a split's choreographies; ``name`` becomes its method."""
     choreographies = pieces.table.loc[pieces.table["split"] == setting.split, "choreography"].unique()
     genres = setting.genres or len(choreographies)
     parts = []

@@ -1,7 +1,7 @@
-"""The floors: how far one gets without the method. They stand in every table (design, section 5).
+"""The floors: baselines that show which values are possible without the method. They are in every table.
 
-Each is a set of frozen features to run a protocol on; ``chance`` is a protocol of its own, and ``direct`` a
-prediction: BAR is a function of its input, so for Task 3 it can be computed from the piece.
+Each floor is a set of frozen features for a protocol. Two floors are protocols without features: ``chance``, and
+``direct``, which computes BAR (Task 3) from the piece's own peaks.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from dancemvp_core.dance.skeleton import Skeleton
 from dancemvp_core.tasks.features import Features
 
 DESCRIPTIONS = {
-    "chance": "support class frequencies; support mean and variance",
-    "handcrafted": "speed, acceleration and range statistics per joint, music statistics; logistic and ridge heads",
-    "random_init": "our architecture, untrained",
-    "music_only": "our method without motion: all performances of a choreography share their music",
+    "chance": "class frequencies, mean and variance of the support",
+    "handcrafted": "speed, acceleration and range statistics for each joint, music statistics; logistic and ridge heads",
+    "random_init": "our architecture without training",
+    "music_only": "our method without motion: all performances of a choreography have the same music",
     "motion_only": "our method without music",
-    "body_only": "bone lengths of the normalised clip: must be at chance for level",
-    "direct": "BAR computed from the piece's own peaks, no learning",
+    "body_only": "bone lengths of the normalised clip; its level accuracy must be at chance",
+    "direct": "BAR computed from the piece's own peaks, without learning",
 }
 
 
 def music_statistics(pieces: PieceSet) -> Tensor:
-    """Mean and spread over time of each acoustic feature, (P, 2F)."""
+    """Return mean and standard deviation over time of each acoustic feature, (P, 2F)."""
     music = pieces.batch(torch.arange(len(pieces)))["music"]
     return torch.cat([music.mean(dim=2), music.std(dim=2)], dim=1)
 
 
 def motion_statistics(pieces: PieceSet) -> Tensor:
-    """Per joint: mean, spread and maximum of speed and of acceleration, and the range per axis, (P, 9V).
+    """Return statistics of each joint, (P, 9V), in canonical trunk lengths and seconds.
 
-    In canonical trunk lengths and seconds.
+    They are mean, standard deviation and maximum of speed and of acceleration, and the range along each axis.
     """
     seconds = torch.as_tensor((pieces.table["end_s"] - pieces.table["start_s"]).to_numpy(copy=True), dtype=torch.float32)
     rate = (pieces.motion.shape[2] / seconds).to(pieces.motion.device)[:, None, None]
@@ -46,12 +46,12 @@ def motion_statistics(pieces: PieceSet) -> Tensor:
 
 
 def handcrafted(pieces: PieceSet) -> Features:
-    """What a careful engineer would measure, without learning."""
+    """Return hand-crafted features, (P, 9V + 2F): ``motion_statistics`` and ``music_statistics``."""
     return Features(torch.cat([motion_statistics(pieces), music_statistics(pieces)], dim=1))
 
 
 def body_only(pieces: PieceSet, skeleton: Skeleton) -> Features:
-    """Mean bone lengths, (P, V - 1), of the motion that the encoders see."""
+    """Return mean bone lengths, (P, V - 1), of the motion that is the encoders' input."""
     child, parent = map(list, zip(*skeleton.bones, strict=True))
     bones = pieces.motion[..., child] - pieces.motion[..., parent]
     return Features(bones.norm(dim=1).mean(dim=1))

@@ -1,4 +1,4 @@
-"""Measures of the three tasks, per query piece and over all of them."""
+"""Measures of the three tasks, for each query piece and over all query pieces."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from scipy.stats import norm, spearmanr
 
 from dancemvp_core.tasks.protocols import CLASS_COLUMNS, Predictions
 
-# (task, metric) of the columns task1..3: accuracy in %, the paper's L2 on score/100, MSE in squared percentage points.
+# Column -> (task, metric): accuracy in %, the paper's L2 on score/100, MSE in squared percentage points.
 TASKS = {"task1": (1, "accuracy"), "task2": (2, "l2"), "task3": (3, "mse")}
 HIGHER_IS_BETTER = {"task1": True, "task2": False, "task3": False}
 
 
 def per_piece(predictions: Predictions, truth: pd.DataFrame) -> pd.DataFrame:
-    """One row a query piece: labels, what was predicted, right or wrong, and errors; (Q,) predictions and ``truth``.
+    """Return one row for each query piece with its labels, predictions, right or wrong, and errors.
 
-    Columns: true_<label>, and as far as the predictions go: predicted_<label>, predicted_score, predicted_score_sd,
-    predicted_bar; accuracy, genre, choreography, level, primitive, level_within (the level among the classes of the true
-    choreography and primitive), l2, nll, score_error, covered_90, rate_error (percentage points).
+    ``predictions`` are of the Q pieces, ``truth`` has their labels. Columns: true_<label>, and for the predicted tasks:
+    predicted_<label>, predicted_score, predicted_score_sd, predicted_bar; right or wrong: accuracy, genre, choreography,
+    level, primitive, level_within (the most probable level among the classes of the true choreography and primitive); l2,
+    nll, score_error, covered_90, rate_error (percentage points).
     """
     out = pd.DataFrame({f"true_{name}": truth[name] for name in (*CLASS_COLUMNS, "score", "bar")}, index=truth.index)
     if predictions.probabilities is not None:
@@ -51,10 +52,10 @@ def per_piece(predictions: Predictions, truth: pd.DataFrame) -> pd.DataFrame:
 
 
 def summary(pieces: pd.DataFrame) -> pd.DataFrame:
-    """Tidy measures of query pieces (``per_piece``): columns task (1, 2, 3), metric, value.
+    """Return tidy measures of query pieces (``per_piece``), with the columns task (1, 2, 3), metric, value.
 
-    Task 1: accuracies in percent. Task 2 on score/100: l2 (the paper's, alpha = beta = 0.5), nll, mse, spearman,
-    relative_l2 (mean squared error over the squared score range), coverage_90 in percent. Task 3: mse in
+    Task 1: accuracies in percent. Task 2, on score/100: l2 (the paper's, alpha = beta = 0.5), nll, mse, spearman,
+    relative_l2 (mean squared error divided by the squared range of the scores), coverage_90 in percent. Task 3: mse in
     squared percentage points, and spearman.
     """
     rows = []
@@ -80,8 +81,8 @@ def summary(pieces: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["task", "metric", "value"]).astype({"value": float})
 
 
-def _spearman(guess: np.ndarray, truth: np.ndarray) -> float:
-    """Rank correlation; 0 where either is constant, since a constant ranks nothing."""
-    if np.ptp(guess) < 1e-12 or np.ptp(truth) < 1e-12:
+def _spearman(predicted: np.ndarray, truth: np.ndarray) -> float:
+    """Return the rank correlation; 0 if one of the two is constant, because then it is undefined."""
+    if np.ptp(predicted) < 1e-12 or np.ptp(truth) < 1e-12:
         return 0.0
-    return float(spearmanr(guess, truth).statistic)
+    return float(spearmanr(predicted, truth).statistic)

@@ -1,4 +1,4 @@
-"""Outcomes of rows: computed once, kept under build/outcomes, and shared by Tables 2, 3 and 4, Fig. 7 and the claims."""
+"""Outcomes of rows. Each is computed once and saved in build/outcomes; Tables 2, 3 and 4, Fig. 7 and the claims share them."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from dancemvp_core.tasks.evaluation import Outcome, Setting
 from dancemvp_core.tasks.features import Features
 from dancemvp_core.tasks.rows import Row, features_of, pretraining_of
 
-KEPT_FEATURES = 16  # in memory, of 10 MB each in the demo: all seeds of all floors
+KEPT_FEATURES = 16  # features in memory, 10 MB each in the demo: enough for all seeds of all floors
 
 
 @dataclass(frozen=True, eq=False)
 class Outcomes:
-    """Where outcomes come from: a workspace and the prompter's settings."""
+    """The source of outcomes: a workspace and the prompter's settings."""
 
     where: Workspace
     prompter: PrompterSettings
@@ -36,17 +36,18 @@ class Outcomes:
 
     @classmethod
     def open(cls, run: Run, skeleton: Skeleton) -> Outcomes:
-        """Of a notebook's run. DataError as ``Workspace.open``."""
+        """Return the outcomes of a notebook's run. Raises DataError in the same cases as ``Workspace.open``."""
         return cls(Workspace.open(run, skeleton), evaluation.prompter_settings(run.params))
 
     def why_not(self, shots: int) -> str:
-        """Why the three tasks cannot be evaluated with these data, in one sentence; "" where they can."""
+        """Return the reason why these data do not support the three tasks, in one sentence; "" if they do."""
         return splits.why_not_evaluable(self.where.pieces.table, shots)
 
     def features(self, name: str, seed: int) -> Features:
-        """A row's frozen features (``rows.features_of``) of the test pieces.
+        """Return a row's frozen features (``rows.features_of``) of the test pieces.
 
-        The last few are kept: a row is fitted several times in succession, and an untrained encoder has to encode anew.
+        The last ``KEPT_FEATURES`` stay in memory, because the protocols use the features of a row several times in
+        succession and an untrained encoder has no file with its features.
         """
         if (name, seed) not in self.in_use:
             while len(self.in_use) >= KEPT_FEATURES:
@@ -55,10 +56,10 @@ class Outcomes:
         return self.in_use[name, seed]
 
     def outcome(self, name: str, protocol: str, seed: int, shots: int, genres: int | None = None) -> Outcome:
-        """A row under a protocol for one seed: read from build/outcomes where it was made from the same things.
+        """Return the outcome of a row under a protocol for one seed; read it from build/outcomes if its stamp is the same.
 
-        Rows that share a pre-training share its outcomes. Two notebooks that want the same one at once: one computes
-        it, the other waits. ``Outcome.pieces.attrs`` has "seconds", the time that fitting and predicting took.
+        Rows with the same pre-training share its outcomes. If two notebooks need the same outcome at the same time, one
+        computes it and the other waits. ``Outcome.pieces.attrs`` has "seconds": the time of fit and prediction.
         """
         choreographies = self.where.choreographies
         setting = Setting(protocol, seed, shots, min(genres or choreographies, choreographies))
@@ -73,25 +74,25 @@ class Outcomes:
                 return Outcome(kept).named(name)
             features = self.features(name, seed)
             started = time.perf_counter()
-            made = evaluation.evaluate(name, features, self.where.pieces, setting, self.prompter)
-            made.pieces.attrs = {"stamp": stamp, "seconds": time.perf_counter() - started}
-            files.write_parquet(file, made.pieces)
-        return made
+            outcome = evaluation.evaluate(name, features, self.where.pieces, setting, self.prompter)
+            outcome.pieces.attrs = {"stamp": stamp, "seconds": time.perf_counter() - started}
+            files.write_parquet(file, outcome.pieces)
+        return outcome
 
     def evaluate(self, lines: Iterable[Row], shots: int, progress: Callable = lambda jobs: jobs) -> list[Outcome]:
-        """The outcomes of every line and seed on all test choreographies; none where the tasks cannot be evaluated."""
+        """Return the outcomes of all lines and seeds on all test choreographies; [] if the data do not support the tasks."""
         if self.why_not(shots):
             return []
         jobs = dict.fromkeys((r.name, r.method.protocol, seed) for r in lines for seed in range(r.seeds))
         return [self.outcome(*job, shots) for job in progress(jobs)]
 
     def underfit(self, name: str) -> bool:
-        """Whether the validation curve of a row's pre-training (seed 0) was still improving at its end."""
+        """Return whether the validation curve of a row's pre-training (seed 0) was still rising at its end."""
         if name not in methods.everyone():
             return False
         return json.loads(encoder_facts(self.where.paths.encoder(pretraining_of(name), 0)).get("underfit", "false"))
 
     def _stamp(self, *key) -> str:
-        """Hash of everything that an outcome depends on."""
+        """Return a hash of everything that an outcome depends on."""
         parts = [key, asdict(self.prompter), asdict(self.where.width), code_hash.stamp(__name__), self.where.pieces.digest]
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]

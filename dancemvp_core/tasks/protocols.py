@@ -1,8 +1,8 @@
-"""Downstream protocols: what is danced, how well, how much on the beat ("Transformer-based Text Prompting").
+"""Downstream protocols for the three tasks: vocabulary, score and rhythm ("Transformer-based Text Prompting").
 
-A protocol is a function of frozen features and an ``Episode``: labelled support pieces and query pieces to be predicted.
-The encoders are frozen; ``prompt`` trains the text encoder, the MLP's last layer and the head. At test time the text is
-every candidate, and never the answer: ``prompt-oracle``, which is given the answer, is shown in the leak audit only.
+A protocol is a function of frozen features and of an ``Episode``: labelled support pieces and query pieces to predict. The
+encoders are frozen; ``prompt`` trains the text encoder, the MLP's last layer and the heads. At test time its texts are all
+candidates and never the answer alone. ``prompt-oracle`` receives the answer; only the leak audit uses it.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ LEAKING = ("prompt-oracle",)
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Of the Q query pieces, tasks that the data cannot support being None.
+    """Predictions for the Q query pieces; None for a task that the data do not support.
 
-    ``probabilities`` (Q, C) over ``classes`` (C rows: genre, choreography, level, primitive); ``score`` and
+    ``probabilities`` (Q, C) of the ``classes`` (C rows: genre, choreography, level, primitive); ``score`` and
     ``score_var`` (Q,) on score/100; ``rate`` (Q,) on 0..1.
     """
 
@@ -46,7 +46,10 @@ class Predictions:
 
 @dataclass(frozen=True, eq=False)
 class Episode:
-    """What a protocol learns from and is asked about: rows of ``table``, one row a piece with its labels."""
+    """The data of a protocol: ``support`` and ``query`` are row numbers of ``table``, which has one row for each piece.
+
+    Raises ValueError if support and query share pieces.
+    """
 
     table: pd.DataFrame
     support: np.ndarray
@@ -66,7 +69,7 @@ CLASS_COLUMNS = ["genre", "choreography", "level", "primitive"]
 
 
 def class_table(table: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
-    """The distinct Task 1 classes of some pieces, sorted, and each piece's class as an index into them."""
+    """Return the sorted Task 1 classes (CLASS_COLUMNS) of the pieces in ``table``, and the class number of each piece."""
     names = table[CLASS_COLUMNS].astype({"primitive": int})
     classes = names.drop_duplicates().sort_values(CLASS_COLUMNS[1:]).reset_index(drop=True)
     place = {key: i for i, key in enumerate(classes.itertuples(index=False, name=None))}
@@ -74,7 +77,7 @@ def class_table(table: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
 
 
 def supported_tasks(support: pd.DataFrame) -> tuple[str, ...]:
-    """The tasks for which the support has labels: vocabulary needs levels and genres, the others numbers."""
+    """Return the tasks for which all support pieces have labels: the class columns, the score, or BAR."""
     has = {
         "vocabulary": support[CLASS_COLUMNS].notna().all(axis=None),
         "score": support["score"].notna().all(),
@@ -91,10 +94,10 @@ def run(
     settings: PrompterSettings | None = None,
     tasks: tuple[str, ...] = TASKS,
 ) -> Predictions:
-    """Fit a protocol on the support of an episode and predict its query.
+    """Fit a protocol on the support of an episode, and return its predictions for the query.
 
-    ``protocol`` is one of ``PROTOCOLS``; ``tasks`` are learned jointly, those that the support has labels for. Of the
-    query the fair protocols read ``features`` alone. Raises ValueError on an unknown protocol.
+    ``protocol`` is one of ``PROTOCOLS``. It learns those ``tasks`` jointly for which the support has labels. A fair
+    protocol reads only the ``features`` of the query pieces. Raises ValueError for an unknown protocol.
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"no protocol {protocol!r}; there are {', '.join(PROTOCOLS)}")
@@ -103,7 +106,7 @@ def run(
 
 
 def chance(features, episode, seed, settings, tasks) -> Predictions:
-    """Floor: the support's class frequencies, its mean and its variance, whatever the piece."""
+    """Floor: predict the support's class frequencies, mean and variance for every query piece."""
     known, n = episode.known, len(episode.query)
     out = Predictions()
     if "vocabulary" in tasks:
@@ -119,36 +122,36 @@ def chance(features, episode, seed, settings, tasks) -> Predictions:
 
 
 def finetune(features, episode, seed, settings, tasks) -> Predictions:
-    """Logistic and ridge heads on frozen features: the paper's rival of prompting (Table 4).
+    """Logistic and ridge heads on frozen features: the protocol that the paper compares with prompting (Table 4).
 
-    The ridge strength is the support's best in leave-one-out, whose error is also the score's predicted variance.
+    Leave-one-out on the support chooses the ridge strength. Its error is also the predicted variance of the score.
     """
     z = features.z.double().cpu().numpy()
-    known, x, ask = episode.known, z[episode.support], z[episode.query]
+    known, support, query = episode.known, z[episode.support], z[episode.query]
     out = Predictions()
     if "vocabulary" in tasks:
         classes, codes = class_table(known)
         model = make_pipeline(_Scale(), LogisticRegression(C=settings.logistic_c, max_iter=500))
-        probabilities = np.zeros((len(ask), len(classes)))
-        probabilities[:, np.unique(codes)] = model.fit(x, codes).predict_proba(ask)
+        probabilities = np.zeros((len(query), len(classes)))
+        probabilities[:, np.unique(codes)] = model.fit(support, codes).predict_proba(query)
         out = replace(out, classes=classes, probabilities=probabilities)
     for task, column in (("score", "score"), ("rhythm", "bar")):
         if task not in tasks:
             continue
         scale = _Scale()
         ridge = RidgeCV(np.logspace(-1, 5, 13), store_cv_results=True)
-        ridge.fit(scale.fit_transform(x), known[column].to_numpy() / 100)
-        mean = ridge.predict(scale.transform(ask))
+        ridge.fit(scale.fit_transform(support), known[column].to_numpy() / 100)
+        mean = ridge.predict(scale.transform(query))
         if task == "score":
             error = max(float(ridge.cv_results_.mean(axis=0).min()), SMALLEST_SPREAD**2)
-            out = replace(out, score=mean, score_var=np.full(len(ask), error))
+            out = replace(out, score=mean, score_var=np.full(len(query), error))
         else:
             out = replace(out, rate=mean)
     return out
 
 
 class _Scale(StandardScaler):
-    """StandardScaler that treats spreads of rounding size as none, so that constants stay constants."""
+    """StandardScaler that treats a standard deviation of the size of rounding errors as zero: constants stay constant."""
 
     def fit(self, x, y=None, sample_weight=None):
         super().fit(x, y, sample_weight)
@@ -158,34 +161,34 @@ class _Scale(StandardScaler):
 
 @repeatable()
 def prompted(features, episode, seed, settings, tasks, text="words", oracle=False):
-    """Train a ``Prompter`` on the support and predict the query; ``text`` as there."""
+    """Train a ``Prompter`` on the support, and return its predictions for the query; ``text`` is that of ``Prompter``."""
     device = features.hidden.device
-    own, ask = (features.hidden[torch.as_tensor(rows, device=device)] for rows in (episode.support, episode.query))
+    support, query = (features.hidden[torch.as_tensor(rows, device=device)] for rows in (episode.support, episode.query))
     known = episode.known
     classes, codes = class_table(known) if "vocabulary" in tasks else (None, np.zeros(len(known), int))
     sentences, which, which_query = texts.candidates(tasks, classes), None, None
     if text == "input":
         rows = np.concatenate([episode.support, episode.query])
         labels = (row for _, row in episode.table.iloc[rows].iterrows())
-        told = [texts.full_text(row) for row in labels] if oracle else [texts.QUESTION] * len(rows)
-        distinct, place = np.unique(told, return_inverse=True)
-        sentences, place = {"input": list(distinct)}, torch.as_tensor(place, device=device)
-        which, which_query = place[: len(own)], place[len(own) :]
+        inputs = [texts.full_text(row) for row in labels] if oracle else [texts.QUESTION] * len(rows)
+        distinct, number = np.unique(inputs, return_inverse=True)
+        sentences, number = {"input": list(distinct)}, torch.as_tensor(number, device=device)
+        which, which_query = number[: len(support)], number[len(support) :]
     count = 0 if classes is None else len(classes)
     with seeded(seed, device):
-        prompter = Prompter(features.last, own, sentences, tasks, count, text, settings)
-        fit(prompter, own, which, targets(known, codes, device), settings)
-    return answers(prompter.predict(ask, which_query), classes)
+        prompter = Prompter(features.last, support, sentences, tasks, count, text, settings)
+        fit(prompter, support, which, targets(known, codes, device), settings)
+    return answers(prompter.predict(query, which_query), classes)
 
 
 def targets(known: pd.DataFrame, codes: np.ndarray, device: torch.device) -> dict[str, Tensor]:
-    """What a prompter learns, (N,) a task: the class's number, score/100 and BAR/100."""
+    """Return the targets of a prompter, (N,) for each task: the number of the class, score/100 and BAR/100."""
     values = {task: known[column].to_numpy(dtype=np.float32) / 100 for task, column in (("score", "score"), ("rhythm", "bar"))}
     return {task: torch.as_tensor(value, device=device) for task, value in ({"vocabulary": codes} | values).items()}
 
 
 def answers(predicted: dict[str, tuple[Tensor, ...]], classes: pd.DataFrame | None) -> Predictions:
-    """A prompter's answers as ``Predictions``, in float64 on the CPU."""
+    """Return a prompter's output as ``Predictions``, in float64 on the CPU."""
     joined = {task: [column.cpu().numpy() for column in columns] for task, columns in predicted.items()}
     out = Predictions()
     if "vocabulary" in joined:
@@ -202,10 +205,10 @@ def answers(predicted: dict[str, tuple[Tensor, ...]], classes: pd.DataFrame | No
 def fit(
     prompter: Prompter, hidden: Tensor, which: Tensor | None, target: dict[str, Tensor], settings: PrompterSettings
 ) -> None:
-    """Train a prompter on frozen features (N, H): the sum of the tasks' losses, each divided by its scale.
+    """Train a prompter in place on frozen features (N, H). The loss is the sum of the tasks' losses.
 
-    Cross-entropy by the logarithm of the number of classes, BAR's squared error by its variance; the score's
-    log-likelihood as it is. ``which`` (N,): each piece's text, where the text is an input.
+    The cross-entropy is divided by the logarithm of the number of classes, and BAR's squared error by the variance of BAR.
+    The score's log-likelihood has no divisor. ``which`` (N,): number of each piece's text, if the text is an input.
     """
     optimizer = torch.optim.AdamW(
         prompter.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
@@ -240,27 +243,27 @@ def fit(
 
 
 def prompt(*arguments) -> Predictions:
-    """The method: every candidate's text, scored against the dance."""
+    """The method: score every candidate's text against the dance."""
     return prompted(*arguments)
 
 
 def prompt_query(*arguments) -> Predictions:
-    """Control: one question for all, so that only the unfrozen last layer and the heads can help."""
+    """Control: one question for all pieces, so that only the trained last layer and the heads can help."""
     return prompted(*arguments, text="input")
 
 
 def prompt_id(*arguments) -> Predictions:
-    """Control: as ``prompt``, with a learned vector in place of each candidate's text."""
+    """Control: as ``prompt``, but with a learned vector instead of each candidate's text."""
     return prompted(*arguments, text="vectors")
 
 
 def prompt_oracle(*arguments) -> Predictions:
-    """Leaks by design: the ground truth, in words, is the input, at test time too."""
+    """A leaking protocol on purpose: the text with the ground truth is the input, at test time too."""
     return prompted(*arguments, text="input", oracle=True)
 
 
 def direct(features, episode, seed, settings, tasks) -> Predictions:
-    """Floor of Task 3 alone: BAR computed from the piece; where it holds no music peak, the mean of those that do."""
+    """Floor for Task 3 only: BAR computed from the piece. A piece without a music peak gets the mean of the others."""
     rate = episode.table["bar_direct"].iloc[episode.query] / 100
     return Predictions(rate=rate.fillna(rate.mean()).to_numpy())
 

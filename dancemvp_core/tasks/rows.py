@@ -1,4 +1,4 @@
-"""The rows that are compared, methods and floors, and how each of them gets its features."""
+"""The rows of the tables (methods and floors), and the features of each row."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ BOTH = ("prompt", "finetune")
 
 
 class Row(NamedTuple):
-    """A line of a table: a method or floor by name, under a protocol, for so many seeds."""
+    """A line of a table: the name of a method or floor, its ``Method`` with the protocol, and its number of seeds."""
 
     name: str
     method: Method
@@ -43,17 +43,17 @@ class Row(NamedTuple):
 
 
 def seeds_of_row(name: str, seeds: int, others: int) -> int:
-    """How many seeds a row gets: as ``methods.seeds_of_method``, and ``seeds`` for every floor."""
+    """Return the number of seeds of a row: ``seeds`` for a floor, else as ``methods.seeds_of_method``."""
     return seeds if name in FLOORS else methods.seeds_of_method(name, seeds, others)
 
 
 def rows(number: int, seeds: int, others: int) -> list[Row]:
-    """The lines of Table 2 or 3: the floors, then the paper's rows, each under its own protocol."""
+    """Return the lines of Table 2 or 3: the floors, then the paper's rows, each under its own protocol."""
     return [Row(name, m, seeds_of_row(name, seeds, others)) for name, m in (FLOORS | methods.table(number)).items()]
 
 
 def both_protocols(lines: Iterable[Row]) -> list[Row]:
-    """Every line with features of its own under both ``prompt`` and ``finetune``, in the lines' order."""
+    """Return every line whose protocol reads features twice, under ``prompt`` and ``finetune``, in the order of the lines."""
     return [
         Row(row.name, replace(row.method, protocol=protocol), row.seeds)
         for row in lines
@@ -63,13 +63,13 @@ def both_protocols(lines: Iterable[Row]) -> list[Row]:
 
 
 def pretraining_of(name: str) -> str:
-    """What a row's features come from: its pre-training, which rows may share, or its own name."""
+    """Return the source of a row's features: the name of its pre-training, or the row's own name if it has none."""
     known = methods.everyone()
     return known[name].pretraining if name in known else name
 
 
 def encoder_of(name: str, seed: int, where: Workspace) -> nn.Module:
-    """A row's encoder on the pieces' device: a finished one, or for ``random_init`` ours before training."""
+    """Return a row's finished encoder on the device of the pieces; for ``random_init``, our encoder before training."""
     if name == "random_init":
         return untrained("ours", seed, where)
     pretraining = methods.everyone()[name].pretraining
@@ -78,15 +78,16 @@ def encoder_of(name: str, seed: int, where: Workspace) -> nn.Module:
 
 
 def untrained(name: str, seed: int, where: Workspace) -> nn.Module:
-    """A row's encoder as the seed initialises it."""
+    """Return a row's encoder with the initial weights of a seed."""
     return new_objective(methods.everyone()[name].pretraining, seed, where.width, where.pieces, where.skeleton).encoder
 
 
 def features_of(name: str, seed: int, where: Workspace, split: str = "test") -> Features:
-    """A row's frozen features of a split's pieces, by its name: the one way to features.
+    """Return a row's frozen features of a split's pieces, by its name.
 
-    A method or single-modality floor: those in its encoder's file, where it keeps these pieces, else encoded anew.
-    Hand-crafted floors are computed; ``chance`` and ``direct`` look at no features. Raises ValueError on an unknown name.
+    The features of a method or single-modality floor come from its encoder's file if the file has these pieces; else the
+    encoder computes them. Hand-crafted floors are computed. ``chance`` and ``direct`` read no features. Raises ValueError
+    for an unknown name.
     """
     pieces = where.pieces
     if name in LOOK_AT_NOTHING:

@@ -1,7 +1,8 @@
-"""Who may learn from what: pre-train, validation and test choreographies, and support and query performances.
+"""Splits of the data: pre-train, validation and test choreographies; support and query performances.
 
-The rules: no performance or choreography in two sets, no music track in both pre-train and test,
-choices on validation only.
+The rules: no performance or choreography is in two sets; no music track is in both pre-train and test; all settings are
+chosen on validation. One split has a name and breaks the rule about tracks: "released", the pre-train and test
+choreographies that the authors' released code names (``level_contrastive_graph.py``, ``data_aug/seg_dataset*.py``).
 """
 
 from __future__ import annotations
@@ -10,17 +11,24 @@ import numpy as np
 import pandas as pd
 
 from dancemvp_core.dance.sequences import DataError
+from dancemvp_core.runs.profiles import SPLITS
 
 SETS = ("pretrain", "validation", "test")
 FEWEST_CHOREOGRAPHIES = 6
+PRETRAIN = ("b0", "b2", "b4", "k0", "k3", "k4", "u1", "u3", "h1", "j1")  # of the split "released"
+TEST = ("k1", "u2", "b1", "h0", "j2")
 
 
-def assign(index: pd.DataFrame) -> pd.Series:
-    """The set of every sequence: the data's own ``split``, else 50/25/25 by track-grouped choreography.
+def assign(index: pd.DataFrame, split: str = "") -> pd.Series:
+    """Return the set of every sequence: the data's own ``split``, else 50/25/25 % of the choreographies.
 
-    Choreographies that share a track stay together; groups are dealt genre by genre. Below six choreographies
-    all is pre-train. Raises DataError where the outcome breaks a rule of ``check``.
+    Choreographies with the same track stay together; their groups are distributed over the sets genre by genre. With fewer
+    than six choreographies, all are in pre-train. With ``split`` "released", the sets are those of the authors' released
+    code: ``PRETRAIN``, ``TEST``, and the rest for validation. Raises DataError if the result breaks a rule of ``check``, if
+    only some sequences have a ``split``, if the data lack a choreography of the named split, or for another name.
     """
+    if split:
+        return _named(index, split)
     given = index["split"]
     if given.notna().any():
         if given.isna().any():
@@ -35,18 +43,31 @@ def assign(index: pd.DataFrame) -> pd.Series:
     sizes = pd.Series(group_of).value_counts()
     order = sorted(sizes.index, key=lambda g: (str(genre_of[g]), -sizes[g], str(g)))
     wanted = np.array([0.5, 0.25, 0.25]) * len(choreographies)
-    filled, deal = np.zeros(3), {}
+    filled, set_of = np.zeros(3), {}
     for group in order:
         least = int(np.argmin((filled + sizes[group]) / wanted))
-        deal[group] = SETS[least]
+        set_of[group] = SETS[least]
         filled[least] += sizes[group]
-    split = index["choreography"].map(group_of).map(deal).fillna("pretrain")
+    split = index["choreography"].map(group_of).map(set_of).fillna("pretrain")
     check(index, split)
     return split
 
 
+def _named(index: pd.DataFrame, split: str) -> pd.Series:
+    if split not in SPLITS:
+        raise DataError(f"split {split!r}: expected {' or '.join(filter(None, SPLITS))}, or none for the data's own")
+    missing = [name for name in PRETRAIN + TEST if name not in set(index["choreography"])]
+    if missing:
+        expected = f"expected {' '.join(PRETRAIN)} to pre-train and {' '.join(TEST)} to test"
+        raise DataError(f"split {split!r}: the data have no choreography {missing[0]}, {expected}")
+    set_of = dict.fromkeys(PRETRAIN, "pretrain") | dict.fromkeys(TEST, "test")
+    sets = index["choreography"].map(set_of).fillna("validation")
+    check(index, sets, split)
+    return sets
+
+
 def _track_groups(index: pd.DataFrame) -> dict:
-    """Choreography -> a representative of all choreographies connected to it by shared tracks."""
+    """Return for each choreography the first of all choreographies that shared tracks connect with it."""
     group = {c: c for c in sorted(index["choreography"].dropna().unique())}
     pairs = index[["choreography", "track"]].dropna().drop_duplicates()
     for _, sharing in pairs.groupby("track")["choreography"]:
@@ -55,50 +76,67 @@ def _track_groups(index: pd.DataFrame) -> dict:
     return group
 
 
-def check(index: pd.DataFrame, split: pd.Series) -> list[str]:
-    """Refuse a leaking split and list the tracks shared with validation, one line each.
+def check(index: pd.DataFrame, sets: pd.Series, split: str = "") -> list[str]:
+    """Check the sets of the sequences (``assign``), and return one line for each track that two sets share.
 
-    Raises DataError where a choreography or performance stands in two sets, or a track in pre-train and test.
+    Raises DataError for an unknown set, for a choreography in two sets, and for a track in both pre-train and test. Of a
+    named ``split`` such a track is a part, and its line says so.
     """
-    unknown = set(split.unique()) - set(SETS)
+    unknown = set(sets.unique()) - set(SETS)
     if unknown:
         raise DataError(f"split: unknown set {sorted(unknown)[0]!r}; expected {', '.join(SETS)}")
-    sets_of = split.groupby(index["choreography"]).nunique()
+    sets_of = sets.groupby(index["choreography"]).nunique()
     if (sets_of > 1).any():
         raise DataError(f"split: choreography {sets_of[sets_of > 1].index[0]!r} stands in more than one set")
-    tracks = pd.DataFrame({"track": index["track"], "split": split}).dropna().drop_duplicates()
-    shared = tracks.groupby("track")["split"].agg(frozenset)
-    for track, sets in shared.items():
-        if {"pretrain", "test"} <= sets:
+    tracks = pd.DataFrame({"track": index["track"], "set": sets}).dropna().drop_duplicates()
+    lines = []
+    for track, found in tracks.groupby("track")["set"].agg(frozenset).items():
+        leaks = {"pretrain", "test"} <= found
+        if leaks and not split:
             raise DataError(f"split: music track {track!r} stands in both pre-train and test")
-    return [f"track {track} is in {' and '.join(sorted(s))}" for track, s in shared.items() if len(s) > 1]
+        if len(found) > 1:
+            heard = ": test music is heard in pre-training" if leaks else ""
+            lines.append(f"track {track} is in {' and '.join(sorted(found))}{heard}")
+    return lines
+
+
+def heard_in_pretraining(index: pd.DataFrame, sets: pd.Series) -> dict[str, list[str]]:
+    """Return test choreography -> the pre-train choreographies that share its music track; {} without such a leak.
+
+    ``sets`` has the set of every sequence (``assign``). By ImperialDance's music table, the split "released" gives
+    {"k1": ["k0"], "b1": ["b2"]}.
+    """
+    tracks = index[["choreography", "track"]].assign(set=sets).dropna().drop_duplicates()
+    heard = tracks[tracks["set"] == "pretrain"].groupby("track")["choreography"].apply(list)
+    test = tracks[tracks["set"] == "test"].set_index("choreography")["track"]
+    return {name: heard[track] for name, track in test.items() if track in heard.index}
 
 
 def why_not_evaluable(table: pd.DataFrame, shots: int, split: str = "test") -> str:
-    """Why the tasks cannot be evaluated on a split of the pieces in ``table``, in one sentence; "" where they can."""
+    """Return the reason why a split of the pieces in ``table`` does not support the tasks, in one sentence; "" if it does."""
     chosen = table[table["split"] == split]
     if chosen.empty:
         return (
-            f"No {split} choreographies: below {FEWEST_CHOREOGRAPHIES} choreographies everything pre-trains, "
-            "and the three tasks are left out."
+            f"There are no {split} choreographies: with fewer than {FEWEST_CHOREOGRAPHIES} choreographies, all data are used for "
+            "pre-training, and the three tasks are left out."
         )
     if chosen["level"].isna().any() or chosen["choreography"].isna().any():
         return f"The {split} choreographies have no levels: the three tasks are left out."
     fewest = int(chosen.groupby(["choreography", "level"])["sequence"].nunique().min())
     if fewest < 2 or fewest - fewest // 2 < shots:
         return (
-            f"{shots} shots need {2 * shots} performances of each {split} choreography and level, half of them query; "
+            f"{shots} shots need {2 * shots} performances of each {split} choreography and level, half of them for the query; "
             f"there are as few as {fewest}: the three tasks are left out."
         )
     return ""
 
 
 def support_and_query(table: pd.DataFrame, choreographies, shots: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Piece rows of the support and of the query: per choreography and level, half of the trials are query.
+    """Return the piece rows of the support and of the query. For each choreography and level, half of the trials are query.
 
-    Trials are permuted by the seed; the query half is the same for all methods and shots, the
-    support is drawn nested from the other half, ``shots`` performances with all their primitives.
-    Raises DataError where a choreography and level has fewer than ``shots`` performances beside the query.
+    The seed permutes the trials. The query half is the same for all methods and numbers of shots. The support has the first
+    ``shots`` performances of the other half with all their primitives, so that a smaller support is part of a larger one.
+    Raises DataError if a choreography and level has fewer than ``shots`` performances that are not in the query.
     """
     support, query = [], []
     chosen = table[table["choreography"].isin(list(choreographies))]
@@ -109,7 +147,7 @@ def support_and_query(table: pd.DataFrame, choreographies, shots: int, seed: int
         half = len(order) // 2
         if shots > len(order) - half:
             raise DataError(
-                f"{choreography} {level}: {shots} shots asked for, {len(order) - half} performances beside the query"
+                f"{choreography} {level}: {shots} shots requested, but only {len(order) - half} performances are not in the query"
             )
         query.extend(group.index[group["sequence"].isin(order[:half])])
         support.extend(group.index[group["sequence"].isin(order[half : half + shots])])
@@ -117,7 +155,7 @@ def support_and_query(table: pd.DataFrame, choreographies, shots: int, seed: int
 
 
 def cyclic_subsets(choreographies, genres: int) -> list[tuple[str, ...]]:
-    """The cyclic runs of ``genres`` test choreographies: 5 of them below all five, one for all."""
+    """Return all cyclic runs of ``genres`` choreographies: as many as choreographies, or one if ``genres`` covers them all."""
     names = sorted(choreographies)
     if genres >= len(names):
         return [tuple(names)]

@@ -1,7 +1,7 @@
-"""What a mean and a difference are worth: t-intervals, paired permutation tests, Holm's correction, effect sizes.
+"""Statistics of means and differences: t-intervals, paired permutation tests, Holm's correction, effect sizes.
 
-Intervals are t-intervals: a bootstrap over three seeds covers far less than it says. One seed gives neither
-interval nor test.
+Intervals are t-intervals, because the coverage of a bootstrap over three seeds is far below its nominal value. With one
+seed there is no interval and no test.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ RESAMPLES = 4999
 
 
 class Interval(NamedTuple):
-    """A mean, the values' standard deviation (n - 1), and the confidence interval of the mean; nan where undefined."""
+    """A mean, the standard deviation of the values (n - 1), and the confidence interval of the mean; nan if undefined."""
 
     mean: float
     std: float
@@ -28,10 +28,10 @@ class Interval(NamedTuple):
 
 
 def t_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
-    """Student's t-interval of the mean of independent values; nan among them are left out.
+    """Return Student's t-interval of the mean of independent values, without those that are nan.
 
-    The values are one for each independent unit (a seed, a choreography), not one for each piece. std, low and high
-    are nan for fewer than two values, the mean too for none.
+    There is one value for each independent unit (a seed, a choreography), not for each piece. With fewer than two values,
+    std, low and high are nan; without values, the mean is nan too.
     """
     known = np.asarray(values, dtype=float)
     known = known[np.isfinite(known)]
@@ -43,16 +43,17 @@ def t_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
 
 
 def mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float, float]:
-    """(mean, low, high) of ``t_interval``."""
+    """Return (mean, low, high) of ``t_interval``."""
     mean, _, low, high = t_interval(values, confidence)
     return mean, low, high
 
 
 def paired_permutation(a: np.ndarray, b: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> float:
-    """Two-sided p-value of "the paired values (n,) of a and b are exchangeable", by the mean difference.
+    """Return the two-sided p-value of the hypothesis that the paired values a and b, (n,), are exchangeable.
 
-    Within each pair the two values change places: every way where there are at most ``resamples``, else so many at
-    random with a fixed seed. nan for fewer than two pairs. ValueError where the lengths differ.
+    The statistic is the mean difference. A permutation exchanges the two values of some pairs. The test uses all
+    permutations if there are at most ``resamples``, else ``resamples`` random ones with a fixed seed. Returns nan for fewer
+    than two pairs. Raises ValueError if the lengths differ.
     """
     a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     if a.shape != b.shape:
@@ -70,18 +71,21 @@ def paired_permutation(a: np.ndarray, b: np.ndarray, resamples: int = RESAMPLES,
 
 
 def effect_size(a: np.ndarray, b: np.ndarray) -> float:
-    """Cohen's d_z of paired values: mean difference over its standard deviation; 0 for none, nan for one pair."""
+    """Return Cohen's d_z of paired values: the mean difference divided by the standard deviation of the differences.
+
+    Returns 0 if all differences are 0, +-inf if they are equal and not 0, and nan for fewer than two pairs.
+    """
     difference = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
     if len(difference) < 2:
         return np.nan
     mean, spread = difference.mean(), difference.std(ddof=1)
-    if spread < 1e-12:  # all differences the same, up to rounding
+    if spread < 1e-12:  # all differences are equal, up to rounding
         return 0.0 if abs(mean) < 1e-12 else float(np.copysign(np.inf, mean))
     return float(mean / spread)
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
-    """Holm's step-down correction of a family of p-values, in their order; nan (no test) stays nan and does not count."""
+    """Return p-values after Holm's step-down correction, in the same order; nan (no test) stays nan and does not count."""
     p = np.asarray(p_values, dtype=float)
     out = np.full(len(p), np.nan)
     order = np.argsort(p)[: np.isfinite(p).sum()]  # nan sorts last
@@ -91,11 +95,11 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
 
 
 def mantel(pairs: pd.DataFrame) -> tuple[float, float]:
-    """Spearman's correlation of similarity and confusion over ``pairs``, and its one-sided p-value.
+    """Return Spearman's correlation of similarity and confusion over ``pairs``, and its one-sided p-value (Mantel's test).
 
-    Mantel's test: the choreographies' names are permuted in one of the two, since the pairs of one choreography
-    are not independent; every way for up to five choreographies, else 999 ways at random. (nan, nan) where
-    nothing, or everything alike, is confused.
+    The test permutes the names of the choreographies in the confusion, because the pairs of one choreography are not
+    independent. It uses all permutations for up to five choreographies, else 999 random ones. Returns (nan, nan) if all
+    pairs have the same confusion or the same similarity.
     """
     if pairs["confusion"].nunique() < 2 or pairs["similarity"].nunique() < 2:
         return np.nan, np.nan
@@ -108,7 +112,7 @@ def mantel(pairs: pd.DataFrame) -> tuple[float, float]:
         rng = np.random.default_rng(0)
         orders = [tuple(names), *(tuple(rng.permutation(names)) for _ in range(999))]
     correlations = []
-    for order in orders:  # the first is the names as they are
+    for order in orders:  # the first order leaves all names unchanged
         other = dict(zip(names, order, strict=True))
         permuted = [rate.get(frozenset((other[c], move) for c, move in pair), 0.0) for pair in moves]
         correlations.append(spearmanr(pairs["similarity"], permuted).statistic)
@@ -117,10 +121,13 @@ def mantel(pairs: pd.DataFrame) -> tuple[float, float]:
 
 
 def stretch_or_crop(found: pd.DataFrame) -> str:
-    """Which time normalisation the data speak for (``datacard.onset_correlations``), in one sentence with its interval."""
+    """Return which time normalisation the data support, in one sentence with an interval.
+
+    ``found`` is the result of ``datasets.datacard.onset_correlations``.
+    """
     if not (found["stretch"] != found["crop"]).any():
-        return "No music window here is longer than its clip: there is nothing to stretch or crop."
+        return "No music window in these data is longer than its clip, so stretch and crop are the same."
     gain = (found["stretch"] - found["crop"]).groupby(found["choreography"].fillna("?")).mean()
     mean, low, high = mean_interval(gain)
-    better = "neither (the interval holds zero)" if not low * high > 0 else "stretch" if mean > 0 else "crop"
+    better = "neither (the interval contains zero)" if not low * high > 0 else "stretch" if mean > 0 else "crop"
     return f"Stretch minus crop: {mean:+.3f} [{low:+.3f}, {high:+.3f}] over {len(gain)} choreographies, in favour of {better}."

@@ -131,7 +131,7 @@ def test_an_aistpp_file_is_assessed(shared_data, tmp_path):
     write_music(tmp_path / "song.wav", 20, rate=22050, beat_s=BEAT_S)
     read = recording.read(path, tmp_path / "song.wav", offset_s=1.0)
     assert read.skeleton == COCO17 and read.fps == 60
-    part = assessment.assess(read, recording.hear(read), tiny_assessor())
+    part = assessment.assess(read, recording.analyse(read), tiny_assessor())
     assert part["recognition"] and part["beat_alignment"]["bar"] is not None
 
 
@@ -179,7 +179,7 @@ def test_missing_cells_of_a_csv_are_bridged(folder, tmp_path):
 def planted(folder, tmp_path, shift_s, fps=60.0):
     np.save(tmp_path / "shifted.npy", dancing(shift_s, fps=fps))
     read = recording.read(tmp_path / "shifted.npy", folder / "song.wav", fps=fps)
-    return assessment.assess(read, recording.hear(read), tiny_assessor())["timeline"]
+    return assessment.assess(read, recording.analyse(read), tiny_assessor())["timeline"]
 
 
 @pytest.mark.parametrize(("shift_ms", "verdict"), [(-120, "early"), (-10, "hit"), (0, "hit"), (120, "late")])
@@ -269,7 +269,7 @@ def test_music_is_standardised_as_in_training(tmp_path):
     files, track, fps = example.write(tmp_path / "mine", dataset, "b1", "expert", 1)
     read = recording.read(files[0], track, fps=fps)
     assert read.duration_s == pytest.approx(15.0) and len(list((tmp_path / "mine").iterdir())) == 1
-    expected = recording.hear(read).alignment["bar"]
+    expected = recording.analyse(read).alignment["bar"]
     (own,) = (s for s in dataset if s.choreography == "b1" and s.level == "expert")
     assert fitting.recorded_bar(own, "stretch", None) == pytest.approx(expected)
 
@@ -309,7 +309,7 @@ def test_temperature_and_sharpness_are_found_again():
     assert found == pytest.approx([1.0, 0.5, 1 / 3], abs=0.12)
 
 
-def test_strangers_are_told_by_either_distance():
+def test_either_distance_can_exceed_its_threshold():
     made = tiny_assessor()
     motion = torch.randn(3, 3, 16, 21)
     hidden = torch.randn(3, 16)
@@ -319,14 +319,14 @@ def test_strangers_are_told_by_either_distance():
         assessor.postures(motion[:1], IMPERIALDANCE21), dim=1
     )
     made.tensors["reference.features"][5] = nn.functional.normalize(hidden[0], dim=0)
-    first = made.strangeness(hidden[:1], motion[:1], replace(found, primitives=found.primitives[:1]))
+    first = made.distances(hidden[:1], motion[:1], replace(found, primitives=found.primitives[:1]))
     assert first == pytest.approx({"features": 0.0, "posture": 0.0}, abs=1e-5)
     mask = np.ones(12, bool)
     mask[5] = False
-    assert made.strangeness(hidden[:1], motion[:1], found, references=mask)["features"] > 0.01
+    assert made.distances(hidden[:1], motion[:1], found, references=mask)["features"] > 0.01
     made.facts["thresholds"] = {"features": 0.1, "posture": 0.1}
-    assert made.stranger({"features": 0.05, "posture": 0.05}) == []
-    assert made.stranger({"features": 0.05, "posture": 0.5}) == ["posture"]
+    assert made.beyond_thresholds({"features": 0.05, "posture": 0.05}) == []
+    assert made.beyond_thresholds({"features": 0.05, "posture": 0.5}) == ["posture"]
 
 
 def test_support_and_held_out_are_disjoint():
@@ -337,7 +337,7 @@ def test_support_and_held_out_are_disjoint():
     assert len(performances[0]) == 4 * 2 * 4 and len(performances[1]) == 4 * 2 * 3
     crowd = tiny.piece_set(choreographies=("b0",), trials=60).table
     _, held = fitting.support_and_held_out(crowd, 5)
-    assert set(crowd.iloc[held].groupby("level")["sequence"].nunique()) == {fitting.JUDGED}
+    assert set(crowd.iloc[held].groupby("level")["sequence"].nunique()) == {fitting.HELD_OUT}
 
 
 def test_postures_are_the_same_wherever_one_faces():
@@ -374,7 +374,7 @@ def test_trend_is_students():
 
 def report_of(folder, made, motions=("dance.npy",)):
     recordings = [recording.read(folder / m, folder / "song.wav", fps=60) for m in motions]
-    return assessment.report(recordings, [recording.hear(r) for r in recordings], made), recordings
+    return assessment.report(recordings, [recording.analyse(r) for r in recordings], made), recordings
 
 
 def test_report_page_and_figures(folder, tmp_path):
@@ -392,7 +392,7 @@ def test_report_page_and_figures(folder, tmp_path):
     assert all(p.stat().st_size > 1000 for p in written)
 
 
-def test_a_stranger_gets_the_honest_answer(folder):
+def test_an_out_of_distribution_recording_is_called_unlike(folder):
     made = tiny_assessor(synthetic=False)
     made.facts["thresholds"] = {"features": -1.0, "posture": 2.0}
     report, _ = report_of(folder, made)
@@ -409,7 +409,7 @@ def test_a_foreign_skeleton_keeps_its_bar(folder, tmp_path):
         tmp_path / "three.npy", folder / "song.wav", fps=60, layout="CTV",
         skeleton=recording.skeleton_of(str(tmp_path / "three.json")),
     )  # fmt: skip
-    part = assessment.assess(read, recording.hear(read), tiny_assessor())
+    part = assessment.assess(read, recording.analyse(read), tiny_assessor())
     assert part["recognition"] is None and part["beat_alignment"]["bar"] is not None and part["timeline"]
     assert any("skeleton three" in note for note in part["notes"])
 
@@ -417,16 +417,22 @@ def test_a_foreign_skeleton_keeps_its_bar(folder, tmp_path):
 def test_too_short_for_an_eight_and_no_beat(folder, tmp_path):
     np.save(tmp_path / "short.npy", dancing(seconds=3.5))
     read = recording.read(tmp_path / "short.npy", folder / "song.wav", fps=60)
-    part = assessment.assess(read, recording.hear(read), tiny_assessor())
+    part = assessment.assess(read, recording.analyse(read), tiny_assessor())
     assert part["recognition"] is None and any("no complete eight" in note for note in part["notes"])
     assert part["timeline"]["beat_s"] == pytest.approx(BEAT_S, abs=0.01)
     read = recording.read(folder / "dance.npy", folder / "song.wav", fps=60)
-    nothing = replace(recording.hear(read).music, beats_s=np.zeros(0), music_intensity_s=np.zeros(0))
-    part = assessment.assess(read, recording.Heard(nothing, rhythm.alignment(read, nothing)), tiny_assessor())
+    nothing = replace(recording.analyse(read).music, beats_s=np.zeros(0), music_intensity_s=np.zeros(0))
+    part = assessment.assess(read, recording.Analysis(nothing, rhythm.alignment(read, nothing)), tiny_assessor())
     assert part["timeline"] is None and part["recognition"] and len(part["recognition"]["eights"]) == 3
     assert part["beat_alignment"]["bar"] is None
-    report = {"format": "", "synthetic": True, "assessor": assessment.about(tiny_assessor()), "music": {"file": "song.wav",
-              "offset_s": 0.0}, "recordings": [part], "progression": None}  # fmt: skip
+    report = {
+        "format": "",
+        "synthetic": True,
+        "assessor": assessment.assessor_summary(tiny_assessor()),
+        "music": {"file": "song.wav", "offset_s": 0.0},
+        "recordings": [part],
+        "progression": None,
+    }
     assert "no steady beat" in page.page(report)
     assert pictures.all_of(report, [read])
 
@@ -435,14 +441,14 @@ def test_several_recordings_give_a_progression(folder, tmp_path):
     for i, shift in enumerate((0.15, 0.1, 0.05, 0.0)):
         np.save(tmp_path / f"take{i}.npy", dancing(shift, seed=i))
     reads = [recording.read(tmp_path / f"take{i}.npy", folder / "song.wav", fps=60) for i in range(4)]
-    report = assessment.report(reads, [recording.hear(r) for r in reads], tiny_assessor())
+    report = assessment.report(reads, [recording.analyse(r) for r in reads], tiny_assessor())
     timing = report["progression"]["timing_ms"]
     assert timing["n"] == 4 and timing["high"] < 0, "distance from the beat falls"
     drawn = pictures.all_of(report, reads)
     assert list(drawn) == ["report", "recording-01", "recording-02", "recording-03", "recording-04"]
     text = page.page(report)
     assert "Progression over 4 recordings" in text and "95 % interval" in text
-    pair = assessment.report(reads[:2], [recording.hear(r) for r in reads[:2]], tiny_assessor())
+    pair = assessment.report(reads[:2], [recording.analyse(r) for r in reads[:2]], tiny_assessor())
     assert pair["progression"]["bar"]["slope"] is None and "needs three" in page.page(pair)
 
 
@@ -450,7 +456,7 @@ def test_names_of_files_are_text_in_the_page(folder, tmp_path):
     name = "a <b>&\"'.npy"
     np.save(tmp_path / name, dancing())
     read = recording.read(tmp_path / name, folder / "song.wav", fps=60)
-    text = page.page(assessment.report([read], [recording.hear(read)], tiny_assessor()))
+    text = page.page(assessment.report([read], [recording.analyse(read)], tiny_assessor()))
     assert "<b>&" not in text and "&lt;b&gt;&amp;" in text
 
 

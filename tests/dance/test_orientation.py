@@ -93,8 +93,8 @@ def upright(tmp_path_factory, danced, second_body):
 def test_all_that_follows_is_the_same(tmp_path, upright, danced, second_body, source, axis, unit):
     first, own, cache = upright[source]
     dataset = write(source, tmp_path, axis, unit, danced, second_body)
-    told = f"{axis}, found from head and feet" + ("" if axis == "y" else "; turned to y")
-    assert dataset.upright == told and datacard.card(dataset, deep=False).overview["Upright axis"] == told
+    expected_axis = f"{axis}, found from head and feet" + ("" if axis == "y" else "; turned to y")
+    assert dataset.upright == expected_axis and datacard.card(dataset, deep=False).overview["Upright axis"] == expected_axis
     other = cut(dataset, cache)
     np.testing.assert_allclose(other.motion, own.motion, rtol=1e-5, atol=2e-5)  # trunk lengths
     assert torch.equal(other.music, own.music)
@@ -126,23 +126,23 @@ def test_augmentation_turns_about_the_vertical_whatever_was_stored(tmp_path, upr
 @given(st.sampled_from(list(orientation.TURNS)), st.integers(0, 2**32 - 1))
 @settings(max_examples=60, deadline=None)
 def test_the_turn_is_a_rotation_that_brings_the_axis_up(axis, seed):
-    matrix = orientation.stood_up(np.eye(3)[:, :, None], axis)[:, :, 0]
+    matrix = orientation.turn_y_up(np.eye(3)[:, :, None], axis)[:, :, 0]
     np.testing.assert_array_equal(matrix @ matrix.T, np.eye(3))
     assert np.linalg.det(matrix) == pytest.approx(1.0)
     up = np.eye(3)["xyz".index(axis[-1])] * (-1 if axis[0] == "-" else 1)
     np.testing.assert_array_equal(matrix @ up, [0, 1, 0])
     motion = np.random.default_rng(seed).normal(size=(3, 5, 4)).astype(np.float32)
-    turned = orientation.stood_up(motion, axis)
+    turned = orientation.turn_y_up(motion, axis)
     assert turned.dtype == np.float32
     np.testing.assert_array_equal(turned, np.einsum("ij,jtv->itv", matrix.astype(np.float32), motion))
     handed = [np.linalg.det(m[:, 0, :3].astype(float)) for m in (motion, turned)]
     assert handed[0] == pytest.approx(handed[1])  # a mirror image would change its sign
-    np.testing.assert_allclose(orientation.stood_up(written(turned, axis), axis), turned, atol=1e-6)
+    np.testing.assert_allclose(orientation.turn_y_up(written(turned, axis), axis), turned, atol=1e-6)
 
 
 def test_y_up_motion_is_not_copied():
     motion = moving(50)
-    assert orientation.stood_up(motion, "y") is motion
+    assert orientation.turn_y_up(motion, "y") is motion
 
 
 # --- which axis ------------------------------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ def test_the_axis_is_found_through_gaps_and_infinities(axis, skeleton):
     motion = written(moving(200, len(skeleton.joints)), axis)
     motion[:, ::2] = np.nan
     motion[0, 7], motion[1, 9] = np.inf, -np.inf
-    assert orientation.settle([motion], skeleton) == orientation.Upright(axis, "found from head and feet")
+    assert orientation.find_upright([motion], skeleton) == orientation.Upright(axis, "found from head and feet")
 
 
 def test_a_cartwheel_does_not_matter(tmp_path, danced):
@@ -175,32 +175,33 @@ def test_a_cartwheel_does_not_matter(tmp_path, danced):
         assert read.notes == ()
 
 
-def test_one_odd_recording_does_not_turn_the_set_and_is_told():
+def test_one_odd_recording_does_not_turn_the_set_and_is_noted():
     upright, skeleton = of_three()
     huge, _ = of_three((900.0, 0.0, 0.0))
-    found = orientation.settle([upright, upright, huge, np.full_like(upright, np.nan)], skeleton)
+    found = orientation.find_upright([upright, upright, huge, np.full_like(upright, np.nan)], skeleton)
     assert found.axis == "y"
-    assert found.notes == ("y is upright on the whole, but 1 of 3 recordings looked at rise along another axis",)
+    assert found.notes == ("y is upright by the median, but 1 of 3 examined recordings rise along another axis",)
 
 
 def test_a_narrow_choice_says_how_sure_it_is():
     motion, skeleton = of_three((-0.8, 0.1, 1.2))
-    found = orientation.settle([motion], skeleton)
+    found = orientation.find_upright([motion], skeleton)
     assert found.axis == "z"
     (note,) = found.notes
-    assert note.startswith("z is taken as upright by a narrow margin")
+    assert note.startswith("z is taken as upright, but this is uncertain")
     assert note.endswith("from feet to head the body rises 1.2 along z, 0.8 along -x, 0.1 along y")
-    assert orientation.settle([of_three((0.5, 1.2, 0.0))[0]], skeleton).notes == ()
+    assert orientation.find_upright([of_three((0.5, 1.2, 0.0))[0]], skeleton).notes == ()
 
 
-def test_what_is_stated_stands_and_a_contradiction_is_told():
+def test_a_stated_axis_is_kept_and_a_contradiction_is_noted():
     motion, skeleton = of_three()
-    found = orientation.settle([motion], skeleton, stated="z")
+    found = orientation.find_upright([motion], skeleton, stated="z")
     assert str(found) == "z, stated in dataset.json; turned to y"
     assert found.notes == (
-        "z is stated as upright, but from feet to head the body rises 1.7 along y, 0 along x, 0 along z: turned as stated",
+        "z is stated as upright, but from feet to head the body rises 1.7 along y, 0 along x, 0 along z: "
+        "motion is turned as stated",
     )
-    assert orientation.settle([motion], skeleton, stated="y") == orientation.Upright("y", "stated in dataset.json")
+    assert orientation.find_upright([motion], skeleton, stated="y") == orientation.Upright("y", "stated in dataset.json")
 
 
 @pytest.mark.parametrize("axis", list(WRITTEN))
@@ -210,15 +211,15 @@ def test_a_body_without_names_is_longest_along_its_axis_and_steady_at_the_floor(
     motion[1] = [0.0, 1.0, 2.0]
     motion[1, :, 2] += 0.3 * np.sin(np.arange(50))
     motion[0, :, 1] = 0.2
-    found = orientation.settle([written(motion, axis)], chain)
+    found = orientation.find_upright([written(motion, axis)], chain)
     assert str(found).startswith(f"{axis}, found from the longest extent")
     (note,) = found.notes
-    assert note.startswith(f"{axis} is taken as upright, since the body extends 2 along {axis}, ") and "no joints of chain" in note
+    assert note.startswith(f"{axis} is taken as upright: the body extends 2 along {axis}, ") and "no joints of chain" in note
 
 
 @pytest.mark.parametrize("motions", [[], [np.zeros((3, 50, 21))], [np.full((3, 50, 21), np.nan)]])
 def test_where_nothing_shows_it_y_is_assumed(motions):
-    assert str(orientation.settle(motions, IMPERIALDANCE21)) == "y, assumed: no motion shows it"
+    assert str(orientation.find_upright(motions, IMPERIALDANCE21)) == "y, assumed: no motion shows it"
 
 
 # --- data sets -------------------------------------------------------------------------------------------------------
@@ -240,7 +241,7 @@ def test_dataset_json_overrides_what_is_found(tmp_path, source):
     card = datacard.card(dataset)
     assert card.overview["Upright axis"] == "-z, stated in dataset.json; turned to y"
     assert "-z is stated as upright, but from feet to head the body rises" in card.text()
-    assert not any("where that is wrong" in note for note in dataset.notes)
+    assert not any("if this is wrong" in note for note in dataset.notes)
 
 
 def test_a_manifest_of_unnamed_joints_says_how_to_state_the_axis(tmp_path):
@@ -249,7 +250,7 @@ def test_a_manifest_of_unnamed_joints_says_how_to_state_the_axis(tmp_path):
     (tmp_path / "body.json").write_text(json.dumps(body))
     np.save(tmp_path / "s.npy", moving(100, 3))
     (note,) = [n for n in datasets.load(tmp_path).notes if "upright" in n]
-    assert note.endswith('state "up" in dataset.json where that is wrong')
+    assert note.endswith('if this is wrong, state "up" in dataset.json')
     write_facts(tmp_path, up="y")
     dataset = datasets.load(tmp_path)
     np.testing.assert_array_equal(dataset.sequences[0].motion, np.load(tmp_path / "s.npy"))

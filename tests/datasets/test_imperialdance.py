@@ -53,7 +53,7 @@ def test_other_floats_and_orders_become_float32(tmp_path, dtype, order):
 def test_a_few_sequences_show_the_upright_axis_and_none_the_index(tmp_path, monkeypatch):
     write_imperialdance(tmp_path, trials=2)
     opened, real = [], motionfiles.open_npy
-    monkeypatch.setattr(motionfiles, "LOOKED_AT", 3)
+    monkeypatch.setattr(motionfiles, "UPRIGHT_SEQUENCES", 3)
     monkeypatch.setattr(motionfiles, "open_npy", lambda path: opened.append(path) or real(path))
     index = datasets.load(tmp_path).index
     assert len(opened) == 3
@@ -123,7 +123,7 @@ def test_music_intensity_is_sorted_and_partial_labels_are_noted(tmp_path):
     (tmp_path / "music_intensity.csv").write_text("genre,choreography,time_s\nb,0,4.5\nb,0,1.25\n")
     dataset = datasets.load(tmp_path)
     assert [s.music_intensity_s for s in dataset] == [(1.25, 4.5), None]
-    assert any("silent on k1" in note for note in dataset.notes)
+    assert any("no label for k1" in note for note in dataset.notes)
 
 
 def test_a_short_file_is_the_cut_and_a_long_one_the_track(tmp_path):

@@ -171,7 +171,7 @@ def test_a_clip_that_is_not_there(scene, asked):
 
 
 def test_music_of_no_clip(scene):
-    with pytest.raises(DataError, match="of no clip"):
+    with pytest.raises(DataError, match="no clip with this music"):
         scene.audio("../../etc/passwd")
 
 

@@ -1,5 +1,7 @@
 """What the released code reads off motion, music and labels, against straightforward definitions."""
 
+import importlib
+import importlib.util
 from itertools import pairwise
 
 import numpy as np
@@ -9,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dancemvp_core.released import augmentation, cuts, differences, hit_rate, hits, music_features, splits, texts
+from dancemvp_core.released import cutting, differences, hit_rate, hits, music_features, pretraining, splits, study, texts
 
 
 def clip(seed=0, frames=1000):
@@ -30,13 +32,13 @@ def clicks(every_s=0.5, seconds=10, sr=22050):
 
 def test_cuts_are_the_seconds_1_to_10_and_nothing_else():
     motion, music = clip(), np.arange(10 * 22050, dtype=float)
-    pieces, sound = cuts.cut_motion(motion), cuts.cut_music(music)
+    pieces, sound = cutting.cut_motion(motion), cutting.cut_music(music)
     assert pieces.shape == (3, 3, 300, 21) and sound.shape == (3, 66150)
     assert np.array_equal(np.concatenate(pieces, axis=1), motion[:, 100:]) and sound[0, 0] == 22050
     with pytest.raises(ValueError, match="expected at least 1,000"):
-        cuts.cut_motion(motion[:, :999])
+        cutting.cut_motion(motion[:, :999])
     with pytest.raises(ValueError, match="at least 10 s"):
-        cuts.cut_music(music[:-1])
+        cutting.cut_music(music[:-1])
 
 
 def test_music_features_are_549_rows_of_130_frames_in_the_released_order():
@@ -125,26 +127,26 @@ def test_views_are_two_families_drawn_once_a_file():
     clips = np.stack([clip(i) for i in range(3)])
     pairs = set()
     for seed in range(30):
-        first, second, names = augmentation.two_views(clips, np.random.default_rng(seed))
-        assert first.shape == second.shape == (9, 3, 300, 21) and len(set(names)) == 2
+        first, second, names = pretraining.two_views(clips, np.random.default_rng(seed))
+        assert first.shape == second.shape == clips.shape and len(set(names)) == 2
         pairs.add(names)
     assert len(pairs) == 6, "every pair of the four is drawn"
 
 
 def test_each_family_does_what_its_name_says():
     motion, rng = clip(), np.random.default_rng(0)
-    assert np.allclose(augmentation.shifted(motion) - motion, 10)
-    assert (augmentation.noisy(motion, rng) - motion).var() == pytest.approx(0.5, rel=0.02)
-    still = augmentation.frozen(motion, 300)
+    assert np.allclose(pretraining.shifted(motion) - motion, 10)
+    assert (pretraining.noisy(motion, rng) - motion).var() == pytest.approx(0.5, rel=0.02)
+    still = pretraining.frozen(motion, 300)
     assert (still[:, 300:400] == motion[:, 300:301]).all() and np.array_equal(still[:, 400:], motion[:, 400:])
-    slow = augmentation.slowed(motion, 5)
+    slow = pretraining.slowed(motion, 5)
     assert slow.shape == motion.shape
     assert np.abs(slow[:, 120:480:12] - motion[:, 100:400:10]).max() < 1.5, "1.2 times as long"
 
 
 def test_pre_training_hears_the_last_piece_only():
     features = np.ones((6, 549, 130))
-    heard = augmentation.music_of_zeros(features)
+    heard = pretraining.music_of_zeros(features)
     assert not heard[:-1].any() and heard[-1].all() and features.all()
 
 
@@ -204,11 +206,71 @@ def test_the_text_is_logits_of_classes_that_do_not_exist():
 def test_every_difference_names_a_function_that_is_there():
     table = differences.table()
     assert len(table) >= 16 and table["name"].is_unique and (table["file"].str.endswith(".py")).all()
-    modules = {"cuts": cuts, "hits": hits, "texts": texts, "augmentation": augmentation, "splits": splits}
-    from dancemvp_core.released import acoustics, encoder
-
-    modules |= {"acoustics": acoustics, "encoder": encoder}
     for here in table["here"]:
-        if here[0] != "(":
-            module, name = here.split(".")
-            assert hasattr(modules[module], name), here
+        module, name = here.split(".")
+        rooms = ["dancemvp_core.released", "dancemvp_core.tasks"]
+        found = [importlib.import_module(f"{room}.{module}") for room in rooms if importlib.util.find_spec(f"{room}.{module}")]
+        assert any(hasattr(m, name) for m in found), here
+
+
+def test_every_switch_of_the_study_is_a_difference_in_the_table():
+    assert set(differences.table()["name"]) == {*study.SWITCHES, study.STOPPING}
+
+
+# --- optimiser -------------------------------------------------------------------------------------------------------
+
+
+def test_the_schedule_is_torchs_cosine_advanced_once_per_epoch_after_the_tenth():
+    training = pretraining.ReleasedTraining(epochs=100, batches=421)
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=3e-4)
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=421)
+    optimizer.step()
+    for epoch in range(100):
+        for step in (0, 210, 420):
+            rate = training.rate((epoch * 421 + step) / (100 * 421))
+            assert rate == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-9), (epoch, step)
+        if epoch >= 10:
+            cosine.step()
+    assert rate == pytest.approx(0.89 * 3e-4, rel=0.01)
+
+
+def test_only_the_motion_encoders_gradient_is_clipped():
+    encoder = torch.nn.Module()
+    encoder.encoders = torch.nn.ModuleDict({"motion": torch.nn.Linear(3, 3), "music": torch.nn.Linear(3, 3)})
+    objective = torch.nn.Module()
+    objective.encoder = encoder
+    weights = list(objective.parameters())
+    for weight in weights:
+        weight.grad = torch.ones_like(weight)
+    norm = pretraining.ReleasedTraining(epochs=1).clip(objective, weights)
+    assert norm.item() == pytest.approx(24**0.5)
+    moved = torch.cat([w.grad.flatten() for w in encoder.encoders["motion"].parameters()]).norm()
+    kept = torch.cat([w.grad.flatten() for w in encoder.encoders["music"].parameters()]).norm()
+    assert moved.item() == pytest.approx(0.25, rel=1e-4) and kept.item() == pytest.approx(12**0.5)
+
+
+# --- the study's plan ------------------------------------------------------------------------------------------------
+
+
+def test_readings_differ_from_ours_by_one_switch_and_the_prompts_parts_come_in_turn():
+    plan = study.readings()
+    assert list(plan) == ["ours", *study.SWITCHES, "as released"] and plan["as released"].on == set(study.SWITCHES)
+    assert plan["knee"] == study.Reading(frozenset(["knee"]), "ours")
+    assert plan["text"] == study.Reading(frozenset(["logits", "text tower", "text"]), "text tower")
+    assert list(study.readings(("text tower",))) == ["ours", "logits", "text tower", "as released"]
+    with pytest.raises(ValueError, match="no difference 'ankle'"):
+        study.readings(("ankle",))
+
+
+def test_effects_compare_each_reading_with_its_own_reference():
+    rows = [("ours", 0, 40.0, 40.0, 300.0), ("ours", 1, 42.0, 42.0, 310.0)]
+    rows += [("logits", 0, 30.0, 33.0, 300.0), ("logits", 1, 31.0, 35.0, 310.0)]
+    rows += [("text tower", 0, 28.0, 30.0, 300.0), ("text tower", 1, 29.0, 30.0, 310.0)]
+    rows += [("text", 0, 28.0, 30.0, 300.0), ("text", 1, 29.0, 32.0, 310.0)]
+    rows += [("target", 0, 40.0, 40.0, 100.0), ("target", 1, 42.0, 42.0, 120.0)]
+    table = study.effects(pd.DataFrame(rows, columns=study.COLUMNS)).set_index("difference")
+    assert table.loc["logits", "task1_effect"] == -10.5 and table.loc["text tower", "task1_effect"] == -2
+    assert table.loc["text", ["task1_effect", "task1_low", "task1_high"]].tolist() == [0, 0, 0]
+    assert table.loc["stopping", "task1_effect"] == 2.5 and table.loc["stopping", "against"] == "text"
+    mean, low, high = table.loc["target", ["task3_effect", "task3_low", "task3_high"]]
+    assert mean == -195 and low < -195 < high

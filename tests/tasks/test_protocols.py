@@ -124,7 +124,7 @@ def caught(leaky, features, episode):
 
 def test_an_audit_that_cannot_see_the_oracle_fails():
     row = {"protocol": "prompt-oracle", "fair": False, "bit_identical": True, "at_chance": False}
-    with pytest.raises(leak_audit.LeakError, match="worth nothing"):
+    with pytest.raises(leak_audit.LeakError, match="not valid"):
         leak_audit.enforce(pd.DataFrame([row]))
 
 

@@ -84,7 +84,7 @@ def test_seeds_draw_differently_and_choreographies_do_not_disturb_each_other(tab
 
 
 def test_too_many_shots_are_refused_by_name(table):
-    with pytest.raises(DataError, match="b4 beginner: 11 shots asked for, 10 performances"):
+    with pytest.raises(DataError, match="b4 beginner: 11 shots requested, but only 10 performances"):
         splits.support_and_query(table, ["b4"], 11, 0)
 
 
@@ -98,7 +98,7 @@ def test_cyclic_subsets():
 def test_obstacle_says_why_the_tasks_are_left_out(table):
     test = table[table["split"] == "test"] if "split" in table else table.assign(split="test")
     assert splits.why_not_evaluable(test, 5) == ""
-    assert "below 6 choreographies" in splits.why_not_evaluable(test.assign(split="pretrain"), 5)
+    assert "fewer than 6 choreographies" in splits.why_not_evaluable(test.assign(split="pretrain"), 5)
     assert "no levels" in splits.why_not_evaluable(test.assign(level=None), 5)
     assert "as few as 20" in splits.why_not_evaluable(test, 11) and splits.why_not_evaluable(test, 10) == ""
     once = test[test["sequence"].isin(test.groupby(["choreography", "level"])["sequence"].first())]

@@ -280,7 +280,7 @@ def test_a_run_without_room_is_not_started(project, capsys, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     assert reproduce.main(options(project)) == 2
     said = capsys.readouterr().err
-    assert said.startswith(f"reproduce: the disk has too little room: 50 MB are free in {project}, smoke needs 1."), said
+    assert said.startswith(f"reproduce: the disk has too little free space: 50 MB are free in {project}, smoke needs 1."), said
     assert "encoders" in said and said.endswith("pieces 16 MB\n") and said.count("\n") == 1
     assert not list((project / "build").rglob("snakemake.log"))
 
@@ -315,7 +315,7 @@ def test_only_one_run_at_a_time(project, capsys, monkeypatch):
         assert reproduce.main(options(project)) == 2
     for name, handler in handlers.items():
         signal.signal(name, handler)
-    assert "another run is at work" in capsys.readouterr().err
+    assert "another run is active" in capsys.readouterr().err
 
 
 def test_deleted_results_are_made_again(project):

@@ -137,10 +137,10 @@ class PointMap {
 
   showTip(piece, x, y) {
     const { state } = this.explorer, { tip } = this;
-    const told = state.atlas.attributes.filter((a) => !TOLD_BY_NAME.includes(a.id) && a.known(piece));
+    const others = state.atlas.attributes.filter((a) => !TOLD_BY_NAME.includes(a.id) && a.known(piece));
     tip.replaceChildren(
       make("strong", { text: state.nameOf(piece) }),
-      ...told.map((a) => make("div", {}, make("span", { text: `${a.title} ` }), make("b", { text: a.says(piece) }))));
+      ...others.map((a) => make("div", {}, make("span", { text: `${a.title} ` }), make("b", { text: a.says(piece) }))));
     const { clientWidth: wide, clientHeight: tall } = this.overlay;
     tip.style.left = `${clamp(x + 14, 4, Math.max(4, wide - tip.offsetWidth - 4))}px`;
     tip.style.top = `${y + 16 + tip.offsetHeight > tall ? Math.max(4, y - tip.offsetHeight - 12) : y + 16}px`;

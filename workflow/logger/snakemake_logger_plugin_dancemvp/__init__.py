@@ -1,7 +1,7 @@
-"""A logger plugin of Snakemake: what happens in a run, as lines of JSON in the file that DANCEMVP_EVENTS names.
+"""A logger plugin of Snakemake that writes the events of a run as lines of JSON to the file in DANCEMVP_EVENTS.
 
-Snakemake finds it by its name (``--logger dancemvp``). Events: "run_info" with the number of jobs by rule, "job_info" when
-a job begins, "job_finished", "job_error".
+Snakemake finds it by its name (``--logger dancemvp``). Events: "run_info" with the number of jobs of each rule, "job_info"
+at the start of a job, "job_finished", "job_error".
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ EVENTS = ("run_info", "job_info", "job_finished", "job_error")
 
 
 class LogHandler(LogHandlerBase):
-    """Writes one line an event; Snakemake's own log goes on beside it."""
+    """A log handler that writes one line for each event; Snakemake still writes its own log."""
 
     writes_to_stream = False
     writes_to_file = False
@@ -30,7 +30,7 @@ class LogHandler(LogHandlerBase):
         self.file = Path(os.environ["DANCEMVP_EVENTS"])
 
     def emit(self, record: LogRecord) -> None:
-        """Write an event that somebody waits for, and pass over all else."""
+        """Write an event if it is one of ``EVENTS``; ignore all others."""
         if (event := str(getattr(record, "event", ""))) in EVENTS:
             known = {name: getattr(record, name) for name in FIELDS if hasattr(record, name)}
             with open(self.file, "a", encoding="utf-8", errors="backslashreplace") as file:
