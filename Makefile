@@ -3,11 +3,12 @@
 #
 #   make reproduce   run every notebook: tables in results/, figures in figures/, by profile and data set
 #                    PROFILE=smoke|demo|paper  DATA=folder  AISTPP=folder  SEEDS=number  JOBS=number
+#                    SPLIT=released: pre-train and test choreographies of the authors' released code, which share music
 #   make test        lint, unit tests, and the committed notebooks against what they compute
 #   make select      choose every method's settings on validation: dancemvp_core/pretraining/selected.yaml
 #   make bench       what the package does beside plain references: results/bench/ (ONLY=case,case  QUICK=1 for a check)
-#   make lab         open the explorer in JupyterLab, on the run of PROFILE and DATA
-#   make report      one static page of a run: claims, tables, figures, explorer; PROFILE and DATA as above
+#   make lab         open the explorer in JupyterLab, on the run of PROFILE, DATA and SPLIT
+#   make report      one static page of a run: claims, tables, figures, explorer; PROFILE, DATA and SPLIT as above
 #   make test-browser  the explorer in a headless Chromium, which it installs where it may (part of make test)
 #   make readme      fill the README's tables from results/
 #   make notebooks   run the notebooks at smoke and keep them, executed, in notebooks/
@@ -24,15 +25,17 @@ run = .venv/bin/python
 override PROFILE := $(value PROFILE)
 override DATA := $(value DATA)
 override AISTPP := $(value AISTPP)
+override SPLIT := $(value SPLIT)
 override SEEDS := $(value SEEDS)
 override JOBS := $(value JOBS)
 override ONLY := $(value ONLY)
-export PYTHON PROFILE DATA AISTPP SEEDS JOBS ONLY
+export PYTHON PROFILE DATA AISTPP SPLIT SEEDS JOBS ONLY
 # In the terminal's encoding; a letter that it lacks ends nothing.
 export PYTHONIOENCODING := $(patsubst x%,%,$(firstword $(subst :, ,x$(PYTHONIOENCODING)))):backslashreplace
 
 reproduce: setup
-	@exec $(run) workflow/reproduce.py --profile "$$PROFILE" --data "$$DATA" --aistpp "$$AISTPP" --seeds "$$SEEDS" --jobs "$$JOBS"
+	@exec $(run) workflow/reproduce.py --profile "$$PROFILE" --data "$$DATA" --aistpp "$$AISTPP" --split "$$SPLIT" \
+	  --seeds "$$SEEDS" --jobs "$$JOBS"
 
 # One thread a worker: two workers with two threads each would wait for one another.
 test: export OMP_NUM_THREADS = 1
@@ -60,11 +63,12 @@ bench: setup-test
 lab: setup
 	@mkdir -p build/lab
 	@$(run) workflow/run_notebook.py --prepare-only notebooks/explore.ipynb build/lab/explore.ipynb "$$($(run) -c \
-	  'import json, os; e = os.environ; print(json.dumps({"profile": e["PROFILE"], "data": e["DATA"] and os.path.abspath(e["DATA"])}))')"
+	  'import json, os; e = os.environ; data = e["DATA"] and os.path.abspath(e["DATA"]); \
+	  print(json.dumps({"profile": e["PROFILE"], "data": data, "split": e["SPLIT"]}))')"
 	@exec $(run) -m jupyterlab --notebook-dir=. --LabApp.default_url=/lab/tree/build/lab/explore.ipynb
 
 report: setup
-	@$(run) -m dancemvp_core.explorer.report --profile "$$PROFILE" --data "$$DATA"
+	@$(run) -m dancemvp_core.explorer.report --profile "$$PROFILE" --data "$$DATA" --split "$$SPLIT"
 
 readme: setup
 	@$(run) workflow/fill_readme.py

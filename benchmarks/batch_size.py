@@ -50,7 +50,7 @@ def trial(pieces: PieceSet, params, how: training.Training) -> dict:
 
 def study(pieces: PieceSet, params, epochs: int) -> pd.DataFrame:
     """Return a table with one row for each setting and budget ("epochs" or "seconds")."""
-    chosen = pretrained.training_of(params)
+    chosen = pretrained.training_of(params.pretraining, params)
     rows, seconds = [], {}
     for budget in ("epochs", "seconds"):
         for size, rate in settings(chosen.batch_size, chosen.learning_rate):

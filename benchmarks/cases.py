@@ -40,10 +40,9 @@ from dancemvp_core.dance.skeleton import IMPERIALDANCE21
 from dancemvp_core.datasets import synthdance
 from dancemvp_core.models import encoders, losses, texts
 from dancemvp_core.models.prompter import Join, Prompter, PrompterSettings
-from dancemvp_core.paper import embeddings
 from dancemvp_core.pretraining import methods, networks, training
 from dancemvp_core.runs import profiles
-from dancemvp_core.tasks import evaluation, protocols, stats
+from dancemvp_core.tasks import evaluation, feature_maps, protocols, stats
 from dancemvp_core.tasks.features import Features
 
 OURS = methods.METHODS["ours"].pretraining
@@ -439,9 +438,9 @@ def maps(setting: Setting) -> Iterator[Pair | str]:
 
     points = setting.size(1350, 60)
     features = np.random.default_rng(0).normal(size=(points, 128))
-    on_sphere = embeddings.on_sphere(features)
+    on_sphere = feature_maps.on_sphere(features)
     plain = TSNE(perplexity=min(30.0, (points - 1) / 3), init="pca", random_state=0)
-    yield Pair("t-SNE", lambda: embeddings.tsne(features), "scikit-learn", lambda: plain.fit_transform(on_sphere),
+    yield Pair("t-SNE", lambda: feature_maps.tsne(features), "scikit-learn", lambda: plain.fit_transform(on_sphere),
                note=f"{points} points")  # fmt: skip
 
 

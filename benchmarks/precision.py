@@ -56,7 +56,7 @@ def trained(row: str, seed: int, half: bool, pieces: PieceSet, params) -> dict:
     emulate = half and not has_bfloat16(pieces.motion.device)
     training.precision_for = lambda *_: "bfloat16" if half else "float32"
     with Emulated() if emulate else contextlib.nullcontext():
-        width, how = networks.Width.of(params), pretrained.training_of(params)
+        width, how = networks.Width.of(params), pretrained.training_of(params.pretraining, params)
         encoder, history = Pretraining(method.pretraining, seed, pieces, IMPERIALDANCE21, width, how).run()
     value = selection.on_validation(encoder, method.protocol, pieces, params.profile)
     measured = {f"task{task}_{metric}": value[task] for task, (metric, _) in selection.MEASURES.items()}

@@ -52,11 +52,13 @@ def _parser() -> argparse.ArgumentParser:
     synth.add_argument(
         "--dancers", choices=("seen", "unseen"), default="seen", help="unseen: the test choreographies by other dancers"
     )
+    synth.add_argument("--split", choices=("released",), help="whose test choreographies the unseen dancers dance (default: ours)")
     synth.add_argument("--jobs", type=_count, default=2, help="parallel jobs (%(default)s)")
     synth.set_defaults(run=_synth)
 
     check = data.add_parser("check", help="print the data card; exit code 1 if a part is unusable, 2 if everything is")
     check.add_argument("path", type=Path, metavar="PATH", help="ImperialDance tree, AIST++ folder or manifest")
+    check.add_argument("--split", choices=("released",), help="the card for this split, with its leak of music")
     check.set_defaults(run=_check)
 
     fetch = data.add_parser("fetch", help="download the authors' motion files or their published checkpoint")
@@ -80,7 +82,27 @@ def _parser() -> argparse.ArgumentParser:
     assess.add_argument("--checkpoint", type=Path, help="assessor.safetensors (default: the file that `make reproduce` writes)")
     assess.add_argument("--out", type=Path, default=Path("assessment"), help="folder of the report (./%(default)s)")
     assess.set_defaults(run=_assess)
+    _add_released(commands)
     return parser
+
+
+def _add_released(commands) -> None:
+    """Add ``released`` and its commands, which have the same three arguments."""
+    released = commands.add_parser("released", help="the published checkpoint: embeddings, t-SNE and Task 1, as released")
+    released = released.add_subparsers(required=True, metavar="COMMAND")
+    for name, text in (
+        ("embed", "encode every performance: embeddings.parquet, features.safetensors"),
+        ("tsne", "map the released test choreographies: tsne.png, .pdf and .csv"),
+        ("task1", "tune as released and print the accuracy on test: task1.csv"),
+    ):
+        command = released.add_parser(name, help=text)
+        command.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="the .pth.tar of `dancemvp data fetch checkpoint`")
+        command.add_argument("data", type=Path, metavar="DATA", help="ImperialDance tree with its music, or a manifest")
+        command.add_argument("out", type=Path, metavar="OUT", help="folder to write; embeddings in it are used again")
+        command.set_defaults(run=_released, command=name)
+        if name == "task1":
+            command.add_argument("--epochs", type=_count, default=200, help="passes over the pieces to tune (%(default)s)")
+            command.add_argument("--seed", type=_seed, default=0, help="random seed of the text tower (%(default)s)")
 
 
 def _synth(arguments) -> int:
@@ -88,15 +110,17 @@ def _synth(arguments) -> int:
 
     from dancemvp_core import files
     from dancemvp_core.datasets import synthdance
+    from dancemvp_core.tasks import splits
 
     a = arguments
+    choreographies = list(splits.TEST) if a.split and a.dancers == "unseen" else None
     with files.naming_full_disk(a.out), tqdm(desc="synth", unit="file", disable=not sys.stderr.isatty()) as bar:
 
         def progress(done: int, total: int, file: str) -> None:
             bar.total, bar.n = total, done
             bar.set_postfix_str(file)
 
-        synthdance.write(a.out, a.trials, a.seed, a.dancers, jobs=a.jobs, progress=progress)
+        synthdance.write(a.out, a.trials, a.seed, a.dancers, choreographies, a.jobs, progress)
     print(f"SynthDance written to {a.out}")
     return 0
 
@@ -104,12 +128,18 @@ def _synth(arguments) -> int:
 def _check(arguments) -> int:
     from tqdm import tqdm
 
+    from dancemvp_core import datasets
     from dancemvp_core.datasets import datacard
+    from dancemvp_core.tasks import splits
 
     def progress(rows):
         return tqdm(rows, desc="check", disable=not sys.stderr.isatty())
 
-    card = datacard.card(arguments.path, progress=progress)
+    dataset, split = datasets.load(arguments.path), None
+    if arguments.split:
+        sets = splits.assign(dataset.index, arguments.split)
+        split = datacard.RunSplit(arguments.split, sets, splits.heard_in_pretraining(dataset.index, sets))
+    card = datacard.card(dataset, progress=progress, split=split)
     print(card.text(), end="")
     sys.stdout.flush()
     for fault in card.errors:
@@ -140,6 +170,15 @@ def _assess(arguments) -> int:
     a = arguments
     how = {"offset_s": a.offset, "fps": a.fps, "layout": a.layout, "skeleton": recording.skeleton_of(a.skeleton)}
     command.assess(a.motion, a.music, a.out, a.checkpoint, **how)
+    return 0
+
+
+def _released(arguments) -> int:
+    from dancemvp_core.released import command
+
+    a = arguments
+    how = {"epochs": a.epochs, "seed": a.seed} if a.command == "task1" else {}
+    getattr(command, a.command)(a.checkpoint, a.data, a.out, **how, tell=lambda text: print(text, flush=True))
     return 0
 
 

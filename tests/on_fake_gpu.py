@@ -24,7 +24,7 @@ from dancemvp_core.pretraining.augment import Augmentation
 from dancemvp_core.pretraining.pretrained import Pretraining
 from dancemvp_core.pretraining.training import Hooks
 from dancemvp_core.runs import profiles, provenance, workspace
-from dancemvp_core.tasks import rows
+from dancemvp_core.tasks import rows, splits
 from dancemvp_core.tasks.features import Features
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -36,8 +36,8 @@ SMALL = {
 ROWS = ("ours", "happyfeet", "dance_with_melody", "svt", "moco", "stgcn-lstm-supcon", *methods.selected()["more_seeds"])
 NOTEBOOKS = (  # in the order in which they need one another
     "01_table1_data 02_fig3_fig4_primitives 03_pretraining 04_fig5_embeddings 05_table2_baselines 06_table3_ablation"
-    " 07_table4_fig7_prompting 08_fig6_progression 10_extra_augmentation 11_extra_unseen_dancers explore 12_assessor"
-    " extra_difficulty extra_confusion extra_timing 13_claims"
+    " 07_table4_fig7_prompting 08_fig6_progression 09_released_code 10_extra_augmentation 11_extra_unseen_dancers explore"
+    " 12_assessor extra_difficulty extra_confusion extra_timing 13_claims"
 ).split()
 # assess has no tensors of its own: it asks the assessor, which is for a CPU.
 ON_THE_CPU = {"01_table1_data", "02_fig3_fig4_primitives", "13_claims", "assess"}
@@ -184,6 +184,8 @@ def project(tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(profiles.PROFILES, "smoke", profiles.PROFILES["smoke"].model_copy(update=SMALL))
         patch.setattr(workspace, "pick_device", lambda: GPU)
+        patch.setattr(splits, "PRETRAIN", ("b0", "k3"))  # the released split, of the choreographies that are here
+        patch.setattr(splits, "TEST", ("b4", "k4"))
         whole = rows.rows  # of the tables ours and the floors: the others' features take the same way
         patch.setattr(rows, "rows", lambda *which: [row for row in whole(*which) if row.name in ("ours", *rows.FLOORS)])
         matplotlib.use("Agg")
@@ -226,7 +228,7 @@ def others(project) -> None:
     assert {methods.METHODS[name].objective for name in ROWS} == set(objectives.OBJECTIVES)
     used = [*(methods.METHODS[name] for name in ROWS), *methods.SINGLE_MODALITY.values(), methods.VARIANTS["position"]]
     for name in {method.pretraining for method in used}:
-        how = pretrained.training_of(params.model_copy(update={"pretraining": name}))
+        how = pretrained.training_of(name, params)
         encoder, history = Pretraining(name, 0, pieces, skeleton, width, how).finished(paths.encoder(name, 0))
         assert np.isfinite(history["loss"]).all() and {p.device for p in encoder.parameters()} == {GPU}
     assert not fake_gpu.LOG.heavy_on_cpu

@@ -109,7 +109,7 @@ def test_batch_sizes_are_compared_at_equal_epochs_and_at_equal_seconds(monkeypat
     table = batch_size.study(None, params, epochs=4)
     assert table.groupby("equal", sort=False).size().to_dict() == {"epochs": 5, "seconds": 5}
     assert table[["batch_size", "learning_rate"]].iloc[0].tolist() == [16, 3e-4], "the paper's first"
-    own = pretrained.training_of(params)
+    own = pretrained.training_of(params.pretraining, params)
     assert table["learning_rate"][table["batch_size"] == own.batch_size].unique() == pytest.approx(own.learning_rate)
     assert (table["epochs"][table["equal"] == "epochs"] == 4).all()
     assert (table["seconds"][table["equal"] == "seconds"] == 8.0).all()

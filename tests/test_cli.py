@@ -2,17 +2,21 @@ import io
 import os
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import gdown
 import numpy as np
 import pandas as pd
 import pytest
+from released_checkpoint import saved
 from written_data import moving, write_aistpp, write_imperialdance, write_manifest, write_music
 
 from dancemvp_core import cli, datasets, files
 from dancemvp_core.dance import music
 from dancemvp_core.datasets import datacard, imperialdance
+from dancemvp_core.released import checkpoint
+from dancemvp_core.tasks import splits
 
 NAMES = ["dance_level_b_b_ch0.npy", "dance_level_e_b_ch0.npy"]
 
@@ -44,6 +48,7 @@ def test_help_needs_no_heavy_import():
         ["data", "synth", "x", "--trials", "many"],
         ["data", "synth", "x", "--seed", "-1"],
         ["data", "synth", "x", "--dancers", "dead"],
+        ["data", "check", "x", "--split", "ours"],
         ["data", "fetch", "aistpp", "x"],
     ],
 )
@@ -141,6 +146,41 @@ def test_the_card_of_the_other_sources(tmp_path):
         assert card.usable and len(card.files) == 1 and len(card.splits) == 0 and name in card.text()
 
 
+def test_the_card_names_the_music_that_a_split_leaks(synth_tree):
+    dataset = datasets.load(synth_tree)
+
+    def made(split):
+        sets = splits.assign(dataset.index, split)
+        heard = splits.heard_in_pretraining(dataset.index, sets)
+        return datacard.card(dataset, deep=False, split=datacard.RunSplit(split, sets, heard))
+
+    ours, released = made(""), made("released")
+    leak = "2 of 5 test choreographies share their music with pre-training: b1 with b2, k1 with k0"
+    assert leak in released.notes and released.overview["Split"] == "as released, in place of the data's own"
+    assert not any("share their music" in note for note in ours.notes) and "Split" not in ours.overview
+    reassuring = "no track is in both pre-train and test"
+    assert any(reassuring in note for note in ours.notes) and not any(reassuring in note for note in released.notes)
+    assert ours.text() == datacard.card(dataset, deep=False).text()
+    assert set(released.splits["set"]) == set(splits.SETS)
+    (test,) = released.splits.loc[released.splits["set"] == "test", "choreographies"]
+    assert set(test.split(", ")) == set(splits.TEST)
+    sets = released.tracks.set_index("choreographies")["sets"]
+    assert set(sets["k0, k1"].split(", ")) == {"pretrain", "test"}
+
+
+def test_a_card_for_choreographies_that_are_not_there(tmp_path, capsys):
+    write_imperialdance(tmp_path, ("b0", "b1"), ("expert",), trials=1)
+    assert cli.main(["data", "check", str(tmp_path), "--split", "released"]) == 2
+    (line,) = lines(capsys)
+    assert line.startswith("dancemvp: split 'released': the data have no choreography b2, expected b0 b2")
+
+
+def test_unseen_dancers_dance_the_test_choreographies_of_the_split(tmp_path):
+    command = ["data", "synth", str(tmp_path / "out"), "--trials", "1", "--dancers", "unseen", "--split", "released"]
+    assert cli.main(command) == 0
+    assert set(datasets.load(tmp_path / "out").index["choreography"]) == set(splits.TEST)
+
+
 def test_synth_writes_what_check_accepts(tmp_path, capsys):
     out = tmp_path / "synth"
     assert cli.main(["data", "synth", str(out), "--trials", "1", "--dancers", "unseen", "--seed", "3"]) == 0
@@ -153,23 +193,26 @@ def test_synth_writes_what_check_accepts(tmp_path, capsys):
 
 @pytest.fixture
 def drive(monkeypatch):
-    """The authors' drive, with two motion files and one that is none; ``fails`` names files that do not come."""
-    state = SimpleNamespace(fails=set(), asked=[])
-    listed = [SimpleNamespace(id=name, path=f"ballet/{name}") for name in [*NAMES, "readme.txt"]]
+    """The authors' drive, with two motion files and one that is none; ``fails`` names files that do not come.
+
+    ``folder`` and ``names`` are what is listed, ``fault`` is what a download raises, ``write`` writes a file that comes.
+    """
+    state = SimpleNamespace(fails=set(), asked=[], folder=imperialdance.DRIVE_FOLDER, names=[*NAMES, "readme.txt"])
+    state.fault, state.write = ConnectionError("gone\naway"), lambda output: np.save(output, moving(trials=1))
 
     def download_folder(id, **options):
-        assert id == imperialdance.DRIVE_FOLDER and options["skip_download"]
+        assert id == state.folder and options["skip_download"]
         if "listing" in state.fails:
             raise ConnectionError("no\nnetwork")
-        return listed
+        return [SimpleNamespace(id=name, path=f"ballet/{name}") for name in state.names]
 
     def download(id, output, **options):
         state.asked.append(id)
         with open(output, "wb") as file:
             file.write(b"half")
             if id in state.fails:
-                raise ConnectionError("gone\naway")
-        np.save(output, moving(trials=1))
+                raise state.fault
+        state.write(output)
 
     monkeypatch.setattr(gdown, "download_folder", download_folder)
     monkeypatch.setattr(gdown, "download", download)
@@ -214,6 +257,48 @@ def test_fetch_leaves_no_empty_folder(tmp_path, drive):
     drive.fails.update(NAMES)
     assert cli.main(["data", "fetch", "imperialdance", str(tmp_path / "real")]) == 2
     assert not (tmp_path / "real").exists()
+
+
+@pytest.fixture
+def checkpoint_drive(drive):
+    """The same drive with the folder of the published checkpoint."""
+    drive.folder, drive.names, drive.write = checkpoint.DRIVE_FOLDER, ["readme.txt", checkpoint.FILE], saved
+    return drive
+
+
+def test_fetch_brings_the_checkpoint_once(tmp_path, checkpoint_drive, capsys):
+    out = tmp_path / "real"
+    for _ in range(2):
+        assert cli.main(["data", "fetch", "checkpoint", str(out)]) == 0
+        assert str(out / checkpoint.FILE) in capsys.readouterr().out.splitlines()[-1]
+    assert [p.name for p in out.iterdir()] == [checkpoint.FILE] == checkpoint_drive.asked
+    assert checkpoint.load_checkpoint(out / checkpoint.FILE).last.out_features == 256
+
+
+@pytest.mark.parametrize(
+    ("fails", "fault", "words"),
+    [
+        ("listing", None, ["ConnectionError", "check the network"]),
+        (checkpoint.FILE, ConnectionError("gone\naway"), ["ConnectionError", "try again tomorrow"]),
+        (checkpoint.FILE, RuntimeError("Too many users have viewed\nthis"), ["quota for today is spent", "again tomorrow"]),
+    ],
+    ids=["no network", "cut off", "quota"],
+)
+def test_a_checkpoint_that_does_not_come_is_one_line_and_leaves_no_file(tmp_path, checkpoint_drive, capsys, fails, fault, words):
+    checkpoint_drive.fails.add(fails)
+    checkpoint_drive.fault = fault
+    assert cli.main(["data", "fetch", "checkpoint", str(tmp_path / "real")]) == 2
+    (line,) = lines(capsys)
+    assert all(word in line for word in [*words, checkpoint.DRIVE_FOLDER, "in a browser"]), line
+    assert list(tmp_path.rglob("*.tar")) == [] and not list(tmp_path.rglob(".fetch*"))
+
+
+def test_a_checkpoint_that_comes_damaged_is_not_kept(tmp_path, checkpoint_drive, capsys):
+    checkpoint_drive.write = lambda output: Path(output).write_bytes(b"<html>sign in</html>")
+    assert cli.main(["data", "fetch", "checkpoint", str(tmp_path / "real")]) == 2
+    (line,) = lines(capsys)
+    assert "as it came: not a checkpoint" in line and checkpoint.DRIVE_FOLDER in line and ".fetch" not in line
+    assert list(tmp_path.rglob("*.tar")) == []
 
 
 def test_any_letter_in_a_folder_and_a_terminal_of_ascii(tmp_path):

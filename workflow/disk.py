@@ -9,7 +9,15 @@ from pathlib import Path
 
 from dancemvp_core.pretraining import methods
 from dancemvp_core.runs import provenance
-from dancemvp_core.runs.profiles import SYNTHDANCE, Profile, aistpp_standin_root, synthdance_root, unseen_dancers_root
+from dancemvp_core.runs.profiles import (
+    SPLITS,
+    SYNTHDANCE,
+    Profile,
+    aistpp_standin_root,
+    synthdance_root,
+    unseen_dancers_root,
+    with_split,
+)
 
 MB = 10**6
 LEVELS, CLIP_FRAMES, JOINTS, CUTS = 3, 1000, 21, 3
@@ -69,8 +77,9 @@ def seeds(method: methods.Method, profile: Profile) -> int:
 def lacking(paths: provenance.Paths, parts: dict[str, int]) -> str:
     """Return one sentence if the disk has too little free space for the rest of a run; "" if it has enough."""
     own = [paths.build, paths.results, paths.figures]
-    if paths.dataset == SYNTHDANCE:
-        own += [synthdance_root(paths.root, paths.profile), unseen_dancers_root(paths.root, paths.profile)]
+    for split in SPLITS:
+        if paths.dataset == with_split(SYNTHDANCE, split):
+            own += [synthdance_root(paths.root, paths.profile), unseen_dancers_root(paths.root, paths.profile, split)]
     written = sum(size(folder) for folder in [*own, aistpp_standin_root(paths.root)])
     missing = sum(parts.values()) - written
     free = shutil.disk_usage(paths.root).free

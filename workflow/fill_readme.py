@@ -78,9 +78,11 @@ def dancers() -> str:
 
 
 def verdicts() -> str:
-    """Return the number of claims for each verdict."""
-    counts = pd.read_csv(RESULTS / "claims.csv")["verdict"].value_counts().sort_index()
-    return tables.markdown(counts.rename("Claims").reset_index().rename(columns={"verdict": "Verdict"}))
+    """Return the number of claims for each verdict, in a column for each source (one column for results without sources)."""
+    table = pd.read_csv(RESULTS / "claims.csv")
+    source = table["source"] if "source" in table else pd.Series("claims", index=table.index)
+    counts = pd.crosstab(table["verdict"], source)[list(source.unique())]
+    return tables.markdown(counts.rename(columns=str.capitalize).rename_axis("Verdict").reset_index())
 
 
 def bench() -> str:

@@ -41,7 +41,7 @@ STOP_S = 5.0
 TYPICAL_S = {
     "synthdance": 15, "aistpp_standin": 5, "01_table1_data": 30, "02_fig3_fig4_primitives": 30, "03_pretraining": 20,
     "04_fig5_embeddings": 30, "05_table2_baselines": 40, "06_table3_ablation": 40, "07_table4_fig7_prompting": 40,
-    "08_fig6_progression": 20, "13_claims": 20,
+    "08_fig6_progression": 20, "09_released_code": 60, "13_claims": 20,
 }  # fmt: skip
 LARGER = {"smoke": 1, "demo": 5, "paper": 200}
 
@@ -59,7 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
         profile = profiles.load(options.profile, **({"seeds": options.seeds} if options.seeds else {}))
         data = existing_folder("DATA", options.data)
         aistpp = existing_folder("AISTPP", options.aistpp)
-        dataset = provenance.dataset_name(Path(data)) if data else profiles.SYNTHDANCE
+        split = profiles.known_split(options.split)
+        dataset = profiles.with_split(provenance.dataset_name(Path(data)) if data else profiles.SYNTHDANCE, split)
     except (profiles.ParameterError, DataError) as fault:
         print(f"reproduce: {fault}", file=sys.stderr)
         return 2
@@ -68,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"reproduce: {root}: this name is not UTF-8, and safetensors cannot open a file in such a folder", file=sys.stderr)
         return 2
     paths = provenance.Paths(options.profile, dataset, root)
-    settings = {"profile": options.profile, "data": data, "aistpp": aistpp, "root": str(root)}
+    settings = {"profile": options.profile, "data": data, "aistpp": aistpp, "split": split, "root": str(root)}
     settings |= {"seeds": options.seeds} if options.seeds else {}
     settings |= {"only": options.only} if options.only else {}
     settings |= {"notebooks": str(Path(options.notebooks).resolve())} if options.notebooks else {}
@@ -113,6 +114,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--profile", default="demo", help="smoke, demo or paper (default: demo)")
     parser.add_argument("--data", default="", help="folder of the data set (default: SynthDance, which the run creates)")
     parser.add_argument("--aistpp", default="", help="folder of AIST++ (default: a stand-in, which the run creates)")
+    parser.add_argument("--split", default="", help="released: the split of the authors' released code (default: the data's own)")
     parser.add_argument("--seeds", default="", type=_count, help="number of seeds (default: the profile's)")
     parser.add_argument("--jobs", default="", type=_count, help="number of parallel notebooks, one core each (default: all cores)")
     parser.add_argument("--root", default=str(PROJECT), help="folder of build/, results/, figures/ (default: the project)")

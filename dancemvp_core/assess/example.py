@@ -41,5 +41,5 @@ def recordings(params, folder: Path) -> tuple[list[Path], Path, float | None]:
     """
     if params.motions or params.data:
         return [Path(motion) for motion in params.motions], Path(params.music), params.fps or None
-    others = datasets.load(profiles.unseen_dancers_root(params.project, params.profile))
-    return write(folder, others, "b4", "intermediate", 6)
+    others = datasets.load(profiles.unseen_dancers_root(params.project, params.profile, params.split))
+    return write(folder, others, others.index["choreography"].iloc[0], "intermediate", 6)

@@ -1,4 +1,4 @@
-"""The figures of the additional studies: difficulty card, confusion of primitives, augmentation study."""
+"""The figures of the additional studies: difficulty card, confusion of primitives, augmentation study, released code."""
 
 from __future__ import annotations
 
@@ -7,7 +7,19 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from dancemvp_core.style import BLACK, BLUE, COLUMN_IN, GREEN, GREY, PAGE_IN, VERMILION, badge, styled
+from dancemvp_core.style import (
+    BLACK,
+    BLUE,
+    COLUMN_IN,
+    GREEN,
+    GREY,
+    LEVEL_MARKERS,
+    PAGE_IN,
+    VERMILION,
+    badge,
+    level_colour,
+    styled,
+)
 
 ROW_LABELS = {
     "chance": "chance", "body_only": "body only", "music_only": "music only*", "motion_only": "motion only*",
@@ -114,5 +126,57 @@ def augmentation(rows: pd.DataFrame, floors: pd.DataFrame, synthetic: bool) -> F
         ax.tick_params(axis="y", length=0)
     axes[0].set_yticks(order.index, order["variant"])
     axes[-1].text(1.02, 0.0, "-- handcrafted\n··· random init", transform=axes[-1].transAxes, color="0.35", fontsize=7)
+    badge(figure, synthetic)
+    return figure
+
+
+@styled
+def released_effects(effects: pd.DataFrame, synthetic: bool) -> Figure:
+    """Return a figure of what each difference of the released code changes on Task 1, sorted, and all together below a line.
+
+    ``effects`` is ``released.study.effects``. Bars are points of accuracy against the reading named in brackets, if it is not
+    ours; thin lines are 95 % intervals over seeds.
+    """
+    whole = effects["difference"].str.startswith("as released")
+    single = effects[~whole & (effects["difference"] != "ours")].sort_values("task1_effect", ascending=False)
+    rows = pd.concat([single, effects[whole]]).reset_index(drop=True)
+    place = [i + (0.6 if i >= len(single) else 0) for i in range(len(rows))]
+    figure, ax = plt.subplots(figsize=(PAGE_IN * 0.72, 0.7 + 0.19 * len(rows)))
+    effect = rows["task1_effect"]
+    ax.barh(place, effect, height=0.66, color=[VERMILION if value < 0 else BLUE for value in effect])
+    known = rows["task1_low"].notna()
+    ax.hlines(np.array(place)[known], rows.loc[known, "task1_low"], rows.loc[known, "task1_high"], color=BLACK, lw=0.8)
+    for y, row in zip(place, rows.itertuples(), strict=True):
+        ends = [0.0, row.task1_effect, row.task1_low, row.task1_high]
+        ax.annotate(f"{row.task1_effect:+.1f}", (np.nanmax(ends), y), (3, 0), textcoords="offset points", fontsize=7, va="center")
+    names = [
+        row.difference if row.against == "ours" else f"{row.difference} [{row.against}]" for row in rows.itertuples()
+    ]
+    ax.set_yticks(place, names)
+    ax.tick_params(axis="y", length=0)
+    ax.invert_yaxis()
+    ax.axvline(0, color=BLACK, lw=0.6)
+    ax.axhline(len(single) - 0.2, color="0.85", lw=0.8)
+    ax.margins(x=0.1)
+    ours = effects.loc[effects["difference"] == "ours", "task1_mean"].iloc[0]
+    seeds = int(effects["n_seeds"].iloc[0])
+    ax.set_xlabel(f"change of Task 1 accuracy (points); ours: {ours:.1f} %, {seeds} seed{'s' if seeds > 1 else ''}")
+    badge(figure, synthetic)
+    return figure
+
+
+@styled
+def two_readings(rates: pd.DataFrame, synthetic: bool) -> Figure:
+    """Return a figure of the hit rate as released against BAR, one dot for each performance (``released.hits.both_readings``)."""
+    figure, ax = plt.subplots(figsize=(COLUMN_IN, COLUMN_IN * 0.9))
+    for level, own in rates.groupby("level", sort=False):
+        ax.plot(own["bar"], own["hit_rate"], LEVEL_MARKERS.get(level, "o"), color=level_colour(level), ms=3, alpha=0.6, mew=0,
+                label=level)  # fmt: skip
+    ax.axvline(rates["bar_chance"].mean(), color=GREY, lw=0.8, ls=(0, (3, 2)))
+    ax.axhline(rates["hit_chance"].mean(), color=GREY, lw=0.8, ls=(0, (3, 2)))
+    rho = rates["bar"].corr(rates["hit_rate"], method="spearman")
+    ax.set(xlabel="BAR, our reading of the paper (%)", ylabel="hit rate, as released (%)")
+    ax.set_title(f"{len(rates)} performances, ρ = {rho:.2f}", loc="left")
+    ax.legend(loc="best", markerscale=1.5)
     badge(figure, synthetic)
     return figure

@@ -47,7 +47,7 @@ def trial(pretraining: str, protocol: str, factor: float, profile: str, folder: 
     torch.set_num_threads(1)
     params = profiles.validate("03_pretraining", profile=profile, pretraining=pretraining)
     where = Workspace.open(provenance.start(params), IMPERIALDANCE21)
-    how = replace(training_of(params), learning_rate=params.learning_rate * factor)
+    how = replace(training_of(params.pretraining, params), learning_rate=params.learning_rate * factor)
     run = Pretraining(pretraining, 0, where.pieces, where.skeleton, where.width, how)
     encoder, _ = run.finished(folder / f"{pretraining}-{factor}.safetensors")
     result = {"pretraining": pretraining, "protocol": protocol, "rate_factor": factor}

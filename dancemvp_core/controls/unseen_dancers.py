@@ -42,7 +42,7 @@ ONLY_SIMULATED = "only SynthDance has other dancers"
 
 def with_others(seen: PieceSet, params, cache: Path | None, progress: Callable = lambda rows: rows) -> PieceSet:
     """Return ``join`` of the seen dancers' pieces and SynthDance's other dancers, cut with the notebook's parameters."""
-    others = datasets.load(profiles.unseen_dancers_root(params.project, params.profile))
+    others = datasets.load(profiles.unseen_dancers_root(params.project, params.profile, params.split))
     split = pd.Series("test", index=others.index)
     return join(seen, build(others, split, split.eq("test").to_numpy(), Cutting.of(params), cache, progress))
 

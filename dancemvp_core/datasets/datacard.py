@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -13,6 +14,24 @@ from dancemvp_core.dance.sequences import DanceDataset, DataError
 from dancemvp_core.datasets import motionfiles
 
 LONGEST_TABLE = 80  # rows of a table in the text; the tables themselves have all rows
+
+
+class RunSplit(NamedTuple):
+    """The split of a run, as ``tasks.splits`` gives it: its name ("": the data's own), the set of every sequence, and
+    ``heard``: test choreography -> the pre-train choreographies that share its music track.
+    """
+
+    name: str
+    sets: pd.Series
+    heard: dict[str, list[str]]
+
+    def leak(self, index: pd.DataFrame) -> str:
+        """Return one line that names the test choreographies whose music is heard in pre-training; "" if there are none."""
+        if not self.heard:
+            return ""
+        shared = [f"{test} with {' and '.join(names)}" for test, names in self.heard.items()]
+        count = index.loc[self.sets == "test", "choreography"].nunique()
+        return f"{len(shared)} of {count} test choreographies share their music with pre-training: {', '.join(shared)}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,17 +82,25 @@ def card(
     deep: bool = True,
     time_normalisation: str = "stretch",
     progress: Callable = lambda rows: rows,
+    split: RunSplit | None = None,
 ) -> DataCard:
     """Make the card of a data set, given by its path or already opened. Returns the DataCard.
 
     ``deep`` reads all motion, one sequence at a time, and analyses every music window; without it only headers and tables
-    are read. ``progress`` wraps the loop over sequences. Raises DataError if the data set cannot be opened; faults that are
-    found while reading are listed in ``errors``.
+    are read. ``progress`` wraps the loop over sequences. ``split`` is that of the run (default: the data's own); its leak of
+    music is a note. Raises DataError if the data set cannot be opened; faults that are found while reading are listed in
+    ``errors``.
     """
     dataset = path if isinstance(path, DanceDataset) else datasets.load(path)
     files, motion_errors = _files(dataset, deep, progress)
     music, music_errors = _music(dataset, deep, time_normalisation)
-    notes = list(dataset.notes)
+    index, overview, notes = dataset.index, _overview(dataset, files), list(dataset.notes)
+    if split and split.name:
+        index = index.assign(split=split.sets)
+        overview["Split"] = f"as {split.name}, in place of the data's own"
+        notes = [note for note in notes if note not in dataset.split_notes]
+    if split and split.heard:
+        notes.append(split.leak(index))
     if deep and len(music):
         equal = int((music["segmentation"] == "equal").sum())
         notes.append(
@@ -82,11 +109,11 @@ def card(
             else f"a beat grid fits all {len(music)} music windows"
         )
     return DataCard(
-        overview=_overview(dataset, files),
+        overview=overview,
         files=files,
         music=music,
-        splits=_splits(dataset.index),
-        tracks=_tracks(dataset.index),
+        splits=_splits(index),
+        tracks=_tracks(index),
         notes=tuple(notes),
         errors=tuple(motion_errors + music_errors),
     )

@@ -221,10 +221,8 @@ def _find_music(root: Path, present: list[str], notes: list[str]) -> dict[str, t
     return found
 
 
-def _notes(
-    present: dict, trials: dict, music: dict, intensity: dict | None, scores: dict | None, synthetic: bool
-) -> list[str]:
-    """What the data lack, each with the parts that are switched off."""
+def _split_notes(present: dict, synthetic: bool) -> list[str]:
+    """What ``SPLIT`` lacks in these data, each with the parts that are switched off; and the tracks that its sets share."""
     notes = []
     for split, off in (
         ("pretrain", "fewer choreographies pre-train"),
@@ -241,6 +239,18 @@ def _notes(
             }[split]
         if missing:
             notes.append(f"no motion of the {split} choreographies {reading.listing(missing, 10)}: {off}")
+    for names in shared_tracks(present).values():
+        if len({SPLIT[name] for name in names}) > 1:
+            where = " and ".join(f"{name} ({SPLIT[name]})" for name in names)
+            notes.append(
+                f"{where} share one track ({_track(names[0], synthetic)}); no track is in both pre-train and test"
+            )
+    return notes
+
+
+def _notes(present: dict, trials: dict, music: dict, intensity: dict | None, scores: dict | None) -> list[str]:
+    """What the data lack, each with the parts that are switched off."""
+    notes = []
     lacking = [f"{name} {level}" for name, levels in present.items() for level in LEVELS if level not in levels]
     if lacking:
         notes.append(f"no motion of {reading.listing(lacking)}: Task 1 has fewer classes and Fig. 6 fewer curves there")
@@ -265,12 +275,6 @@ def _notes(
         if unlabelled:
             notes.append(
                 f"music_intensity.csv has no label for {reading.listing(unlabelled, 20)}: onset-strength peaks are used there"
-            )
-    for names in shared_tracks(present).values():
-        if len({SPLIT[name] for name in names}) > 1:
-            where = " and ".join(f"{name} ({SPLIT[name]})" for name in names)
-            notes.append(
-                f"{where} share one track ({_track(names[0], synthetic)}); no track is in both pre-train and test"
             )
     return notes
 
@@ -313,7 +317,7 @@ def load(path: str | Path, trials: int | None = None) -> DanceDataset:
     ]
     records = [_record(*key, files, music, scores or {}, intensity or {}) for key in place]
 
-    notes += _notes(present, dict(files.values()), music, intensity, scores, facts["synthetic"])
+    notes += _notes(present, dict(files.values()), music, intensity, scores)
     unscored = sum(record["score"] is None for record in records)
     if scores is not None and unscored:
         notes.append(f"{unscored} of {len(records)} trials have no score: Task 2 is measured without them")
@@ -330,7 +334,7 @@ def load(path: str | Path, trials: int | None = None) -> DanceDataset:
         return motionfiles.as_float32(array[trial])
 
     return motionfiles.open_dataset(
-        motionfiles.Source(name, root, records, read, notes, facts),
+        motionfiles.Source(name, root, records, read, notes, facts, split_notes=_split_notes(present, facts["synthetic"])),
         track=[_track(record["choreography"], facts["synthetic"]) for record in records],
         duration_s=[CLIP_S] * len(records),
         file=[files[choreography, level][0] for choreography, level, _ in place],

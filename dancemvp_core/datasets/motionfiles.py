@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -210,7 +210,8 @@ class LazySequences(Sequence):
 class Source:
     """The results of a reader: ``records`` (at least one) and ``read`` as in LazySequences, ``facts`` of dataset.json.
 
-    ``notes`` are one-line warnings. A joint may be missing for at most ``gap_s`` seconds.
+    ``notes`` are one-line warnings, and ``split_notes`` those that hold for the data's own split only. A joint may be
+    missing for at most ``gap_s`` seconds.
     """
 
     name: str
@@ -220,6 +221,7 @@ class Source:
     notes: list[str]
     facts: dict
     gap_s: float = GAP_S
+    split_notes: list[str] = field(default_factory=list)
 
 
 def open_dataset(source: Source, **columns: list) -> DanceDataset:
@@ -248,7 +250,8 @@ def open_dataset(source: Source, **columns: list) -> DanceDataset:
         index=index_table(records, source.root, **columns),
         sequences=LazySequences(records, source.read, upright.axis, source.gap_s),
         synthetic=facts["synthetic"],
-        notes=(*source.notes, *(note + advice for note in upright.notes)),
+        notes=(*source.notes, *source.split_notes, *(note + advice for note in upright.notes)),
+        split_notes=tuple(source.split_notes),
         facts=facts,
         upright=str(upright),
     )

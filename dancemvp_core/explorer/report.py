@@ -164,10 +164,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--profile", default="demo")
     parser.add_argument("--data", default="")
     parser.add_argument("--root", default="")
+    parser.add_argument("--split", default="")
     options = parser.parse_args(arguments)
     try:
         profile = profiles.load(options.profile)
-        params = profiles.validate("explore", profile=profile.name, data=options.data, root=options.root)
+        where = {"data": options.data, "root": options.root, "split": profiles.known_split(options.split)}
+        params = profiles.validate("explore", profile=profile.name, **where)
         run, dataset = provenance.start(params), datasets.load(params.data_root)
         scene, why_not = _scene(run, dataset)
         file, missing = write(run.paths, scene, dataset.synthetic, why_not)

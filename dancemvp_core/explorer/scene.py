@@ -19,6 +19,7 @@ from dancemvp_core.pretraining import methods, training
 from dancemvp_core.pretraining.pretrained import load_encoder
 from dancemvp_core.runs.provenance import Paths, Run
 from dancemvp_core.runs.workspace import Workspace
+from dancemvp_core.tasks import feature_maps
 from dancemvp_core.tasks.features import Features
 
 NEIGHBOURS = 5
@@ -87,7 +88,7 @@ class Scene:
         for name, own in chosen.items():
             z = self._features(encoder, own["row"].to_numpy(copy=True))
             if encoder != _figure_5() or own["x"].isna().any():
-                own = own.assign(**dict(zip("xy", embeddings.tsne(z).T, strict=True)))
+                own = own.assign(**dict(zip("xy", feature_maps.tsne(z).T, strict=True)))
             parts.append(own.assign(map=name, z=list(z)))
         table = pd.concat(parts, ignore_index=True)
         table.attrs["stamp"] = stamp
@@ -107,7 +108,7 @@ class Scene:
         if not any(map(len, rows.values())):  # data without a split: pre-training used all pieces
             seen = embeddings.spread_rows(self.pieces.table, self.pieces.rows("pretrain"), self.tsne_points)
             rows["5a"] = pd.DataFrame({"row": seen, "x": np.nan, "y": np.nan})
-        return {name: table.reset_index(drop=True) for name, table in rows.items() if len(table) >= embeddings.FEWEST_POINTS}
+        return {name: table.reset_index(drop=True) for name, table in rows.items() if len(table) >= feature_maps.FEWEST_POINTS}
 
     def _features(self, encoder: str, rows: np.ndarray) -> np.ndarray:
         """Return z of piece rows, (N, D), from the encoder's file if it has them; else encode the pieces."""
@@ -295,7 +296,7 @@ def _nearest(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     k is ``NEIGHBOURS``; missing neighbours are -1 and NaN.
     """
-    x = embeddings.on_sphere(z)
+    x = feature_maps.on_sphere(z)
     cosine = x @ x.T
     np.fill_diagonal(cosine, -np.inf)
     most = min(NEIGHBOURS, len(x) - 1)

@@ -194,11 +194,12 @@ class DanceEncoder(nn.Module):
     """Motion and music encoders and the MLP that joins them: z = MLP([p, q]) ("Motion and Music Encoders").
 
     ``hidden`` computes the input of the MLP's last layer: these features stay frozen downstream. ``last`` is the MLP's
-    last layer: the prompter continues to train it. The paper does not state the MLP's depth: with ``mlp_layers`` 1, ``last``
-    is the whole MLP and ``hidden`` is [p, q]; with 2, a linear layer with ReLU comes before ``last``. A modality whose
-    encoder is None is left out. The input is a dict with "motion" (N, 3, T, V), positions that ``representation`` converts
-    for the motion encoder, and "music" (N, F, T). ``bfloat16`` lets the encoders train in that precision (``BFLOAT16``).
-    In evaluation all computations are in float32, and those of the MLP always.
+    last layer: the prompter continues to train it. The paper does not state the MLP's depth, and the released code has three
+    layers (``released.encoder.MLP``): with ``mlp_layers`` 1, ``last`` is the whole MLP and ``hidden`` is [p, q]; with 2, a
+    linear layer with ReLU comes before ``last``. A modality whose encoder is None is left out. The input is a dict with
+    "motion" (N, 3, T, V), positions that ``representation`` converts for the motion encoder, and "music" (N, F, T).
+    ``bfloat16`` lets the encoders train in that precision (``BFLOAT16``). In evaluation all computations are in float32, and
+    those of the MLP always.
     """
 
     def __init__(self, motion: nn.Module | None, music: nn.Module | None, dim: int = 256, features: int = 128,

@@ -1,6 +1,7 @@
-"""Checks of the paper's claims with the paper's own numbers.
+"""Checks of claims with fixed numbers: the paper's own, and those in the authors' released code.
 
-Each function in ``ARITHMETIC`` recomputes one claim from the numbers in ``printed`` and returns a ``Sum``.
+Each function in ``ARITHMETIC`` recomputes one claim, from the numbers in ``printed`` or in the released files, and returns a
+``Sum``.
 """
 
 from __future__ import annotations
@@ -9,15 +10,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
+from dancemvp_core.datasets.imperialdance import MUSIC
 from dancemvp_core.paper import printed
 from dancemvp_core.pretraining import methods
+from dancemvp_core.tasks import splits
 from dancemvp_core.tasks.metrics import HIGHER_IS_BETTER
 
 
 @dataclass(frozen=True)
 class Sum:
-    """A calculation with the paper's own numbers: whether the claim agrees with them, and the calculation in words."""
+    """A calculation with fixed numbers: whether the claim agrees with them, and the calculation in words."""
 
     agrees: bool
     text: str
@@ -190,11 +194,32 @@ def prompt_holds() -> Sum:
     return Sum(prompt[0] < tune[0] and prompt[2] < tune[2], changes + " (minus means worse)")
 
 
+def released_pretrain_pieces() -> Sum:
+    count, stated = len(splits.PRETRAIN) * 75 * 3 * 3, printed.STATED["setup-pretrain-pieces"]
+    text = f"as released, the first 75 trials: {len(splits.PRETRAIN)} x 75 x 3 x 3 = {count:,}, not {stated:,}"
+    return Sum(count == stated, text)
+
+
+def released_test_pieces() -> Sum:
+    tune, test = (len(splits.TEST) * trials * 3 * 3 for trials in (15, 10))
+    count, stated = tune + test, printed.STATED["setup-test-pieces"]
+    text = f"as released, 15 trials tune ({tune} pieces) and 10 test ({test}): {len(splits.TEST)} x 25 x 3 x 3 = {count:,}"
+    return Sum(count == stated, f"{text}, not {stated:,}")
+
+
+def released_test_music() -> Sum:
+    index = pd.DataFrame({"choreography": list(MUSIC), "track": [source.track for source in MUSIC.values()]})
+    heard = splits.heard_in_pretraining(index, splits.assign(index, "released"))
+    shared = [f"{name} has the track of {' and '.join(others)}" for name, others in heard.items()]
+    return Sum(not heard, "by ImperialDance's published music table, " + (", ".join(shared) or "no track is shared"))
+
+
 ARITHMETIC: dict[str, Callable[[], Sum]] = {
     f.__name__: f
     for f in (
         pretrain_pieces, test_pieces, classes, dataset_seconds, samples_of_other_sets, best_of_table2, several_on_all_tasks,
         best_of_table3, third_on_task2, margin_general_task1, margin_general_task3, margin_dance_task1, margin_dance_task3,
         rows_of_dance_studies, prompting_at_five, prompting_in_most, finetune_falls, prompt_holds,
+        released_pretrain_pieces, released_test_pieces, released_test_music,
     )
 }  # fmt: skip

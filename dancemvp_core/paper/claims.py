@@ -1,8 +1,12 @@
-"""Verdicts on the paper's claims, from the results of this run and from the paper's own numbers.
+"""Verdicts on claims, from the results of this run and from fixed numbers.
 
-``claims.yaml`` lists the claims. A rule (``rules``) reads result files and finds that a claim holds, does not hold, or stays
-open. A calculation (``arithmetic``) checks the claim with the numbers that the paper prints. ``judge`` combines both to a
-verdict.
+``claims.yaml`` lists the claims. A claim has one of three sources: a sentence in a section of the paper ("text"), a table or
+figure with its caption and what is read off it ("numbers"), or the authors' released code ("code", ``released``). What the
+released files do is not evidence of how the paper's numbers were made, because the files may differ from what was run.
+
+A rule (``rules``) reads result files and finds that a claim holds, does not hold, or stays open. A calculation
+(``arithmetic``) checks the claim with the numbers that the paper prints or that the released files contain. ``judge``
+combines both to a verdict.
 """
 
 from __future__ import annotations
@@ -18,13 +22,15 @@ from dancemvp_core.paper.rules import RULES, Finding, Missing, Results
 
 VERIFIED, CONTRADICTED = "verified", "contradicted"
 INCONCLUSIVE, NOT_TESTABLE = "inconclusive", "not testable here"
-FIELDS = ("id", "claim", "place", "estimand", "rule", "settings", "results")
+SOURCES = ("text", "numbers", "code")
+FIELDS = ("id", "claim", "place", "source", "estimand", "rule", "settings", "results")
 COLUMNS = [
     *(
         "id",
         "verdict",
         "claim",
         "place",
+        "source",
         "estimand",
         "measured",
         "ci_low",
@@ -35,7 +41,7 @@ COLUMNS = [
     ),
     *("dataset", "synthetic", "profile", "arithmetic", "arithmetic_agrees", "rule", "results"),
 ]
-ABOUT_THE_PAPER = ("paper_only", "set_up")  # rules of claims on sizes: a calculation alone can verify them
+FIXED_NUMBERS = ("paper_only", "files_only", "set_up")  # rules of claims on sizes: a calculation alone can verify them
 SYNTHETIC_NAMES = {"synthdance": "SynthDance"}
 
 
@@ -45,13 +51,15 @@ SYNTHETIC_NAMES = {"synthdance": "SynthDance"}
 def load() -> list[dict]:
     """Return the claims in claims.yaml.
 
-    Raises ValueError with the claim's id for a missing or unknown field, an unknown rule and an unknown calculation.
+    Raises ValueError with the claim's id for a missing or unknown field, and for an unknown source, rule or calculation.
     """
     claims = yaml.safe_load((Path(__file__).parent / "claims.yaml").read_text(encoding="utf-8"))
     for claim in claims:
         who = claim.get("id", "a claim without id")
         if missing := [f for f in FIELDS if f not in claim]:
             raise ValueError(f"claims.yaml: {who}: no {missing[0]!r}")
+        if claim["source"] not in SOURCES:
+            raise ValueError(f"claims.yaml: {who}: source {claim['source']!r}, expected {', '.join(SOURCES)}")
         if claim["rule"] not in RULES:
             raise ValueError(f"claims.yaml: {who}: no rule {claim['rule']!r}")
         if claim.get("arithmetic", next(iter(ARITHMETIC))) not in ARITHMETIC:
@@ -72,7 +80,7 @@ def strongest(holds: bool | None, results: Results) -> str:
 
 
 def judge_one(claim: dict, results: Results) -> dict:
-    """Return one claim's row of claims.csv. If the paper's own numbers contradict the claim, they decide the verdict."""
+    """Return one claim's row of claims.csv. If fixed numbers (the paper's, the code's) contradict it, they decide the verdict."""
     try:
         stated = {"stated": printed.STATED[claim["id"]]} if claim["id"] in printed.STATED else {}
         finding = RULES[claim["rule"]](results, **claim["settings"], **stated)
@@ -83,14 +91,15 @@ def judge_one(claim: dict, results: Results) -> dict:
     verdict = measured
     if own is not None and not own.agrees:
         verdict = CONTRADICTED
-    elif own is not None and measured == NOT_TESTABLE and claim["rule"] in ABOUT_THE_PAPER:
+    elif own is not None and measured == NOT_TESTABLE and claim["rule"] in FIXED_NUMBERS:
         verdict = VERIFIED
-    by_paper = own is not None and verdict in (VERIFIED, CONTRADICTED) and verdict != measured
-    stated = {name: claim[name] for name in ("id", "claim", "place", "estimand", "rule")}
+    by_numbers = own is not None and verdict in (VERIFIED, CONTRADICTED) and verdict != measured
+    decided_by = "the released files" if claim["source"] == "code" else "the paper's own numbers"
+    stated = {name: claim[name] for name in ("id", "claim", "place", "source", "estimand", "rule")}
     return stated | {
         "verdict": verdict, "measured": finding.measured, "ci_low": finding.low, "ci_high": finding.high,
         "n_seeds": finding.seeds, "finding": finding.text, "measured_verdict": measured,
-        "dataset": "the paper's own numbers" if by_paper else results.paths.dataset,
+        "dataset": decided_by if by_numbers else results.paths.dataset,
         "synthetic": results.synthetic, "profile": results.paths.profile,
         "arithmetic": own.text if own else "", "arithmetic_agrees": own.agrees if own else None,
         "results": "; ".join(claim["results"]),

@@ -20,8 +20,8 @@ from dancemvp_core.dance.sequences import DanceDataset
 from dancemvp_core.dance.skeleton import Skeleton, canonical_body, coco17_to_imperialdance21
 from dancemvp_core.device import full_precision
 from dancemvp_core.pretraining import training
+from dancemvp_core.tasks.feature_maps import FEWEST_POINTS, on_sphere, tsne
 
-FEWEST_POINTS = 5  # least number of points on a map
 POINT_COLUMNS = ["genre", "choreography", "level", "primitive", "sequence", "trial"]
 
 # Attribute -> attributes that are held fixed. "level" measures the separation of levels over all pieces; "level | genre,
@@ -107,32 +107,6 @@ def describe_foreign(foreign: PieceSet | None, other: DanceDataset, skeleton: Sk
         return f"{skeleton.name} does not match {other.skeleton.name}, or there are too few pieces: Fig. 5c is left out."
     features = "motion and music" if (foreign.table["window"] >= 0).all() else "no music, so only the motion features"
     return f"{len(foreign)} pieces of {foreign.table['genre'].nunique()} genres of {other.name}, {kind(other)}: {features}"
-
-
-def on_sphere(features) -> np.ndarray:
-    """Return the features scaled to length one, (N, D) float64, because InfoNCE and all measures here compare directions."""
-    x = np.asarray(features, dtype=np.float64)
-    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
-
-
-def tsne(features, seed: int = 0, perplexity: float = 30.0) -> np.ndarray:
-    """Return the t-SNE map of features, (N, 2).
-
-    ``features`` (N, D) are compared by direction. The same features give the same map: PCA start, one thread, exact
-    neighbours. ``perplexity`` is lower for few points. Raises ValueError for fewer than 5 points.
-    """
-    from openTSNE import TSNE
-
-    x = on_sphere(features)
-    if len(x) < FEWEST_POINTS:
-        raise ValueError(f"{len(x)} points: t-SNE needs at least {FEWEST_POINTS}")
-    perplexity = min(perplexity, (len(x) - 1) / 3)
-    model = TSNE(
-        perplexity=perplexity, initialization="pca", neighbors="exact", negative_gradient_method="bh", n_jobs=1,
-        random_state=seed,
-    )  # fmt: skip
-    # "bh" is two to four times as fast as "fft" for a few thousand points
-    return np.asarray(model.fit(x))
 
 
 def silhouette(distances: np.ndarray, codes: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import itertools
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib import colors, patheffects, ticker
+from matplotlib import ticker
 from matplotlib.figure import Figure
 
 from dancemvp_core.dance import rhythm
@@ -20,12 +20,9 @@ from dancemvp_core.style import (
     BLACK,
     BLUE,
     COLUMN_IN,
-    GENRE_COLOURS,
     GREEN,
     GREY,
-    LEVEL_COLOURS,
     LEVEL_MARKERS,
-    ORANGE,
     PAGE_IN,
     PURPLE,
     SKY,
@@ -35,6 +32,7 @@ from dancemvp_core.style import (
     level_colour,
     styled,
 )
+from dancemvp_core.tasks import feature_maps
 
 
 @styled
@@ -272,19 +270,6 @@ def pretraining(history: pd.DataFrame, synthetic: bool) -> Figure:
     return figure
 
 
-_PRIMITIVE_SHADES = (0.45, 0.0, -0.4)  # lighter, unchanged, darker
-
-
-def _shade(colour: str, amount: float) -> tuple[float, ...]:
-    rgb = np.array(colors.to_rgb(colour))
-    return tuple(rgb + amount * ((1 - rgb) if amount > 0 else rgb))
-
-
-def _medoid(xy: np.ndarray) -> np.ndarray:
-    """Return the point with the least distance to all others: a label there is on its cluster, even if it has two parts."""
-    return xy[np.linalg.norm(xy[:, None] - xy[None], axis=2).sum(axis=1).argmin()]
-
-
 @styled
 def feature_map(points: pd.DataFrame, colour_by: str, synthetic: bool) -> Figure:
     """Return a t-SNE map of Fig. 5; ``points`` has x, y, genre, level, primitive.
@@ -293,24 +278,8 @@ def feature_map(points: pd.DataFrame, colour_by: str, synthetic: bool) -> Figure
     """
     wide, high = (float(np.ptp(points[axis])) for axis in "xy")
     figure, ax = plt.subplots(figsize=(COLUMN_IN, 0.85 + (COLUMN_IN - 0.1) * np.clip(high / max(wide, 1e-9), 0.45, 1.0)))
-    names = sorted(points[colour_by].dropna().unique(), key=lambda n: (LEVELS.index(n) if n in LEVELS else 9, n))
-    own = LEVEL_COLOURS if colour_by == "level" else GENRE_COLOURS
-    spare = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
-    known = all(name in own for name in names)
-    palette = {name: own[name] if known else spare[i % len(spare)] for i, name in enumerate(names)} or {"": GREY}
-    levels = points["level"].fillna("")
-    for (name, level, primitive), group in points.groupby([points[colour_by].fillna(""), levels, "primitive"], sort=True):
-        colour = _shade(palette.get(name, GREY), _PRIMITIVE_SHADES[int(primitive) % 3])
-        ax.scatter(group["x"], group["y"], s=15 if level == "expert" else 9, marker=LEVEL_MARKERS.get(level, "o"),
-                   color=colour, lw=0, alpha=0.85, rasterized=len(points) > 1000)  # fmt: skip
-    white = [patheffects.withStroke(linewidth=2.5, foreground="white")]
-    offsets = ((-8, 6), (8, 6), (0, -9))  # of a number from its cluster, in points; on another side for each colour
-    for i, name in enumerate(names or [""]):
-        one_colour = points[points[colour_by].fillna("") == name]
-        for primitive, group in one_colour.groupby("primitive"):
-            ax.annotate(f"{int(primitive) + 1}", _medoid(group[["x", "y"]].to_numpy()), offsets[i % 3], fontsize=9,
-                        textcoords="offset points", weight="bold", ha="center", va="center", path_effects=white, zorder=5,
-                        color=_shade(palette.get(name, GREY), -0.5), annotation_clip=False)  # fmt: skip
+    palette = feature_maps.draw(ax, points, colour_by)
+    names, levels = [name for name in palette if name], points["level"].fillna("")
     handles = [plt.Line2D([], [], marker=LEVEL_MARKERS.get(n, "o") if colour_by == "level" else "s", ls="", ms=4.5,
                           color=palette[n], label=n) for n in names]  # fmt: skip
     if colour_by != "level" and (levels != "").any():
@@ -318,9 +287,6 @@ def feature_map(points: pd.DataFrame, colour_by: str, synthetic: bool) -> Figure
         handles = [h for pair in itertools.zip_longest(handles, key) for h in pair if h]  # legends fill columns first
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=3, handletextpad=0.1, columnspacing=1.2)
-    ax.set(xticks=(), yticks=())
-    ax.set_aspect("equal", adjustable="datalim")
-    ax.spines[["left", "bottom"]].set_visible(False)
     figure.text(0.02, 0.995, "1 2 3: primitive, light to dark", fontsize=7, va="top", color=GREY)
     figure.get_layout_engine().set(rect=(0, 0, 1, 0.95))
     badge(figure, synthetic)

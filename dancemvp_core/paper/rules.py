@@ -14,9 +14,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from dancemvp_core.dance.primitives import BEATS
 from dancemvp_core.paper import progression
 from dancemvp_core.paper.arithmetic import better, label, relative_lead
 from dancemvp_core.pretraining import methods
+from dancemvp_core.released import cutting, hits
 from dancemvp_core.runs.provenance import Paths
 from dancemvp_core.tasks import stats
 from dancemvp_core.tasks.metrics import HIGHER_IS_BETTER, TASKS
@@ -93,7 +95,13 @@ def paper_only(results: Results) -> Finding:
 
 def other_hardware(results: Results) -> Finding:
     """Raise Missing, because the claim is about other hardware."""
-    raise Missing("the claim is about other hardware, and the paper does not state the epochs; cost.csv has this run's times")
+    raise Missing("the claim is about other hardware, and the paper does not state the epochs (as released, pre-training has 100); "
+                  "cost.csv has this run's times")  # fmt: skip
+
+
+def files_only(results: Results) -> Finding:
+    """Raise Missing, because the claim is about the released files and there is nothing to measure."""
+    raise Missing("the claim is about the released files, so there is nothing to measure")
 
 
 def _needs_the_papers_own(results: Results, what: str) -> None:
@@ -409,14 +417,16 @@ def _loss(results: Results, protocol: str) -> pd.Series:
     return sum(found.values()) / len(found)
 
 
+def _within(low: float, high: float, bottom: float, top: float) -> bool | None:
+    """Return whether an interval is in a range: True inside, False outside, None if it is partly inside or undefined."""
+    return None if np.isnan(low) else True if bottom <= low and high <= top else False if high < bottom or low > top else None
+
+
 def loss_with_genres(results: Results, protocol: str, stated: float, tolerance: float) -> Finding:
     """The claim holds if the interval is within ``stated`` +- ``tolerance``, and fails if it is outside this range."""
     values = _loss(results, protocol)
     mean, _, low, high = stats.t_interval(values)
-    bottom, top = stated - tolerance, stated + tolerance
-    holds = (
-        None if np.isnan(low) else True if bottom <= low and high <= top else False if high < bottom or low > top else None
-    )
+    holds = _within(low, high, stated - tolerance, stated + tolerance)
     text = f"{protocol} loses {mean:.1f} % from g = 1 to g = {results.choreographies}" + (
         "; one seed: no interval" if np.isnan(low) else ""
     )
@@ -467,11 +477,123 @@ def similar_are_confused(results: Results) -> Finding:
     return Finding(holds, "; ".join(parts), rho)
 
 
+# --- rules on the released code, by the results of 09_released_code ----------------------------------------------
+
+
+def music_unheard(results: Results) -> Finding:
+    """The claim holds if no test choreography of the released split has its music track in pre-training."""
+    table = results.table("released_music.csv")
+    test = table[table["split"] == "released"].drop_duplicates("choreography")
+    if not len(test):
+        raise Missing("released_music.csv has no released split")
+    heard = test[test["heard"].astype(bool)]
+    pairs = ", ".join(f"{row.choreography} with {row.shares_with}" for row in heard.itertuples())
+    text = f"{len(heard)} of {len(test)} test choreographies share their music with pre-training" + (f": {pairs}" if pairs else "")
+    return Finding(not len(heard), text, len(heard))
+
+
+def _prompted(results: Results, vocabulary: str) -> pd.DataFrame:
+    """Return the rows of a vocabulary in released_prompt.csv by the text that the query comes with."""
+    table = results.table("released_prompt.csv")
+    rows = table[table["vocabulary"] == vocabulary].set_index("text")
+    if len(rows) < 2 or "true label" not in rows.index:
+        raise Missing(f"released_prompt.csv does not compare texts with the vocabulary {vocabulary!r}")
+    return rows
+
+
+def texts_differ(results: Results, vocabulary: str) -> Finding:
+    """The claim holds if the labels' texts are several token sequences and other texts change the logits.
+
+    It does not hold if all texts are one sequence and no text changes one bit of the logits.
+    """
+    rows = _prompted(results, vocabulary)
+    sequences = int(rows.loc["true label", "sequences"])
+    same = rows["bit_identical"].drop("true label").astype(bool)
+    holds = True if sequences > 1 and not same.any() else False if sequences == 1 and same.all() else None
+    changed = " and ".join(same.index[~same]) or "no other text"
+    text = f"the labels' texts are {sequences} token sequence{'s' * (sequences > 1)}; logits change with: {changed}"
+    return Finding(holds, text, sequences)
+
+
+def text_is_used(results: Results, vocabulary: str, points: float) -> Finding:
+    """The claim holds if the true label's text gives more than ``points`` more accuracy than every other text.
+
+    It does not hold if no other text changes the accuracy by more than ``points``.
+    """
+    accuracy = _prompted(results, vocabulary)["accuracy"]
+    gains = accuracy["true label"] - accuracy.drop("true label")
+    holds = True if gains.min() > points else False if gains.abs().max() <= points else None
+    text = "Task 1 by the text of the query: " + ", ".join(f"{name} {value:.1f} %" for name, value in accuracy.items())
+    return Finding(holds, text, gains.min())
+
+
+def leaves_task1(results: Results, difference: str, within: float) -> Finding:
+    """The claim holds if the interval of a reading's effect on Task 1 is in +-``within`` points, and fails if it is outside."""
+    table = results.table("released_code.csv").set_index("difference")
+    if difference not in table.index or pd.isna(table.loc[difference, "task1_effect"]):
+        raise Missing(f"released_code.csv has no effect of {difference!r} on Task 1 at the profile {results.paths.profile}")
+    row = table.loc[difference]
+    low, high = row["task1_low"], row["task1_high"]
+    interval = "one seed: no interval" if pd.isna(low) else f"[{low:+.1f}, {high:+.1f}]"
+    text = f"Task 1 {row['task1_mean']:.1f} %, {row['task1_effect']:+.1f} points against {row['against']}; {interval}"
+    return Finding(_within(low, high, -within, within), text, row["task1_effect"], low, high, int(row["n_seeds"]))
+
+
+def cuts_are_eights(results: Results, beats: float) -> Finding:
+    """Test whether a fixed cut has eight beats within +-``beats``: the mean distance from eight over choreographies.
+
+    The length of eight beats is the median over a choreography's pieces that follow a beat grid, on the clip's clock.
+    """
+    pieces = results.table("pieces")
+    found = pieces[pieces["segmentation"] == "beats"].dropna(subset="choreography")
+    if not len(found):
+        raise Missing("no choreography of these data has eights that follow a beat grid")
+    seconds = cutting.CUTS_S[0][1] - cutting.CUTS_S[0][0]
+    inside = seconds * BEATS / (found["end_s"] - found["start_s"]).groupby(found["choreography"]).median()
+    mean, low, high = stats.mean_interval((inside - BEATS).abs())
+    text = (
+        f"a cut of {seconds:g} s has {inside.min():.1f} to {inside.max():.1f} beats on the clip's clock; {mean:.2f} from eight, "
+        f"mean of {len(inside)} choreographies"
+    )
+    return Finding(_within(low, high, -np.inf, beats), text, mean, low, high)
+
+
+def rates_exceed(results: Results, measure: str, least: float) -> Finding:
+    """Compare a measure of ``hits.agreement``, the mean over choreographies, with a bound.
+
+    The claim holds if the interval is above the bound, fails if it is below, and stays open if it contains the bound.
+    """
+    rates = results.table("released_rates.csv")
+    enough = {name: own for name, own in rates.groupby("choreography") if len(own) > 2}
+    if not enough:
+        raise Missing("released_rates.csv has no choreography with three performances")
+    found = [hits.agreement(own).set_index("measure")["value"] for own in enough.values()]
+    mean, low, high = stats.mean_interval([values[measure] for values in found])
+    above = ", ".join(f"{rate} {np.mean([v[f'{rate} above chance'] for v in found]):+.1f}" for rate in ("BAR", "hit rate"))
+    text = f"{measure}: {mean:.2f}, mean of {len(found)} choreographies; points above chance: {above}"
+    return Finding(None if np.isnan(low) or low <= least <= high else bool(low > least), text, mean, low, high)
+
+
+def target_varies(results: Results) -> Finding:
+    """The claim holds if a model that knows only the file (choreography and level) has an error on the released target."""
+    rates = results.table("released_rates.csv")
+    if not rates.duplicated(["choreography", "level"]).any():
+        raise Missing("released_rates.csv has no file with two performances")
+    found = hits.agreement(rates).set_index("measure")["value"]
+    error, own = (found[f"MSE of the file's mean on {what}"] for what in ("the released target", "hit rates"))
+    text = (
+        f"{len(rates)} performances have {found['values of the released target']:.0f} values of the target; a model that knows "
+        f"only the file has an error of {error:.1f} squared points on it, and of {own:.0f} on the performances' own rates"
+    )
+    return Finding(bool(error > 1e-9), text, error)
+
+
 RULES: dict[str, Callable[..., Finding]] = {
     f.__name__: f
     for f in (
         paper_only, other_hardware, set_up, experts_match, separated, level_of_unseen_dancers, progression_seen,
         numbers_reproduced, beats_all, beats_several, rank_among, margin, prompt_beats_finetune, prompt_ahead_in_most,
         mean_relative_gain, loss_with_genres, prompt_loses_less, inference_time, prompt_slower, similar_are_confused,
+        files_only, music_unheard, texts_differ, text_is_used, leaves_task1, cuts_are_eights, rates_exceed, target_varies,
     )
 }  # fmt: skip

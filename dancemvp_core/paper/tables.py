@@ -213,9 +213,9 @@ VERDICT_COLOURS = {
 
 
 def verdict_page(claims: pd.DataFrame) -> Styler:
-    """Return claims.csv for a notebook: claim, place, coloured verdict, finding, and the paper's own numbers."""
-    text = claims[["claim", "place", "verdict", "finding", "arithmetic"]].fillna("").astype(str)
-    text.columns = ["Claim (in our words)", "Place", "Verdict", "Finding of this run", "The paper's own numbers"]
+    """Return claims.csv for a notebook: claim, source, place, coloured verdict, finding, and the check with fixed numbers."""
+    text = claims.reindex(columns=["claim", "source", "place", "verdict", "finding", "arithmetic"]).fillna("").astype(str)
+    text.columns = ["Claim (in our words)", "Source", "Place", "Verdict", "Finding of this run", "By fixed numbers"]
     marks = pd.DataFrame("", index=text.index, columns=text.columns)
     colours = claims["verdict"].map(lambda v: next(c for start, c in VERDICT_COLOURS.items() if v.startswith(start)))
     marks["Verdict"] = "background-color: " + colours + "; color: black"

@@ -32,7 +32,11 @@ class Objective(nn.Module):
 
 
 class InfoNCE(Objective):
-    """The paper's objective: two views of a piece are a positive pair, all other views in the batch are negatives (Eq. 1)."""
+    """The paper's objective: two views of a piece are a positive pair, all other views in the batch are negatives (Eq. 1).
+
+    The paper does not state the temperature. The released code has 0.07 (``released.pretraining.TEMPERATURE``). All profiles
+    keep 0.1, which we chose before we had read that code. The effect of 0.07 is a row of released_code.csv.
+    """
 
     def __init__(self, encoder: DanceEncoder, classes: int, temperature: float = 0.1):
         super().__init__(encoder)

@@ -28,9 +28,9 @@ from dancemvp_core.pretraining.training import Training
 WATCHED = 450  # largest number of validation pieces for the k-NN accuracy during training
 
 
-def training_of(params) -> Training:
-    """Return the training settings from a pre-training notebook's parameters and from the method's settings."""
-    settings = methods.settings(methods.pretrainings()[params.pretraining])
+def training_of(pretraining: str, params) -> Training:
+    """Return the training settings of a pre-training from a notebook's parameters and from the method's settings."""
+    settings = methods.settings(methods.pretrainings()[pretraining])
     rate = params.learning_rate * settings.get("rate_factor", 1.0)
     return Training(params.epochs, params.batch_size, rate, schedule=params.schedule, same_music=settings["same_music"])
 

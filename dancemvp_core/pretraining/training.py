@@ -25,7 +25,12 @@ from dancemvp_core.pretraining.objectives import Objective, Views
 
 @dataclass(frozen=True)
 class Training:
-    """The training settings. The paper states the batch size and the learning rate; we chose Adam and the rest.
+    """The training settings. The paper states the batch size and the learning rate.
+
+    The released code has 100 epochs and Adam with weight decay 1e-4 (``released.pretraining.ReleasedTraining``). The profile
+    "paper" has the same two numbers. But here the weight decay is decoupled from the gradient (AdamW), the learning rate falls to
+    zero, and the gradient of all weights is clipped: we chose this before we had read that code. The effect of the released
+    optimiser is a row of released_code.csv.
 
     ``schedule`` is "constant" or "cosine" (it falls to zero over the run, after a linear warm-up over one tenth of the run).
     In a batch, groups of ``same_music`` pieces share their music (1: random batches). All performances of a choreography

@@ -43,11 +43,14 @@ def load_checkpoint(path: str | Path) -> ReleasedEncoder:
 
 def _what_is_wrong(path: Path, fault: Exception) -> str:
     """A fault of reading in few words: code in the pickle, a truncated archive, or no checkpoint at all."""
+    with open(path, "rb") as file:
+        head = file.read(2)
+    if head != b"PK" and head[:1] != b"\x80":  # neither an archive nor a pickle: a drive's page in its place, for one
+        return f"not a checkpoint ({type(fault).__name__})"
     if "weights_only" in str(fault).lower() or "Unsupported" in str(fault) or "global" in str(fault).lower():
         return "it holds more than weights (a pickle could run code) and is not opened"
-    with open(path, "rb") as file:
-        archive = file.read(2) == b"PK"
-    return "truncated or damaged" if archive and not zipfile.is_zipfile(path) else f"not a checkpoint ({type(fault).__name__})"
+    broken = head == b"PK" and not zipfile.is_zipfile(path)
+    return "truncated or damaged" if broken else f"not a checkpoint ({type(fault).__name__})"
 
 
 def _load(module: torch.nn.Module, weights: dict, where: str) -> None:
@@ -97,6 +100,10 @@ def fetch(out: str | Path, progress: Callable[[str], None] = print) -> Path:
             spent = "its quota for today is spent" if "quota" in str(fault).lower() or "many users" in str(fault).lower() else ""
             reason = spent or f"cannot be downloaded ({type(fault).__name__})"
             raise DataError(f"{page}: {FILE}: {reason}; try again tomorrow, or {by_hand}") from None
-        load_checkpoint(part)
+        try:
+            load_checkpoint(part)
+        except DataError as fault:
+            reason = str(fault).removeprefix(f"{part}: ")
+            raise DataError(f"{page}: {FILE}, as it came: {reason}; try again tomorrow, or {by_hand}") from None
         part.replace(file)
     return file

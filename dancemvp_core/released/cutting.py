@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from dancemvp_core.dance import music, orientation
+from dancemvp_core.dance.pieces import resample
+from dancemvp_core.dance.sequences import DanceSequence
+
 CUTS_S = ((1.0, 4.0), (4.0, 7.0), (7.0, 10.0))
+CLIP_S = CUTS_S[-1][1]  # only this much of a clip and of its music is used
 FPS = 100
 SAMPLE_RATE = 22050
 
@@ -12,6 +17,7 @@ MUSIC_FRAMES = 130  # of 3 s at 22,050 Hz with a hop of 512 samples
 HOP = 512
 MFCC, CONSTANT_Q, TEMPOGRAM = 40, 84, 384
 ROWS = 2 * MFCC + CONSTANT_Q + TEMPOGRAM + 1
+
 
 def cut_motion(motion: np.ndarray) -> np.ndarray:
     """A clip (3, T, V) of at least 10 s at 100 fps -> its three pieces, (3 pieces, 3, 300, V).
@@ -56,3 +62,47 @@ def music_features(samples: np.ndarray, sr: int = 22050) -> np.ndarray:
         onset[None],
     )
     return np.concatenate([row[:, :MUSIC_FRAMES] for row in rows]).astype(np.float32)
+
+
+# --- a performance -----------------------------------------------------------------------------------------------------
+
+
+def why_left_out(danced: DanceSequence) -> str:
+    """Return why a performance cannot be cut as released, as a phrase; "" if it can be cut."""
+    if danced.music is None:
+        return "without music"
+    if danced.duration_s < CLIP_S - 1e-9:
+        return f"shorter than {CLIP_S:.0f} s"
+    return f"with less than {CLIP_S:.0f} s of music" if _music_s(danced) < CLIP_S - music.WINDOW_SLACK_S else ""
+
+
+def motion_of(danced: DanceSequence, up: str = "y") -> np.ndarray:
+    """Return the three pieces of a performance's motion, (3 pieces, 3, 300, V) float32, at 100 fps.
+
+    ``up`` is the upright axis in the file. As released, the coordinates of the file are used as they are, so the motion is
+    turned back.
+    """
+    clip = danced.motion[:, : round(CLIP_S * danced.fps)]
+    order, signs = orientation.TURNS[up]
+    stored = np.empty(clip.shape, clip.dtype)
+    stored[list(order)] = clip * np.array(signs, clip.dtype)[:, None, None]
+    return cut_motion(stored if danced.fps == FPS else resample(stored, round(CLIP_S * FPS)))
+
+
+def music_window(danced: DanceSequence) -> tuple:
+    """Return what the music of a performance's pieces depends on: the file, where in it the music starts, its length in s."""
+    return danced.music, danced.music_offset_s, min(CLIP_S, _music_s(danced))
+
+
+def music_of(danced: DanceSequence) -> np.ndarray:
+    """Return the acoustic features of a performance's three pieces, (3 pieces, 549, 130) float32.
+
+    Music that ends up to 0.05 s early, because its decoder rounds, is filled with zeros. Raises DataError for unusable music.
+    """
+    samples, rate = music.load_audio(*music_window(danced))
+    samples = np.pad(samples, (0, max(0, round(CLIP_S * rate) - len(samples))))
+    return np.stack([music_features(piece, rate) for piece in cut_music(samples, rate)])
+
+
+def _music_s(danced: DanceSequence) -> float:
+    return danced.music_window_s or danced.duration_s

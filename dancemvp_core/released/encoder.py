@@ -5,15 +5,23 @@ Modules and weights carry the released names, so that its checkpoint loads (``ch
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dancemvp_core.dance.sequences import DanceDataset
 from dancemvp_core.dance.skeleton import IMPERIALDANCE21, Skeleton
+from dancemvp_core.device import full_precision
+from dancemvp_core.released import cutting
 
 MISSING_BONE = ("RShin", "RThigh")
 WIDTHS = (64, 64, 64, 64, 128, 128, 128, 256, 256, 256)
 MUSIC_FRAMES = 130
+BATCH = 8  # performances; a batch has three times as many pieces
 
 
 def edges(skeleton: Skeleton = IMPERIALDANCE21, knee: bool = False) -> list[tuple[int, int]]:
@@ -155,3 +163,55 @@ class ReleasedEncoder(nn.Module):
 
     def forward(self, pieces: dict[str, Tensor]) -> Tensor:
         return self.last(self.hidden(pieces))
+
+
+class Encoded(NamedTuple):
+    """Performances in three pieces each: ``hidden`` and ``z``, both (3 N, 256) on the CPU, and their N ``rows`` in the data set.
+
+    ``left_out``: why performances are left out -> how many.
+    """
+
+    hidden: Tensor
+    z: Tensor
+    rows: list[int]
+    left_out: Counter[str]
+
+
+@full_precision()
+@torch.inference_mode()
+def encode(
+    encoder: ReleasedEncoder, dataset: DanceDataset, rows: Sequence[int], progress: Callable = lambda rows: rows
+) -> Encoded:
+    """Cut the performances ``rows`` of a data set as released, and encode them in float32 on the device of the encoder.
+
+    Each music window is encoded once. Raises DataError for unusable motion or music.
+    """
+    device, up = next(encoder.parameters()).device, getattr(dataset.sequences, "up", "y")
+    heard: dict[tuple, Tensor] = {}
+    left_out: Counter[str] = Counter()
+    kept: list[int] = []
+    waiting: list[tuple[Tensor, Tensor]] = []
+    hidden = [torch.zeros(0, encoder.last.in_features, device=device)]
+
+    def finish_batch() -> None:
+        motion, sound = (torch.cat(part).to(device) for part in zip(*waiting, strict=True))
+        hidden.append(encoder.mlp.hidden(torch.cat([encoder.motion(motion), sound], dim=1)))
+        waiting.clear()
+
+    for row in progress(rows):
+        danced = dataset.sequences[int(row)]
+        reason = cutting.why_left_out(danced)
+        if reason:
+            left_out[reason] += 1
+            continue
+        window = cutting.music_window(danced)
+        if window not in heard:
+            heard[window] = encoder.music(torch.from_numpy(cutting.music_of(danced)).to(device))
+        waiting.append((torch.from_numpy(cutting.motion_of(danced, up)), heard[window]))
+        kept.append(int(row))
+        if len(waiting) == BATCH:
+            finish_batch()
+    if waiting:
+        finish_batch()
+    joined = torch.cat(hidden)
+    return Encoded(joined.cpu(), encoder.last(joined).cpu(), kept, left_out)

@@ -16,7 +16,8 @@ from scipy import signal
 from scipy.stats import pearsonr, spearmanr
 
 from dancemvp_core.dance import music
-from dancemvp_core.dance.sequences import DanceDataset
+from dancemvp_core.dance.pieces import resample
+from dancemvp_core.dance.sequences import DanceDataset, DanceSequence
 from dancemvp_core.released.cutting import FPS
 
 JOINTS = (1, 4, 6, 7, 10, 14, 15)  # right toe, left foot, left hand, right hand, right foot, head, left toe
@@ -105,14 +106,18 @@ def constant_target(rates: np.ndarray, files: np.ndarray) -> np.ndarray:
 
 
 def beats_of(sample_path: Path, offset_s: float, clip_s: float) -> np.ndarray:
-    """Frames of the beats that the released code hears: those of the first ``clip_s`` seconds from ``offset_s`` on."""
+    """Return the frames of the beats that the released code hears: those of the first ``clip_s`` seconds from ``offset_s`` on."""
     samples, rate = music.load_audio(sample_path, offset_s, clip_s)
     return beat_frames(samples, rate)
 
 
-def rate_and_chance(motion: np.ndarray, beats: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """The hit rate of one performance in percent, and its chance level: the same peaks, shifted in time, mean of 20 shifts."""
-    curve = smoothed(signed_velocity(motion)[: CLIP_FRAMES])
+def rate_and_chance(danced: DanceSequence, beats: np.ndarray, seed: int = 0) -> tuple[float, float]:
+    """Return the hit rate of one performance in percent, and its chance level: the mean over 20 shifts of its peaks in time.
+
+    Motion at another frame rate is resampled to 100 fps. Both are nan without a beat or a peak.
+    """
+    motion = danced.motion if danced.fps == FPS else resample(danced.motion, round(danced.duration_s * FPS))
+    curve = smoothed(signed_velocity(motion)[:CLIP_FRAMES])
     maxima, minima = extrema(curve)
     peaks = np.array(maxima + minima)
     if not len(beats) or not len(peaks):
@@ -124,7 +129,7 @@ def rate_and_chance(motion: np.ndarray, beats: np.ndarray, seed: int = 0) -> tup
 def both_readings(
     dataset: DanceDataset, sequences: pd.DataFrame, rows: np.ndarray, progress: Callable = lambda rows: rows
 ) -> pd.DataFrame:
-    """Both readings of some performances (``rows`` of ``sequences``, which is ``PieceSet.sequences``): COLUMNS, percent.
+    """Return both readings of some performances (``rows`` of ``sequences``, which is ``PieceSet.sequences``): COLUMNS, percent.
 
     Performances without music or without a labelled rate are left out.
     """
@@ -137,14 +142,14 @@ def both_readings(
         window = (danced.music, danced.music_offset_s, danced.duration_s)
         if window not in heard:
             heard[window] = beats_of(*window)
-        found, chance = rate_and_chance(danced.motion, heard[window])
+        found, chance = rate_and_chance(danced, heard[window])
         place = (known["choreography"], known["level"], known["trial"], known["bar"], known["bar_chance"])
         out.append((*place, found, chance))
     return pd.DataFrame(out, columns=COLUMNS).dropna(subset=["bar", "hit_rate"]).reset_index(drop=True)
 
 
 def agreement(measured: pd.DataFrame) -> pd.DataFrame:
-    """How the readings agree, and what the released target leaves to learn: one row a measure (measure, value).
+    """Return how the readings agree, and what the released target leaves to learn: one row for each measure (measure, value).
 
     Correlations over performances; each reading above its chance level; and the squared error (percentage points) of a model
     that knows nothing but the file: of each performance's own rate, and of the released target, which is the file's mean.

@@ -18,7 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dancemvp_core.device import repeatable, seeded
+from dancemvp_core.models.prompter import PrompterSettings
 from dancemvp_core.released import texts
+from dancemvp_core.tasks import metrics, protocols
 from dancemvp_core.tasks.features import Features
 from dancemvp_core.tasks.protocols import Episode, class_table
 
@@ -36,8 +38,8 @@ class PromptTuning:
 
     @classmethod
     def of(cls, params) -> PromptTuning:
-        """At a profile's size: its width, a head for every dimension as released, and at most half its downstream steps."""
-        return cls(epochs=min(cls.epochs, params.downstream_steps // 2), width=params.dim, heads=params.dim)
+        """Return the tuning at a profile's size: its width, one head for each dimension, fewer epochs for few downstream steps."""
+        return cls(epochs=min(cls.epochs, params.downstream_steps // 4), width=params.dim, heads=params.dim)
 
 
 class ReleasedPrompter(nn.Module):
@@ -106,10 +108,12 @@ def accuracies(
     how: PromptTuning,
     seed: int = 0,
     shown: Callable[[pd.DataFrame], list[str]] | None = None,
+    after_epoch: Callable[[float], None] = lambda accuracy: None,
 ) -> list[float]:
     """Return the accuracy in % on the query after each epoch, as the released script prints it.
 
-    Support and query come with the true labels' texts, or with those that ``shown`` makes.
+    Support and query come with the true labels' texts, or with those that ``shown`` makes. ``after_epoch`` gets each accuracy
+    at once.
     """
     truth, device = query_truth(episode), features.hidden.device
     hidden = features.hidden[torch.as_tensor(episode.query, device=device)]
@@ -119,6 +123,7 @@ def accuracies(
     def ask(prompter: ReleasedPrompter) -> None:
         with torch.no_grad():
             found.append(100 * float((prompter(hidden, ids).argmax(dim=1).cpu().numpy() == truth).mean()))
+        after_epoch(found[-1])
 
     tune(features, episode, words, how, seed, shown, ask)
     return found
@@ -165,3 +170,28 @@ def taken_apart(
         same = torch.equal(found[name], found["true label"])
         rows.append((name, len(ids.unique(dim=0)), 100 * right.mean(), same))
     return pd.DataFrame(rows, columns=["text", "sequences", "accuracy", "bit_identical"]), found
+
+
+def compared(
+    features: Features,
+    episode: Episode,
+    vocabularies: dict[str, dict[str, int]],
+    how: PromptTuning,
+    settings: PrompterSettings,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return ``taken_apart`` for each vocabulary, and Task 1 of our prompt and of the leaking oracle on the same features.
+
+    Columns: vocabulary, text, sequences, accuracy in %, bit_identical; sequences and bit_identical are empty for our protocols.
+    """
+    parts = [taken_apart(features, episode, words, how, seed)[0].assign(vocabulary=name) for name, words in vocabularies.items()]
+    truth = episode.table.iloc[episode.query]
+    rows = []
+    for protocol, text in (("prompt", "every candidate"), ("prompt-oracle", "true label")):
+        predictions = protocols.run(protocol, features, episode, seed, settings, ("vocabulary",))
+        right = metrics.per_piece(predictions, truth)["accuracy"]
+        rows.append({"vocabulary": f"ours: {protocol}", "text": text, "accuracy": 100 * right.mean()})
+    table = pd.concat([*parts, pd.DataFrame(rows)], ignore_index=True)
+    return table[["vocabulary", "text", "sequences", "accuracy", "bit_identical"]].astype(
+        {"sequences": "Int64", "bit_identical": "boolean"}
+    )

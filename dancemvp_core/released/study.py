@@ -19,23 +19,26 @@ from torch import Tensor, nn
 from dancemvp_core.dance import music
 from dancemvp_core.dance.pieces import Cutting, PieceSet, build, resample, spread_trials
 from dancemvp_core.dance.sequences import DanceDataset
-from dancemvp_core.dance.skeleton import Skeleton, bone_lengths, canonical_body, spatial_partitions
-from dancemvp_core.device import pick_device, seeded
+from dancemvp_core.dance.skeleton import IMPERIALDANCE21, Skeleton, bone_lengths, canonical_body, spatial_partitions
+from dancemvp_core.device import seeded
 from dancemvp_core.models import encoders
 from dancemvp_core.models.encoders import DanceEncoder, GraphConvolution
 from dancemvp_core.models.prompter import PrompterSettings
-from dancemvp_core.pretraining import methods, networks, objectives, training
+from dancemvp_core.pretraining import methods, networks, objectives, pretrained, training
 from dancemvp_core.pretraining.networks import Width
 from dancemvp_core.pretraining.training import Training
 from dancemvp_core.released import cutting, encoder, hits, prompting, splits, texts
 from dancemvp_core.released.pretraining import TEMPERATURE, ReleasedTraining, two_views
 from dancemvp_core.released.prompting import PromptTuning
+from dancemvp_core.runs.workspace import Workspace
 from dancemvp_core.tasks import metrics, protocols, stats
 from dancemvp_core.tasks import splits as our_splits
+from dancemvp_core.tasks.evaluation import prompter_settings
 from dancemvp_core.tasks.features import Features
 from dancemvp_core.tasks.protocols import Episode
 
 OURS, ALL = "ours", "as released"
+NOTHING: frozenset[str] = frozenset()
 CUTTING = ("cuts", "clock", "acoustics", "split")  # switches that change the pieces
 PRETRAINING = (*CUTTING, "lstm", "knee", "hops", "mlp", "augmentation", "silent music", "temperature", "optimiser")
 DOWNSTREAM = ("trials", "logits", "text tower", "text", "hit rate", "target")
@@ -62,7 +65,7 @@ def readings(differences: tuple[str, ...] = SWITCHES) -> dict[str, Reading]:
             raise ValueError(f"no difference {name!r}; there are {', '.join(SWITCHES)}")
     chain = ("logits", "text tower", "text")
     last = max((chain.index(name) for name in differences if name in chain), default=-1)
-    found = {OURS: Reading(frozenset(), OURS)}
+    found = {OURS: Reading(NOTHING)}
     for name in SWITCHES:
         if name in chain[: last + 1]:
             place = chain.index(name)
@@ -111,16 +114,27 @@ class Study:
     cut: dict = field(default_factory=dict, repr=False)
     learned: dict = field(default_factory=dict, repr=False)
 
+    @classmethod
+    def of(cls, dataset: DanceDataset, where: Workspace, params) -> Study:
+        """Return the study with a notebook's parameters; our reading has the pieces and the finished encoders of the run."""
+        ours = methods.METHODS["ours"].pretraining
+        how = pretrained.training_of(ours, params)
+        made = cls(dataset, params, how, prompter_settings(params), PromptTuning.of(params), where.paths.music_cache)
+        made.cut[NOTHING] = where.pieces
+        for seed in range(params.seeds_others):
+            made.learned[NOTHING, seed] = Features.kept(where.paths.encoder(ours, seed), where.pieces)[0]
+        return made
+
     def pieces(self, on: frozenset[str]) -> PieceSet:
         """Return the pieces of a reading, on the device."""
         key = on & set(CUTTING)
         if key not in self.cut:
-            self.cut[key] = self._cut(key).to(pick_device())
+            self.cut[key] = self._cut(key).to(self.cut[NOTHING].motion.device)
         return self.cut[key]
 
     def _cut(self, on: frozenset[str]) -> PieceSet:
         params, dataset = self.params, self.dataset
-        split = our_splits.assign(dataset.index, "released" if "split" in on else "")
+        split = our_splits.assign(dataset.index, "released" if "split" in on else params.split)
         keep = spread_trials(dataset.index, split, params.pretrain_trials)
         clock = "crop" if "clock" in on else params.time_normalisation
         fixed = cutting.CUTS_S if "cuts" in on else None
@@ -132,10 +146,12 @@ class Study:
         key = on & set(PRETRAINING), seed
         if key not in self.learned:
             pieces = self.pieces(on)
-            self.learned[key] = Features.encoded(self._pretrained(key[0], pieces, seed), pieces, pieces.rows("test"))
+            self.learned[key] = Features.encoded(self.pretrained(on, seed), pieces, pieces.rows("test"))
         return self.learned[key]
 
-    def _pretrained(self, on: frozenset[str], pieces: PieceSet, seed: int) -> DanceEncoder:
+    def pretrained(self, on: frozenset[str], seed: int) -> DanceEncoder:
+        """Return the encoder after a reading's pre-training."""
+        pieces = self.pieces(on)
         learned = silenced(pieces) if "silent music" in on else pieces
         views = networks.augmentation(methods.METHODS["ours"].pretraining)
         if "augmentation" in on:
@@ -264,7 +280,7 @@ def labels_of(on: frozenset[str], table: pd.DataFrame, dataset: DanceDataset) ->
                 continue
             if window not in heard:
                 heard[window] = hits.beats_of(*window)
-            found[sequence] = hits.rate_and_chance(danced.motion, heard[window])[0]
+            found[sequence] = hits.rate_and_chance(danced, heard[window])[0]
         table.loc[asked, "bar"] = table.loc[asked, "sequence"].map(found)
     if "target" in on:
         mean = table[asked].groupby(["choreography", "level"])["bar"].transform("mean")
@@ -280,12 +296,31 @@ def episode_of(on: frozenset[str], table: pd.DataFrame, shots: int, seed: int) -
     own = table[table["choreography"].isin(test)]
     rank = own.groupby(["choreography", "level"])["trial"].rank(pct=True)
     first, last = (splits.SUPPORT_TRIALS.start / 100, splits.QUERY_TRIALS.start / 100)
-    return Episode(table, own.index[(rank > first) & (rank <= last)].to_numpy(), own.index[rank > last].to_numpy())
+    return Episode(table, np.array(own.index[(rank > first) & (rank <= last)]), np.array(own.index[rank > last]))
+
+
+def why_not(dataset: DanceDataset, sequences: pd.DataFrame) -> str:
+    """Return the reason why the released code cannot read a data set, in one sentence; "" if it can.
+
+    ``sequences`` is ``PieceSet.sequences``.
+    """
+    missing = sorted({*our_splits.PRETRAIN, *our_splits.TEST} - set(dataset.index["choreography"].dropna()))
+    if dataset.skeleton.joints != IMPERIALDANCE21.joints:
+        return "The released code reads the 21 joints of ImperialDance only: this notebook is left out."
+    if missing:
+        return f"The released code names choreographies that the data lack ({missing[0]}): this notebook is left out."
+    if dataset.index["track"].isna().any():
+        return "The released code needs music for every performance: this notebook is left out."
+    shortest = float(sequences["duration_s"].min())
+    if shortest < cutting.CUTS_S[-1][1]:
+        return f"The released code cuts 10 s, and the shortest performance has {shortest:.1f} s: this notebook is left out."
+    return ""
 
 
 def run(differences: tuple[str, ...], study: Study, seeds: int, progress: Callable = lambda jobs: jobs) -> pd.DataFrame:
-    """Return the measures of ``readings(differences)``: COLUMNS, one row for each reading and seed."""
-    jobs = [(name, reading.on, seed) for name, reading in readings(differences).items() for seed in range(seeds)]
+    """Return the measures of ``readings``: COLUMNS, one row for each reading and seed; all differences if none is named."""
+    plan = readings(differences or SWITCHES)
+    jobs = [(name, reading.on, seed) for name, reading in plan.items() for seed in range(seeds)]
     rows = [{"difference": name, "seed": seed} | study.measure(on, seed) for name, on, seed in progress(jobs)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -323,10 +358,11 @@ def heard_music(study: Study, seeds: int, progress: Callable = lambda jobs: jobs
     pre-train choreographies with the same track), pieces, accuracy and level_within (in %). The choreographies of the two
     splits differ, so the untrained encoder shows how difficult they are without any pre-training.
     """
-    jobs = [(split, trained, seed) for split in (OURS, "released") for trained in (True, False) for seed in range(seeds)]
+    readings = {study.params.split or OURS: NOTHING, "released": frozenset(["split"])}
+    jobs = [(split, trained, seed) for split in readings for trained in (True, False) for seed in range(seeds)]
     rows = []
     for split, trained, seed in progress(jobs):
-        on = frozenset(["split"] if split == "released" else [])
+        on = readings[split]
         pieces = study.pieces(on)
         if trained:
             features = study.features(on, seed)
@@ -339,7 +375,7 @@ def heard_music(study: Study, seeds: int, progress: Callable = lambda jobs: jobs
         query = pieces.table.iloc[episode.query]
         right = metrics.per_piece(predictions, query)[["accuracy", "level_within"]]
         index = study.dataset.index
-        shared = our_splits.heard_in_pretraining(index, our_splits.assign(index, "released" if on else ""))
+        shared = our_splits.heard_in_pretraining(index, our_splits.assign(index, "released" if on else study.params.split))
         for name, own in right.groupby(query["choreography"].to_numpy()):
             facts = (split, "pre-trained" if trained else "untrained", seed, name)
             rows.append((*facts, name in shared, ", ".join(shared.get(name, ())), len(own), *(100 * own.mean())))

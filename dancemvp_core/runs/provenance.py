@@ -226,7 +226,8 @@ class Run:
         write_figure(png, figure, dpi=200)
         write_figure(pdf, figure)
         self.files.append(pdf)
-        return self._sign(png, stem, caption=style.caption(caption, dataset.synthetic, dataset.name), **notes)
+        name = with_split(dataset.name, self.params.split)
+        return self._sign(png, stem, caption=style.caption(caption, dataset.synthetic, name), **notes)
 
     def save_tensors(self, path: Path, tensors: dict, metadata: dict[str, str] | None = None, **notes) -> Path:
         """Write named tensors (e.g. an encoder's weights) and their sidecar, and return the path; ``results`` is its base."""

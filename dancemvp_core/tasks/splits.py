@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from dancemvp_core.dance.sequences import DataError
-from dancemvp_core.runs.profiles import SPLITS
+from dancemvp_core.runs.profiles import known_split
 
 SETS = ("pretrain", "validation", "test")
 FEWEST_CHOREOGRAPHIES = 6
@@ -25,7 +25,8 @@ def assign(index: pd.DataFrame, split: str = "") -> pd.Series:
     Choreographies with the same track stay together; their groups are distributed over the sets genre by genre. With fewer
     than six choreographies, all are in pre-train. With ``split`` "released", the sets are those of the authors' released
     code: ``PRETRAIN``, ``TEST``, and the rest for validation. Raises DataError if the result breaks a rule of ``check``, if
-    only some sequences have a ``split``, if the data lack a choreography of the named split, or for another name.
+    only some sequences have a ``split``, or if the data lack a choreography of the named split; ParameterError for another
+    name.
     """
     if split:
         return _named(index, split)
@@ -54,8 +55,7 @@ def assign(index: pd.DataFrame, split: str = "") -> pd.Series:
 
 
 def _named(index: pd.DataFrame, split: str) -> pd.Series:
-    if split not in SPLITS:
-        raise DataError(f"split {split!r}: expected {' or '.join(filter(None, SPLITS))}, or none for the data's own")
+    known_split(split)
     missing = [name for name in PRETRAIN + TEST if name not in set(index["choreography"])]
     if missing:
         expected = f"expected {' '.join(PRETRAIN)} to pre-train and {' '.join(TEST)} to test"

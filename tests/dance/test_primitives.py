@@ -76,6 +76,15 @@ def test_the_first_eight_starts_with_the_first_beat_of_the_clip(first):
     assert (start, end) == pytest.approx((max(first, 0.0), first + 8 * 0.36))
 
 
+def test_of_music_longer_than_its_clip_eight_beats_are_stretched_and_four_are_cropped():
+    heard = np.arange(0, 15, 0.5)  # 15 s at 120 beats per minute, for a clip of 10 s
+    stretched, cropped = primitives.eight_beats(heard * 10 / 15, 10.0), primitives.eight_beats(heard[heard < 10], 10.0)
+    assert borders(stretched) == pytest.approx([0, 8 / 3, 16 / 3, 8]) and borders(cropped) == pytest.approx([0, 2, 4, 6])
+    for bpm, seconds in ((142, 4 * 60 / 142), (143, 8 * 60 / 143)):
+        first = primitives.eight_beats(np.arange(0, 10, 60 / bpm), 10.0)[0]
+        assert np.ptp(first) == pytest.approx(seconds, abs=0.05), "three cropped eights fit only above 142"
+
+
 def test_count_is_a_parameter():
     assert borders(primitives.eight_beats(regular(0.6), 10.0, count=1)) == pytest.approx([0.05, 4.85])
     assert len(primitives.eight_beats(regular(0.3), 10.0, count=4)) == 4

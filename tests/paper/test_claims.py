@@ -11,6 +11,9 @@ from dancemvp_core.paper import arithmetic, claims, printed, progression, rules
 from dancemvp_core.paper.claims import CONTRADICTED, INCONCLUSIVE, NOT_TESTABLE, VERIFIED
 from dancemvp_core.paper.rules import Missing, Results
 from dancemvp_core.pretraining import methods
+from dancemvp_core.released import cutting, hits
+from dancemvp_core.released import splits as released_splits
+from dancemvp_core.released.differences import DIFFERENCES
 from dancemvp_core.runs.provenance import METRICS_COLUMNS, Paths
 from dancemvp_core.tasks import stats
 
@@ -34,19 +37,33 @@ def test_every_claim_is_complete():
     assert {claim["arithmetic"] for claim in CLAIMS if "arithmetic" in claim} == set(arithmetic.ARITHMETIC)
 
 
+def test_the_source_of_a_claim_is_where_it_stands():
+    files = {difference.file for difference in DIFFERENCES}
+    for claim in CLAIMS:
+        of_code = claim["place"].startswith("released code, ")
+        drawn = claim["place"].removeprefix("caption of ").startswith(("Table", "Fig."))
+        assert claim["source"] == ("code" if of_code else "numbers" if drawn else "text"), claim["id"]
+        assert claim["id"].startswith("code-") is of_code and (not of_code or any(file in claim["place"] for file in files))
+        assert not of_code or "released" in claim["claim"] or "as released" in claim["claim"]
+    assert sum(claim["source"] == "code" for claim in CLAIMS) >= 8
+    assert set(claims.judge(results())["source"]) == set(claims.SOURCES)
+
+
 def test_without_results_nothing_is_claimed():
     table = claims.judge(results())
     assert list(table.columns) == claims.COLUMNS and len(table) == len(CLAIMS)
     assert set(table["measured_verdict"]) == {NOT_TESTABLE} and (table["finding"].str.len() > 10).all()
     assert set(table["verdict"]) == {NOT_TESTABLE, VERIFIED, CONTRADICTED}
     decided = table[table["verdict"] != NOT_TESTABLE]
-    assert (decided["dataset"] == "the paper's own numbers").all() and (decided["arithmetic"] != "").all()
+    by = decided["source"].map(lambda source: "the released files" if source == "code" else "the paper's own numbers")
+    assert (decided["dataset"] == by).all() and (decided["arithmetic"] != "").all()
 
 
 def test_faulty_claims_are_named(monkeypatch):
     good = CLAIMS[0]
     for broken, message in (
         ({k: v for k, v in good.items() if k != "place"}, "no 'place'"),
+        (good | {"source": "hearsay"}, "source 'hearsay', expected text, numbers, code"),
         (good | {"rule": "eval"}, "no rule 'eval'"),
         (good | {"arithmetic": "guess"}, "no arithmetic 'guess'"),
         (good | {"page": 3}, "unknown field 'page'"),
@@ -80,11 +97,19 @@ def test_faulty_claims_are_named(monkeypatch):
         ("dataset_seconds", False, "60,000 s, not 69,300 s"),
         ("samples_of_other_sets", False, "2 for AIST++"),
         ("several_on_all_tasks", True, "13 of 17 rows"),
+        ("released_pretrain_pieces", False, "10 x 75 x 3 x 3 = 6,750, not 90,000"),
+        ("released_test_pieces", False, "tune (675 pieces) and 10 test (450): 5 x 25 x 3 x 3 = 1,125, not 4,500"),
+        ("released_test_music", False, "b1 has the track of b2, k1 has the track of k0"),
     ],
 )
 def test_sums(name, agrees, text):
     own = arithmetic.ARITHMETIC[name]()
     assert own.agrees is agrees and text in own.text
+
+
+def test_the_sums_of_the_released_code_have_its_trials():
+    trials = [len(getattr(released_splits, f"{name}_TRIALS")) for name in ("PRETRAIN", "SUPPORT", "QUERY")]
+    assert trials == [75, 15, 10] and len(cutting.CUTS_S) == 3
 
 
 def test_table4_repeats_rows_of_table2():
@@ -357,6 +382,113 @@ def test_similar_are_confused():
     assert of(lambda s: 10 * s) == HOLDS and of(lambda s: -10 * s) == FAILS and of(lambda s: 0.0) == INCONCLUSIVE
     rho, p = stats.mantel(pair_table(lambda s: 10 * s))
     assert rho == pytest.approx(1.0) and p <= 0.05
+
+
+# --- the released code: the results of 09_released_code -------------------------------------------------------------
+
+
+def test_music_unheard():
+    def of(heard, split="released"):
+        rows = [(split, "pre-trained", seed, name, name in heard, heard.get(name, "")) for seed in (0, 1) for name in ("k1", "u2")]
+        table = pd.DataFrame(rows, columns=["split", "encoder", "seed", "choreography", "heard", "shares_with"])
+        return results(released_music__csv=table)
+
+    assert verdict("music_unheard", {}, of({})) == HOLDS and verdict("music_unheard", {}, of({"k1": "k0"})) == FAILS
+    text = rules.music_unheard(of({"k1": "k0"})).text
+    assert text == "1 of 2 test choreographies share their music with pre-training: k1 with k0"
+    assert verdict("music_unheard", {}, of({}, split="ours")) == NOT_TESTABLE
+    assert verdict("music_unheard", {}, results()) == NOT_TESTABLE
+    whole = claims.judge_one(next(c for c in CLAIMS if c["rule"] == "music_unheard"), of({}))
+    assert whole["verdict"] == CONTRADICTED and whole["dataset"] == "the released files", "the published music table decides"
+
+
+def prompt_table(tmp_path, sequences, same, accuracy) -> Results:
+    """released_prompt.csv as it comes back from its file; values for the true label, another label, one for all."""
+    table = pd.DataFrame({"vocabulary": "v", "text": ["true label", "another label", "one for all"], "sequences": sequences})
+    table = table.assign(accuracy=accuracy, bit_identical=[True, *same])
+    oracle = {"vocabulary": ["ours: prompt-oracle"], "text": ["true label"], "accuracy": [99.0]}
+    pd.concat([table, pd.DataFrame(oracle)]).to_csv(tmp_path / "released_prompt.csv", index=False)
+    return results(released_prompt__csv=pd.read_csv(tmp_path / "released_prompt.csv"))
+
+
+def test_the_text_of_the_prompt(tmp_path):
+    def of(rule, settings, sequences=(1, 1, 1), same=(True, True), accuracy=(50.0, 50.0, 50.0), name="v"):
+        return verdict(rule, settings | {"vocabulary": name}, prompt_table(tmp_path, sequences, same, accuracy))
+
+    several = {"sequences": (45, 45, 1), "same": (False, False)}
+    assert of("texts_differ", {}, **several) == HOLDS and of("texts_differ", {}) == FAILS
+    assert of("texts_differ", {}, sequences=(45, 45, 1)) == INCONCLUSIVE, "several texts, and no logit changes"
+    used = {"points": 1}
+    assert of("text_is_used", used, accuracy=(90.0, 2.0, 50.0)) == HOLDS
+    assert of("text_is_used", used, accuracy=(50.0, 50.5, 49.5)) == FAILS
+    assert of("text_is_used", used, accuracy=(50.0, 60.0, 49.5)) == INCONCLUSIVE, "another label's text does better"
+    for rule, settings in (("texts_differ", {}), ("text_is_used", used)):
+        assert of(rule, settings, name="knows the words") == NOT_TESTABLE
+        assert verdict(rule, settings | {"vocabulary": "v"}, results()) == NOT_TESTABLE
+    assert rules.text_is_used(prompt_table(tmp_path, (45, 45, 1), (False, False), (90.0, 2.0, 50.0)), "v", 1).measured == 40.0
+
+
+def test_leaves_task1():
+    def of(effect, half, name="knee"):
+        row = {"difference": "knee", "against": "ours", "n_seeds": 3, "task1_mean": 60.0, "task1_effect": effect}
+        table = pd.DataFrame([row | {"task1_low": effect - half, "task1_high": effect + half}])
+        return verdict("leaves_task1", {"difference": name, "within": 2}, results(released_code__csv=table))
+
+    assert of(0.5, 1.0) == HOLDS and of(-6.0, 1.0) == FAILS and of(6.0, 1.0) == FAILS
+    assert of(-3.0, 2.0) == INCONCLUSIVE and of(0.0, np.nan) == INCONCLUSIVE, "one seed has no interval"
+    assert of(0.5, 1.0, name="cuts") == NOT_TESTABLE and of(np.nan, np.nan) == NOT_TESTABLE
+    assert verdict("leaves_task1", {"difference": "knee", "within": 2}, results()) == NOT_TESTABLE
+
+
+def test_cuts_are_eights():
+    def of(lengths, segmentation="beats"):
+        rows = [(name, 1.0, 1.0 + s, segmentation) for name, s in zip("abcd", lengths, strict=True) for _ in range(3)]
+        pieces = pd.DataFrame(rows, columns=["choreography", "start_s", "end_s", "segmentation"])
+        return verdict("cuts_are_eights", {"beats": 0.5}, results(pieces=pieces))
+
+    assert of([3.0, 3.05, 2.95, 3.1]) == HOLDS and of([4.0, 3.9, 4.1, 4.0]) == FAILS, "3 s of music at 120 beats a minute: six"
+    assert of([3.0, 3.0, 4.0, 2.6]) == INCONCLUSIVE and of([3.0] * 4, "equal") == NOT_TESTABLE
+    assert verdict("cuts_are_eights", {"beats": 0.5}, results()) == NOT_TESTABLE
+
+
+def rate_table(hit, chance=40.0, trials=6) -> pd.DataFrame:
+    """released_rates.csv of two choreographies and two levels; ``hit`` makes a trial's hit rate from its BAR."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for choreography, add in (("b1", 0), ("k1", 3)):
+        for level in ("expert", "beginner"):
+            for trial in range(trials):
+                bar = 50.0 + 3 * trial + add + (20 if level == "expert" else 0)
+                rows.append((choreography, level, trial, bar, 45.0, hit(bar, rng), chance))
+    return pd.DataFrame(rows, columns=hits.COLUMNS)
+
+
+def test_rates_exceed():
+    agrees, above = {"measure": "correlation (Spearman)", "least": 0.7}, {"measure": "hit rate above chance", "least": 0}
+
+    def of(settings, *planted):
+        return verdict("rates_exceed", settings, results(released_rates__csv=rate_table(*planted)))
+
+    def noisy(bar, rng):
+        return bar / 2 + rng.normal(0, 1.5)
+
+    assert of(agrees, noisy) == HOLDS and of(agrees, lambda bar, rng: 100 - bar + rng.normal(0, 1.5)) == FAILS
+    assert of(agrees, lambda bar, rng: bar / 2 + rng.normal(0, 10)) == INCONCLUSIVE
+    assert of(above, noisy, 10.0) == HOLDS and of(above, noisy, 90.0) == FAILS and of(above, noisy, 33.0) == INCONCLUSIVE
+    assert of(agrees, noisy, 40.0, 1) == NOT_TESTABLE, "two performances have no correlation"
+    assert verdict("rates_exceed", agrees, results()) == NOT_TESTABLE
+
+
+def test_target_varies(monkeypatch):
+    rates = rate_table(lambda bar, rng: bar / 2 + rng.normal(0, 1.5))
+    assert verdict("target_varies", {}, results(released_rates__csv=rates)) == FAILS
+    finding = rules.target_varies(results(released_rates__csv=rates))
+    assert "24 performances have 4 values" in finding.text and finding.measured == pytest.approx(0, abs=1e-9)
+    assert verdict("target_varies", {}, results(released_rates__csv=rates.iloc[::6])) == NOT_TESTABLE, "one trial of each file"
+    assert verdict("target_varies", {}, results()) == NOT_TESTABLE
+    every_other = iter([lambda rates, files: rates, hits.constant_target])
+    monkeypatch.setattr(hits, "constant_target", lambda rates, files: next(every_other)(rates, files))
+    assert verdict("target_varies", {}, results(released_rates__csv=rates)) == HOLDS, "a target with a value for each trial"
 
 
 def test_only_the_papers_own_data_and_profile_earn_its_words():

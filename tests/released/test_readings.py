@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny import piece_set
 
+from dancemvp_core.dance import skeleton as skeletons
+from dancemvp_core.pretraining.networks import Width
+from dancemvp_core.pretraining.pretrained import Pretraining
+from dancemvp_core.pretraining.training import Training
 from dancemvp_core.released import cutting, differences, hit_rate, hits, music_features, pretraining, splits, study, texts
 
 
@@ -153,18 +159,6 @@ def test_pre_training_hears_the_last_piece_only():
 # --- splits ----------------------------------------------------------------------------------------------------------
 
 
-def test_two_test_choreographies_have_their_music_in_pre_training(synth_tree):
-    from dancemvp_core import datasets
-    from dancemvp_core.datasets import imperialdance
-
-    assert len(set(splits.PRETRAIN) | set(splits.TEST)) == 15 and set(splits.PRETRAIN) < set(imperialdance.CHOREOGRAPHIES)
-    index = datasets.load(synth_tree).index
-    assert splits.assign(index).value_counts().to_dict() == {"pretrain": 90, "test": 45, "validation": 45}
-    known = pd.DataFrame({"choreography": list(imperialdance.CHOREOGRAPHIES)})
-    known["track"] = [imperialdance._track(name, False) for name in known["choreography"]]
-    assert splits.heard_in_pretraining(known) == {"k1": ["k0"], "b1": ["b2"]}
-
-
 def test_trials_are_in_order_of_practice():
     table = pd.DataFrame({"choreography": np.repeat(["k1", "b0"], 100), "trial": np.tile(np.arange(100), 2)})
     support, query = splits.support_and_query(table)
@@ -260,6 +254,19 @@ def test_readings_differ_from_ours_by_one_switch_and_the_prompts_parts_come_in_t
     assert list(study.readings(("text tower",))) == ["ours", "logits", "text tower", "as released"]
     with pytest.raises(ValueError, match="no difference 'ankle'"):
         study.readings(("ankle",))
+
+
+def test_the_reading_without_any_difference_is_ours_bit_for_bit(tmp_path):
+    pieces, skeleton = piece_set(trials=4), skeletons.IMPERIALDANCE21
+    size = SimpleNamespace(channels=(8, 16), dim=16, features=16)
+    how = Training(2, 16, 1e-3)
+    work = Pretraining("stgcn-lstm-infonce", 0, pieces, skeleton, Width.of(size), how)
+    ours, _ = work.finished(tmp_path / "encoder.safetensors")
+    reading = study.Study(SimpleNamespace(skeleton=skeleton), size, how, None, None)
+    reading.cut[study.NOTHING] = pieces
+    expected = ours.state_dict()
+    found = reading.pretrained(study.NOTHING, 0).state_dict()
+    assert found.keys() == expected.keys() and all(torch.equal(found[name], expected[name]) for name in found)
 
 
 def test_effects_compare_each_reading_with_its_own_reference():

@@ -81,6 +81,12 @@ def test_jupyter_shows_the_line_and_no_traceback():
     assert ParameterError("what")._render_traceback_() == ["ParameterError: what"]
 
 
+def test_a_split_is_one_of_those_that_have_a_definition():
+    assert validate("03_pretraining").split == "" and validate("03_pretraining", split="released").split == "released"
+    with pytest.raises(ParameterError, match="split: expected '' or 'released', got 'x'"):
+        validate("03_pretraining", split="x")
+
+
 def test_load_replaces_and_refuses():
     assert profiles.load("demo", seeds=7).seeds == 7
     assert PROFILES["demo"].seeds != 7

@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dancemvp_core.dance.sequences import DataError
+from dancemvp_core.datasets import imperialdance
+from dancemvp_core.runs.profiles import SPLITS, ParameterError
 from dancemvp_core.tasks import splits
 
 
@@ -35,6 +37,47 @@ def test_leaks_are_refused():
         splits.assign(torn.assign(split="dev"))
     with pytest.raises(DataError, match="all or none"):
         splits.assign(torn.assign(split=["test", None]))
+
+
+@pytest.fixture
+def published():
+    """ImperialDance's choreographies with their tracks and our split."""
+    tracks = {name: source.track for name, source in imperialdance.MUSIC.items()}
+    return index(imperialdance.CHOREOGRAPHIES, tracks, imperialdance.SPLIT)
+
+
+def test_the_released_split_is_taken_by_its_name_and_its_leak_is_named(published):
+    sets = splits.assign(published, "released")
+    members = {name: set(published["choreography"][sets == name]) for name in splits.SETS}
+    assert members["pretrain"] == set(splits.PRETRAIN) and members["test"] == set(splits.TEST)
+    assert members["validation"] == {"b3", "j0", "j3", "k2", "u0"}
+    assert splits.heard_in_pretraining(published, sets) == {"k1": ["k0"], "b1": ["b2"]}
+    lines = splits.check(published, sets, "released")
+    leak = "is in pretrain and test: test music is heard in pre-training"
+    tracks = [imperialdance.MUSIC[name].track for name in ("b1", "k1")]
+    assert [line for line in lines if "test" in line] == [f"track {track} {leak}" for track in tracks]
+    assert len(lines) == 4, "b3 with b4, and k2 with k3, stand in validation and pre-train"
+    with pytest.raises(DataError, match="stands in both pre-train and test"):
+        splits.check(published, sets)
+
+
+def test_our_split_of_the_published_data_has_no_leak(published):
+    assert splits.assign(published).tolist() == published["split"].tolist()
+    assert splits.heard_in_pretraining(published, published["split"]) == {}
+
+
+def test_data_without_a_choreography_of_the_released_split_are_refused(published):
+    without = published[~published["choreography"].isin(["u1", "h0"])]
+    with pytest.raises(DataError, match=r"^split 'released': the data have no choreography u1, expected b0 .*j1 to pre-train"):
+        splits.assign(without, "released")
+    validation_only = published[~published["choreography"].isin(["b3", "j0", "j3", "k2", "u0"])]
+    assert set(splits.assign(validation_only, "released")) == {"pretrain", "test"}
+
+
+def test_a_split_without_a_definition_is_refused(published):
+    with pytest.raises(ParameterError, match="split 'ours': expected released, or none for the data's own"):
+        splits.assign(published, "ours")
+    assert [len(splits.assign(published, split)) for split in SPLITS] == [40, 40]
 
 
 def test_few_choreographies_all_pretrain():

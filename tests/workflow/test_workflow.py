@@ -212,6 +212,17 @@ run.save_figure("d", plt.figure(), "caption", types.SimpleNamespace(name="x", sy
     assert b"Everything was up to date." in again.stdout, again.stdout + again.stderr
 
 
+def test_a_named_split_reaches_the_notebooks_and_has_its_own_folders(project):
+    process = start(project, "--only", "01_table1_data", "--split", "released")
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    assert "smoke on tiny-released-split" in output
+    ours, released = (provenance.Paths("smoke", name, project) for name in ("tiny", "tiny-released-split"))
+    assert released.record("01_table1_data").exists() and not ours.build.exists() and not ours.results.exists()
+    sidecar = json.loads((released.results / "a.csv.prov.json").read_text(encoding="utf-8"))
+    assert sidecar["parameters"]["split"] == "released" and sidecar["dataset"] == "tiny-released-split"
+
+
 def test_make_hands_names_on_as_they_are(strange):
     if not shutil.which("make"):
         pytest.skip("no make here")
@@ -297,6 +308,7 @@ def test_a_notebook_that_cannot_start_says_why(project, capfd):
     [
         (["--profile", "full"], "expected one of smoke, demo, paper"),
         (["--data", "/nowhere"], "DATA=/nowhere: no such folder"),
+        (["--split", "ours"], "reproduce: split 'ours': expected released, or none for the data's own\n"),
         (["--seeds", "0"], "expected a whole number from 1, got '0'"),
         (["--jobs", "two"], "expected a whole number from 1, got 'two'"),
     ],

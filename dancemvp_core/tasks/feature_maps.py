@@ -1,0 +1,103 @@
+"""Maps of a feature space: t-SNE by direction, and how the points of a map are drawn (Fig. 5)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib import colors, patheffects
+from matplotlib.axes import Axes
+
+from dancemvp_core.dance.sequences import LEVELS
+from dancemvp_core.style import (
+    BLUE,
+    GENRE_COLOURS,
+    GREEN,
+    GREY,
+    LEVEL_COLOURS,
+    LEVEL_MARKERS,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+)
+
+FEWEST_POINTS = 5  # least number of points on a map
+_PRIMITIVE_SHADES = (0.45, 0.0, -0.4)  # lighter, unchanged, darker
+
+
+def on_sphere(features) -> np.ndarray:
+    """Return the features scaled to length one, (N, D) float64, because InfoNCE and all measures compare directions."""
+    x = np.asarray(features, dtype=np.float64)
+    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+
+
+def tsne(features, seed: int = 0, perplexity: float = 30.0) -> np.ndarray:
+    """Return the t-SNE map of features, (N, 2).
+
+    ``features`` (N, D) are compared by direction. The same features give the same map: PCA start, one thread, exact
+    neighbours. ``perplexity`` is lower for few points. Raises ValueError for fewer than 5 points.
+    """
+    from openTSNE import TSNE
+
+    x = on_sphere(features)
+    if len(x) < FEWEST_POINTS:
+        raise ValueError(f"{len(x)} points: t-SNE needs at least {FEWEST_POINTS}")
+    perplexity = min(perplexity, (len(x) - 1) / 3)
+    model = TSNE(
+        perplexity=perplexity, initialization="pca", neighbors="exact", negative_gradient_method="bh", n_jobs=1,
+        random_state=seed,
+    )  # fmt: skip
+    # "bh" is two to four times as fast as "fft" for a few thousand points
+    return np.asarray(model.fit(x))
+
+
+def palette(points: pd.DataFrame, colour_by: str) -> dict[str, str]:
+    """Return the colour of each value of ``colour_by``: levels in their order, all others by name; {"": grey} without values.
+
+    Levels and genres have the colours of ``style``, and so have choreographies if each is of another genre. All others
+    have spare colours.
+    """
+    names = sorted(points[colour_by].dropna().unique(), key=lambda n: (LEVELS.index(n) if n in LEVELS else 9, n))
+    own = LEVEL_COLOURS if colour_by == "level" else GENRE_COLOURS
+    if colour_by == "choreography":
+        genres = points.groupby("choreography")["genre"].first()
+        own = {name: GENRE_COLOURS[genre] for name, genre in genres.items() if genre in GENRE_COLOURS and genres.is_unique}
+    spare = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+    known = all(name in own for name in names)
+    return {name: own[name] if known else spare[i % len(spare)] for i, name in enumerate(names)} or {"": GREY}
+
+
+def draw(ax: Axes, points: pd.DataFrame, colour_by: str, numbered: bool = True) -> dict[str, str]:
+    """Draw the points of a map on axes without ticks, and return the colours by value (``palette``).
+
+    ``points`` has x, y, genre, level, primitive. The colour shows ``colour_by``, the marker the level, the lightness the
+    primitive. With ``numbered``, the primitive's number stands beside its points, once for each colour.
+    """
+    found = palette(points, colour_by)
+    levels = points["level"].fillna("")
+    for (name, level, primitive), group in points.groupby([points[colour_by].fillna(""), levels, "primitive"], sort=True):
+        colour = _shade(found.get(name, GREY), _PRIMITIVE_SHADES[int(primitive) % 3])
+        ax.scatter(group["x"], group["y"], s=15 if level == "expert" else 9, marker=LEVEL_MARKERS.get(level, "o"),
+                   color=colour, lw=0, alpha=0.85, rasterized=len(points) > 1000)  # fmt: skip
+    white = [patheffects.withStroke(linewidth=2.5, foreground="white")]
+    offsets = ((-8, 6), (8, 6), (0, -9))  # of a number from its cluster, in points; on another side for each colour
+    for i, name in enumerate(found if numbered else ()):
+        one_colour = points[points[colour_by].fillna("") == name]
+        for primitive, group in one_colour.groupby("primitive"):
+            ax.annotate(f"{int(primitive) + 1}", _medoid(group[["x", "y"]].to_numpy()), offsets[i % 3], fontsize=9,
+                        textcoords="offset points", weight="bold", ha="center", va="center", path_effects=white, zorder=5,
+                        color=_shade(found[name], -0.5), annotation_clip=False)  # fmt: skip
+    ax.set(xticks=(), yticks=())
+    ax.set_aspect("equal", adjustable="datalim")
+    ax.spines[["left", "bottom"]].set_visible(False)
+    return found
+
+
+def _shade(colour: str, amount: float) -> tuple[float, ...]:
+    rgb = np.array(colors.to_rgb(colour))
+    return tuple(rgb + amount * ((1 - rgb) if amount > 0 else rgb))
+
+
+def _medoid(xy: np.ndarray) -> np.ndarray:
+    """Return the point with the least distance to all others: a label there is on its cluster, even if it has two parts."""
+    return xy[np.linalg.norm(xy[:, None] - xy[None], axis=2).sum(axis=1).argmin()]
