@@ -30,7 +30,7 @@ POINTS_A_MAP = (160, 80, 40, 20)  # as many of each map as the page has room for
 ENCODER = f"{methods.METHODS['ours'].pretraining}-seed0"
 
 TABLES = {
-    "claims.csv": "Claims of the paper: which ones hold",
+    "claims.csv": "Claims of the paper and of the authors' released code: which ones hold",
     "table1_datasets.csv": "Table 1: data sets",
     "table2_baselines.csv": "Table 2: baselines",
     "table3_ablation.csv": "Table 3: ablation",

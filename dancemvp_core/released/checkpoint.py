@@ -17,7 +17,7 @@ PARTS = {"state_dict_mo": "motion", "state_dict_mu": "music", "state_dict_mlp": 
 
 
 def load_checkpoint(path: str | Path) -> ReleasedEncoder:
-    """The encoder in a .pth.tar of the released form, on the CPU and in evaluation mode.
+    """Return the encoder in a .pth.tar of the released form, on the CPU and in evaluation mode.
 
     The file is read with ``weights_only``: a pickle that holds code is refused and not run. Raises DataError, in one line,
     for a file that is missing, truncated, of another form, or whose weights do not fit.

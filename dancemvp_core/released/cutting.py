@@ -20,7 +20,7 @@ ROWS = 2 * MFCC + CONSTANT_Q + TEMPOGRAM + 1
 
 
 def cut_motion(motion: np.ndarray) -> np.ndarray:
-    """A clip (3, T, V) of at least 10 s at 100 fps -> its three pieces, (3 pieces, 3, 300, V).
+    """Return the three pieces of a clip (3, T, V) of at least 10 s at 100 fps, (3 pieces, 3, 300, V).
 
     ``data_aug/seg_dataset.py``, ``seg_motion``. The first second belongs to no piece. ValueError on a shorter clip.
     """
@@ -30,7 +30,7 @@ def cut_motion(motion: np.ndarray) -> np.ndarray:
 
 
 def cut_music(samples: np.ndarray, sr: int = SAMPLE_RATE) -> np.ndarray:
-    """The first 10 s of a music file, (n,) -> the music of the three pieces, (3 pieces, 3 s).
+    """Return the music of the three pieces from the samples of a music file, (n,) -> (3 pieces, 3 s).
 
     ``data_aug/seg_dataset.py``, ``seg_music``: the seconds of the file are those of the clip, so a longer window of music is
     cropped (``time_normalisation: crop``) and not stretched. ValueError where the music is shorter.
@@ -41,7 +41,7 @@ def cut_music(samples: np.ndarray, sr: int = SAMPLE_RATE) -> np.ndarray:
 
 
 def music_features(samples: np.ndarray, sr: int = 22050) -> np.ndarray:
-    """Acoustic features of 3 s of music, (n,) -> (549, 130) float32.
+    """Return the acoustic features of 3 s of music, (n,) -> (549, 130) float32.
 
     ``MusicFeatures.generate_features``: 40 MFCC, their 40 deltas, 84 bins of constant-Q *magnitude*, 384 of the *tempogram*,
     onset strength; more than 130 frames are cut. The paper names a constant-Q chromagram and tempo instead. Raises

@@ -64,5 +64,5 @@ DIFFERENCES = (
 
 
 def table() -> pd.DataFrame:
-    """The differences as a table: name, paper, released, file, here."""
+    """Return the differences as a table: name, paper, released, file, here."""
     return pd.DataFrame(DIFFERENCES, columns=Difference._fields)

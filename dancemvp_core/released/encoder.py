@@ -21,11 +21,11 @@ from dancemvp_core.released import cutting
 MISSING_BONE = ("RShin", "RThigh")
 WIDTHS = (64, 64, 64, 64, 128, 128, 128, 256, 256, 256)
 MUSIC_FRAMES = 130
-BATCH = 8  # performances; a batch has three times as many pieces
+BATCH, CPU_BATCH = 32, 2  # performances of three pieces each; on a processor, more than 2 are slower
 
 
 def edges(skeleton: Skeleton = IMPERIALDANCE21, knee: bool = False) -> list[tuple[int, int]]:
-    """The bones of the graph, as pairs of joints. ``models/utils/graph.py``, layout ``mocap``: RThigh-RShin is missing.
+    """Return the bones of the graph as pairs of joints (``models/utils/graph.py``, layout ``mocap``): RThigh-RShin is missing.
 
     The right shin, foot and toe are then a part of their own. With ``knee`` the bone is there.
     """
@@ -34,7 +34,7 @@ def edges(skeleton: Skeleton = IMPERIALDANCE21, knee: bool = False) -> list[tupl
 
 
 def partitions(joints: int, bones: list[tuple[int, int]], centre: int) -> np.ndarray:
-    """The adjacency in three partitions, (3, V, V) float32. ``models/utils/graph.py``, strategy ``spatial``, one hop.
+    """Return the adjacency in three partitions, (3, V, V) float32 (``models/utils/graph.py``, strategy ``spatial``, one hop).
 
     Entry [k, v, w]: what joint w takes from joint v, by v's degree. k = 0 is the joint itself; 1 has neighbours that are
     farther from the centre than w, or equally far; 2 those that are nearer. Distances are known up to one bone only: all
@@ -187,6 +187,7 @@ def encode(
     Each music window is encoded once. Raises DataError for unusable motion or music.
     """
     device, up = next(encoder.parameters()).device, getattr(dataset.sequences, "up", "y")
+    batch = CPU_BATCH if device.type == "cpu" else BATCH
     heard: dict[tuple, Tensor] = {}
     left_out: Counter[str] = Counter()
     kept: list[int] = []
@@ -209,7 +210,7 @@ def encode(
             heard[window] = encoder.music(torch.from_numpy(cutting.music_of(danced)).to(device))
         waiting.append((torch.from_numpy(cutting.motion_of(danced, up)), heard[window]))
         kept.append(int(row))
-        if len(waiting) == BATCH:
+        if len(waiting) == batch:
             finish_batch()
     if waiting:
         finish_batch()

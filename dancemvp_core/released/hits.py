@@ -2,7 +2,7 @@
 
 It differs from the paper's BAR in five ways. Seven joints count. Their frame differences are summed *with their sign*, so
 opposite moves cancel. Minima of the curve count beside maxima. Music peaks are all beats that librosa tracks. One motion peak
-may serve several beats.
+may match several beats.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ SHIFTS = 20
 
 
 def signed_velocity(motion: np.ndarray) -> np.ndarray:
-    """The sum over the seven joints and three axes of their signed frame differences, (3, T, V) -> (T,); the last is zero."""
+    """Return the sum of signed frame differences over seven joints and three axes, (3, T, V) -> (T,); the last is zero."""
     own = motion[:, :, list(JOINTS)].astype(np.float64)
     return np.append(np.diff(own, axis=1).sum(axis=(0, 2)), 0.0)
 
 
 def smoothed(curve: np.ndarray) -> np.ndarray:
-    """A curve (T,) through a Butterworth low-pass of order 1 at 0.05 of the Nyquist rate, forward and backward."""
+    """Return a curve (T,) after a Butterworth low-pass of order 1 at 0.05 of the Nyquist rate, forward and backward."""
     return signal.filtfilt(*signal.butter(1, 0.05), curve)
 
 
 def extrema(curve: np.ndarray, lookahead: int = LOOKAHEAD) -> tuple[list[int], list[int]]:
-    """Frames of the maxima and of the minima of a curve (T,): each is followed by ``lookahead`` frames that do not exceed it.
+    """Return the frames of the maxima and of the minima of a curve (T,): the next ``lookahead`` frames do not exceed them.
 
     Maxima and minima alternate, and the first of all is dropped: the released code's library (peakdetect 1.2, by Billauer's
     method, threshold 0) takes it for an artefact of the start.
@@ -64,7 +64,7 @@ def extrema(curve: np.ndarray, lookahead: int = LOOKAHEAD) -> tuple[list[int], l
 
 
 def beat_frames(samples: np.ndarray, sr: int) -> np.ndarray:
-    """Frames (at 100 fps) of the beats that librosa tracks in the music, (B,)."""
+    """Return the frames (at 100 fps) of the beats that librosa tracks in the music, (B,)."""
     import librosa
 
     onset = librosa.onset.onset_strength(y=np.asarray(samples, dtype=np.float32), sr=sr)
@@ -73,13 +73,13 @@ def beat_frames(samples: np.ndarray, sr: int) -> np.ndarray:
 
 
 def share_hit(beats: np.ndarray, peaks: np.ndarray) -> float:
-    """The share of beats with a peak at most 20 frames away, in percent; one peak may serve several beats."""
+    """Return the share of beats with a peak at most 20 frames away, in percent; one peak may match several beats."""
     away = np.abs(beats[:, None] - peaks[None])
     return float(100 * (away.min(axis=1) <= WITHIN_FRAMES).mean())
 
 
 def hit_rate(motion: np.ndarray, samples: np.ndarray, sr: int = 22050) -> float:
-    """The released reading of BAR for one trial, in percent: the share of beats with a peak at most 20 frames away.
+    """Return the released reading of BAR for one trial, in percent: the share of beats with a peak at most 20 frames away.
 
     ``motion`` (3, T, V) at 100 fps, of which the first 10 s count; ``samples`` its music. Without a maximum the rate is 0.
     Raises ValueError where librosa tracks no beat.
@@ -94,7 +94,7 @@ def hit_rate(motion: np.ndarray, samples: np.ndarray, sr: int = 22050) -> float:
 
 
 def constant_target(rates: np.ndarray, files: np.ndarray) -> np.ndarray:
-    """Task 3's target as released, (P,): every piece of a file (choreography and level) gets the mean rate of the file.
+    """Return Task 3's target as released, (P,): every piece of a file (choreography and level) gets the mean rate of the file.
 
     So a data set of F files has F values in all, and a model that knows the file has no error.
     """

@@ -26,17 +26,17 @@ FROZEN_FRAMES = 100
 
 
 def noisy(clip: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A clip (3, T, V) with Gaussian noise of variance 0.5 (``spatial_aug_nosie``)."""
+    """Return a clip (3, T, V) with Gaussian noise of variance 0.5 (``spatial_aug_nosie``)."""
     return clip + rng.normal(0.0, NOISE_VARIANCE**0.5, clip.shape)
 
 
 def shifted(clip: np.ndarray) -> np.ndarray:
-    """A clip with 10 added to every coordinate (``spatial_aug_trans``)."""
+    """Return a clip with 10 added to every coordinate (``spatial_aug_trans``)."""
     return clip + SHIFT
 
 
 def slowed(clip: np.ndarray, first_s: int) -> np.ndarray:
-    """A clip (3, T, V) whose first ``first_s`` seconds take 1.2 times as long, and the rest what is left.
+    """Return a clip (3, T, V) whose first ``first_s`` seconds take 1.2 times as long; the rest fills the remaining time.
 
     ``temporal_aug_playspeed``. Both parts are resampled by Fourier's method. A frame that rounding leaves open is filled
     with the first one.
@@ -51,7 +51,7 @@ def slowed(clip: np.ndarray, first_s: int) -> np.ndarray:
 
 
 def frozen(clip: np.ndarray, start: int) -> np.ndarray:
-    """A clip (3, T, V) in which the pose at frame ``start`` stands still for a second (``temporal_aug_dropFrames``)."""
+    """Return a clip (3, T, V) in which the pose at frame ``start`` stays for one second (``temporal_aug_dropFrames``)."""
     out = clip.copy()
     out[:, start : start + FROZEN_FRAMES] = clip[:, start : start + 1]
     return out
@@ -66,7 +66,7 @@ FAMILIES = {
 
 
 def two_views(clips: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:
-    """All trials of a file, (N, 3, T, V) -> two views of their clips, each (N, 3, T, V), and the two families.
+    """Return two views of all trials of a file (N, 3, T, V), each (N, 3, T, V), and the names of the two augmentations.
 
     The families are drawn once for the file. Noise, split and start are drawn for each trial. The views are cut afterwards.
     """
@@ -77,7 +77,7 @@ def two_views(clips: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, 
 
 
 def music_of_zeros(features: np.ndarray) -> np.ndarray:
-    """The music that the pieces of a file are given in pre-training, (P, 549, 130): zeros, but for the last piece.
+    """Return the music of a file's pieces in pre-training, (P, 549, 130): zeros for all but the last piece.
 
     The array is made anew inside the loop that fills it, so what was filled before is lost. The file for the downstream task
     makes it before the loop (June 2024); the one for pre-training does not.

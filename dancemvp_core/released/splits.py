@@ -13,7 +13,7 @@ QUERY_TRIALS = range(90, 100)
 
 
 def support_and_query(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Piece rows of the test choreographies: trials 75 to 89 to tune, 90 to 99 to test, in order of practice.
+    """Return the piece rows of the test choreographies: trials 75 to 89 to tune, 90 to 99 to test, in order of practice.
 
     So the test is the end of the practice, not a random half of it. Incomplete batches (of 32 to tune, 64 to test) are
     dropped as released; here they are kept.

@@ -189,7 +189,7 @@ class Study:
 
 
 def released_music(made: PieceSet, dataset: DanceDataset, clock: str) -> Tensor:
-    """The released acoustic features of every music window, (W, 549, frames): of 3 s from its start, not standardised."""
+    """Return the released acoustic features of every music window, (W, 549, frames): 3 s from its start, not standardised."""
     frames = made.music.shape[2]
     out = np.zeros((len(made.music), cutting.ROWS, frames), np.float32)
     firsts = made.table[made.table["window"] >= 0].drop_duplicates("window")
@@ -203,7 +203,7 @@ def released_music(made: PieceSet, dataset: DanceDataset, clock: str) -> Tensor:
 
 
 def fixed_views(pieces: PieceSet, dataset: DanceDataset, seed: int) -> TwoViews:
-    """The pre-train pieces in two fixed views: two of the four augmentations, drawn once per file, of the recorded clips."""
+    """Return the pieces with two fixed views of the pre-train ones: two of four augmentations of the clips, drawn once per file."""
     rng = np.random.default_rng(seed)
     motion, second = pieces.motion.cpu().numpy().copy(), pieces.motion.cpu().numpy().copy()
     table, frames = pieces.table, pieces.motion.shape[2]
@@ -224,7 +224,7 @@ def fixed_views(pieces: PieceSet, dataset: DanceDataset, seed: int) -> TwoViews:
 
 
 def silenced(pieces: PieceSet) -> PieceSet:
-    """The pieces, with silence for all pre-train pieces but the last of each file."""
+    """Return the pieces with silence for all pre-train pieces but the last of each file."""
     table = pieces.table.copy()
     own = table["split"] == "pretrain"
     last = table[own].groupby(["choreography", "level"]).tail(1).index
@@ -233,7 +233,7 @@ def silenced(pieces: PieceSet) -> PieceSet:
 
 
 def build_encoder(on: frozenset[str], skeleton: Skeleton, width: Width, pieces: PieceSet) -> DanceEncoder:
-    """Our encoder with the networks that a reading switches."""
+    """Return our encoder with the networks that a reading switches."""
     motion = encoders.build("stgcn", "motion", skeleton, width.channels, width.dim)
     if on & {"knee", "hops"}:
         graph = torch.from_numpy(graph_of(on, skeleton))
@@ -255,7 +255,7 @@ def build_encoder(on: frozenset[str], skeleton: Skeleton, width: Width, pieces: 
 
 
 def graph_of(on: frozenset[str], skeleton: Skeleton) -> np.ndarray:
-    """The graph of a reading, (3, V, V): without the right knee, with distances up to one bone, or both."""
+    """Return the graph of a reading, (3, V, V): without the right knee, with distances up to one bone, or both."""
     joints = [skeleton.joints.index(name) for name in encoder.MISSING_BONE]
     if "hops" in on:
         bones = encoder.edges(skeleton, knee="knee" not in on)
@@ -289,7 +289,7 @@ def labels_of(on: frozenset[str], table: pd.DataFrame, dataset: DanceDataset) ->
 
 
 def episode_of(on: frozenset[str], table: pd.DataFrame, shots: int, seed: int) -> Episode:
-    """Support and query: half of the trials at random, or, as released, the last quarter in order of practice."""
+    """Return support and query: half of the trials at random or, as released, the last quarter in order of practice."""
     test = table.loc[table["split"] == "test", "choreography"].unique()
     if "trials" not in on:
         return Episode(table, *our_splits.support_and_query(table, test, shots, seed))

@@ -15,18 +15,18 @@ TOKENS = 8
 
 
 def tokenize(text: str) -> list[str]:
-    """Lower-case words and marks, as torchtext's ``basic_english`` splits these texts."""
+    """Return lower-case words and marks, as torchtext's ``basic_english`` splits these texts."""
     return re.sub(r"([.,])", r" \1 ", text.lower()).split()
 
 
 def label_text(genre: str, choreography: str, level: str, primitive: int) -> str:
-    """``get_prompt_text``: the true class of a piece in words, "kpop,1,move 1,expert"; it is an input, at test time too."""
+    """Return the true class of a piece in words, "kpop,1,move 1,expert" (``get_prompt_text``); it is an input at test time too."""
     number = re.sub(r"^\D+", "", str(choreography)) or str(choreography)
     return f"{GENRES.get(genre, genre)},{number},move {int(primitive) + 1},{level}"
 
 
 def vocabulary(texts: list[str]) -> dict[str, int]:
-    """Word -> number: <unk> is 0, then by frequency and spelling, as torchtext's ``build_vocab_from_iterator``."""
+    """Return word -> number: <unk> is 0, then by frequency and spelling, as torchtext's ``build_vocab_from_iterator``."""
     count = Counter(word for text in texts for word in tokenize(text))
     words = sorted(count, key=lambda word: (-count[word], word))
     return {word: number for number, word in enumerate([UNKNOWN, *words])}
@@ -36,7 +36,7 @@ RELEASED_VOCABULARY = vocabulary([SENTENCE])  # of the sentence with its blanks:
 
 
 def token_ids(texts: list[str], words: dict[str, int]) -> Tensor:
-    """Token numbers of label texts, (N, 8); a word that the vocabulary lacks is 0."""
+    """Return the token numbers of label texts, (N, 8); 0 for a word that the vocabulary lacks."""
     return torch.tensor([[words.get(word, 0) for word in tokenize(text)] for text in texts])
 
 
@@ -59,7 +59,7 @@ class _Attention(nn.Module):
 class TextTower(nn.Module):
     """``prompting/charmodel.py``: CLIP's text tower, token numbers (N, 8) -> (N, 256).
 
-    Width 256, 12 layers, 256 heads (so one dimension each). The text is read off at its token of the largest number.
+    Width 256, 12 layers, 256 heads (so one dimension each). The feature of a text is that of its token with the largest number.
     """
 
     def __init__(self, words: int, width: int = 256, layers: int = 12, heads: int = 256, dim: int = 256, tokens: int = TOKENS):
@@ -85,7 +85,7 @@ class TextTower(nn.Module):
 
 
 def logits(z: Tensor, text: Tensor) -> Tensor:
-    """``test_our_text_prompt.py``: the features and the text side by side *are* the logits, (N, D), (N, E) -> (N, D + E).
+    """Return features and text side by side as logits (``test_our_text_prompt.py``), (N, D), (N, E) -> (N, D + E).
 
     With 45 classes, class c is number c of z. The text's numbers are logits of classes that do not exist.
     """

@@ -10,6 +10,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "workflow"))
 import fill_readme  # noqa: E402
 
+from dancemvp_core.released.differences import DIFFERENCES  # noqa: E402
+
 CORE = ROOT / "dancemvp_core"
 PAGES = sorted([ROOT / "CONTRIBUTING.md", *(ROOT / name for name in fill_readme.BLOCKS), *CORE.rglob("README.md")])
 
@@ -20,6 +22,7 @@ def test_what_a_page_names_is_there(page):
     links = re.findall(r"\]\(([^)#]+)\)", text)
     assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
     there = {path.name for folder in ("dancemvp_core", "benchmarks", "tests", "workflow") for path in (ROOT / folder).rglob("*.py")}
+    there |= {Path(difference.file).name for difference in DIFFERENCES}  # files of the authors' code
     assert sorted(set(re.findall(r"\b([a-z_0-9]+\.py)\b", text)) - there) == []
     notebooks = {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
     assert sorted(set(re.findall(r"`((?:\d\d|extra)_[a-z_0-9]+)`", text)) - notebooks - {"extra_"}) == []
