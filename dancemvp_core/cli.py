@@ -178,7 +178,7 @@ def _released(arguments) -> int:
 
     a = arguments
     how = {"epochs": a.epochs, "seed": a.seed} if a.command == "task1" else {}
-    getattr(command, a.command)(a.checkpoint, a.data, a.out, **how, tell=lambda text: print(text, flush=True))
+    getattr(command, a.command)(a.checkpoint, a.data, a.out, **how, say=lambda text: print(text, flush=True))
     return 0
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -73,8 +75,6 @@ def fetch(out: str | Path, progress: Callable[[str], None] = print) -> Path:
     The file takes its name once it is whole and loads. Raises DataError where the drive cannot be reached or its quota is
     spent, with what to do.
     """
-    import tempfile
-
     import gdown
 
     out = Path(out)
@@ -92,18 +92,27 @@ def fetch(out: str | Path, progress: Callable[[str], None] = print) -> Path:
         raise DataError(f"{page}: lists no {FILE}; it may have moved")
     out.mkdir(parents=True, exist_ok=True)
     progress(FILE)
-    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=out) as folder:
+    try:
+        _download(wanted[0].id, file, f"{page}: {FILE}", f"try again tomorrow, or {by_hand}")
+    finally:
+        with contextlib.suppress(OSError):  # rmdir removes only an empty folder: a failed run leaves none
+            out.rmdir()
+    return file
+
+
+def _download(number: str, file: Path, what: str, advice: str) -> None:
+    """Download the drive's file with this number; it takes its name once it is whole and loads."""
+    import gdown
+
+    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=file.parent) as folder:
         part = Path(folder) / FILE
         try:
-            gdown.download(id=wanted[0].id, output=str(part), quiet=True, use_cookies=False)
+            gdown.download(id=number, output=str(part), quiet=True, use_cookies=False)
         except Exception as fault:
             spent = "its quota for today is spent" if "quota" in str(fault).lower() or "many users" in str(fault).lower() else ""
-            reason = spent or f"cannot be downloaded ({type(fault).__name__})"
-            raise DataError(f"{page}: {FILE}: {reason}; try again tomorrow, or {by_hand}") from None
+            raise DataError(f"{what}: {spent or f'cannot be downloaded ({type(fault).__name__})'}; {advice}") from None
         try:
             load_checkpoint(part)
         except DataError as fault:
-            reason = str(fault).removeprefix(f"{part}: ")
-            raise DataError(f"{page}: {FILE}, as it came: {reason}; try again tomorrow, or {by_hand}") from None
+            raise DataError(f"{what}, as it came: {str(fault).removeprefix(f'{part}: ')}; {advice}") from None
         part.replace(file)
-    return file

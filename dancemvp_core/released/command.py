@@ -45,7 +45,7 @@ TASK_1 = (
     f"Task 1 as released tunes on trials {splits.SUPPORT_TRIALS[0]}-{splits.SUPPORT_TRIALS[-1]} and tests on trials "
     f"{splits.QUERY_TRIALS[0]}-{splits.QUERY_TRIALS[-1]} of {', '.join(TEST)}, at all three levels"
 )
-Tell = Callable[[str], None]
+Say = Callable[[str], None]
 
 
 # --- embeddings on disk ----------------------------------------------------------------------------------------------
@@ -148,7 +148,7 @@ class Request:
             )
         return cls(checkpoint, encoder, data, dataset, out)
 
-    def embeddings(self, scope: str, tell: Tell) -> Embeddings:
+    def embeddings(self, scope: str, say: Say) -> Embeddings:
         """Return the embeddings of at least the performances in ``scope`` (``SCOPES``): from ``out``, or encoded now.
 
         What is encoded is also written to ``out``. Raises DataError for unusable data, and if no performance can be cut.
@@ -159,34 +159,34 @@ class Request:
         }  # fmt: skip
         kept = Embeddings.load(self.out, made_of)
         if kept is not None:
-            tell(f"{self.out / 'embeddings.parquet'}: used again, it is of this checkpoint and these data")
+            say(f"{self.out / 'embeddings.parquet'}: used again, it is of this checkpoint and these data")
             return kept
         rows = rows_in(self.dataset.index, scope)
-        tell(f"encoding {len(rows)} performances on {next(self.encoder.parameters()).device.type}")
+        say(f"encoding {len(rows)} performances on {next(self.encoder.parameters()).device.type}")
         done = encode(self.encoder, self.dataset, rows, shown("performances"))
         if done.left_out:
-            tell("left out: " + ", ".join(f"{count} {reason}" for reason, count in done.left_out.items()))
+            say("left out: " + ", ".join(f"{count} {reason}" for reason, count in done.left_out.items()))
         if not done.rows:
             raise DataError(f"{self.data}: no performance of at least {cutting.CLIP_S:.0f} s with music, expected at least one")
         made = Embeddings(pieces_table(self.dataset, done.rows), done.hidden, done.z)
         made.save(self.out, made_of)
         text = f"{len(made.table)} pieces of {made.table['sequence'].nunique()} performances: {self.out / 'embeddings.parquet'}."
-        tell(style.caption(text, self.dataset.synthetic, self.dataset.name))
+        say(style.caption(text, self.dataset.synthetic, self.dataset.name))
         return made
 
 
-def embed(checkpoint: Path, data: Path, out: Path, tell: Tell = print) -> Embeddings:
+def embed(checkpoint: Path, data: Path, out: Path, say: Say = print) -> Embeddings:
     """``dancemvp released embed``: encode every performance; write ``embeddings.parquet`` and ``features.safetensors``.
 
     Returns the embeddings. Raises DataError, in one line and without writing anything, for unusable input.
     """
-    return Request.open(checkpoint, data, out).embeddings("all", tell)
+    return Request.open(checkpoint, data, out).embeddings("all", say)
 
 
 # --- t-SNE -----------------------------------------------------------------------------------------------------------
 
 
-def tsne(checkpoint: Path, data: Path, out: Path, tell: Tell = print) -> pd.DataFrame:
+def tsne(checkpoint: Path, data: Path, out: Path, say: Say = print) -> pd.DataFrame:
     """``dancemvp released tsne``: map z of the released test choreographies; write ``tsne.csv``, ``.png`` and ``.pdf``.
 
     Returns the points: the labels of each piece, x and y. The released code draws no map; this one is made like Fig. 5 of
@@ -196,7 +196,7 @@ def tsne(checkpoint: Path, data: Path, out: Path, tell: Tell = print) -> pd.Data
     here = [name for name in TEST if name in set(request.dataset.index["choreography"].dropna())]
     if not here:
         raise DataError(f"{data}: no released test choreography in it, expected at least one of {', '.join(TEST)}")
-    made = request.embeddings("test", tell).part(TEST)
+    made = request.embeddings("test", say).part(TEST)
     if len(made.table) < feature_maps.FEWEST_POINTS:
         raise DataError(f"{data}: {len(made.table)} labelled pieces, expected at least {feature_maps.FEWEST_POINTS} for a map")
     x, y = feature_maps.tsne(made.z.numpy()).T
@@ -210,8 +210,8 @@ def tsne(checkpoint: Path, data: Path, out: Path, tell: Tell = print) -> pd.Data
     files.write_csv(out / "tsne.csv", points)
     files.write_figure(out / "tsne.png", figure, dpi=200)
     files.write_figure(out / "tsne.pdf", figure)
-    tell(caption)
-    tell(f"{out / 'tsne.png'}, tsne.pdf and tsne.csv")
+    say(caption)
+    say(f"{out / 'tsne.png'}, tsne.pdf and tsne.csv")
     return points
 
 
@@ -236,7 +236,7 @@ def draw(points: pd.DataFrame, caption: str, synthetic: bool) -> Figure:
 
 
 def task1(
-    checkpoint: Path, data: Path, out: Path, epochs: int = PromptTuning.epochs, seed: int = 0, tell: Tell = print
+    checkpoint: Path, data: Path, out: Path, epochs: int = PromptTuning.epochs, seed: int = 0, say: Say = print
 ) -> pd.DataFrame:
     """``dancemvp released task1``: tune as released, and write the test accuracy after each epoch to ``task1.csv``.
 
@@ -246,16 +246,16 @@ def task1(
     request = Request.open(checkpoint, data, out)
     index = request.dataset.index
     require_trials(index[index["music"].notna()], data)  # before anything is encoded
-    made = request.embeddings("task1", tell).part(TEST)
+    made = request.embeddings("task1", say).part(TEST)
     require_trials(made.table, data)
     episode = released_episode(made.table)
     classes = class_table(episode.known)[0]
     last = in_released_order(request.encoder.last, classes)
     features = Features(made.hidden.to(pick_device()), last.to(pick_device()))
-    tell(f"{TASK_1}.")
+    say(f"{TASK_1}.")
     counts = [f"{len(used)} of {len(there)}" for used, there in zip(
         (episode.support, episode.query), splits.support_and_query(made.table), strict=True)]  # fmt: skip
-    tell(f"{len(classes)} classes; {counts[0]} pieces tune and {counts[1]} are tested: whole batches")
+    say(f"{len(classes)} classes; {counts[0]} pieces tune and {counts[1]} are tested: whole batches")
     passes = iter(shown("epochs")(range(epochs)))
     accuracy = prompting.accuracies(
         features, episode, RELEASED_VOCABULARY, PromptTuning(epochs), seed, after_epoch=lambda _: next(passes)
@@ -264,12 +264,12 @@ def task1(
     table = pd.DataFrame({"epoch": range(1, epochs + 1), "accuracy": accuracy}).assign(seed=seed, **request.dataset.label)
     files.write_csv(out / "task1.csv", table)
     best = int(table["accuracy"].idxmax())
-    tell(f"accuracy after the last epoch ({epochs}): {accuracy[-1]:.1f} %")
-    tell(
+    say(f"accuracy after the last epoch ({epochs}): {accuracy[-1]:.1f} %")
+    say(
         f"best of all epochs ({best + 1}): {accuracy[best]:.1f} %. As released, the test accuracy is printed after each epoch; the "
         "best of them is chosen on test and is no estimate."
     )
-    tell(style.caption(f"{out / 'task1.csv'} has all epochs.", request.dataset.synthetic, request.dataset.name))
+    say(style.caption(f"{out / 'task1.csv'} has all epochs.", request.dataset.synthetic, request.dataset.name))
     return table
 
 
