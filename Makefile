@@ -41,7 +41,7 @@ reproduce: setup
 test: export OMP_NUM_THREADS = 1
 test: setup-test
 	$(run) -m ruff check .
-	$(run) -m pytest tests --ignore tests/browser -n 2
+	$(run) -m pytest tests --ignore tests/browser -n 2 --dist worksteal
 	$(run) workflow/reproduce.py --profile smoke
 	PYTHONPATH=workflow $(run) workflow/warm.py --serve $(run) -m pytest -p nbval_ipc --nbval-lax --nbval-cell-timeout 600 \
 	  -n 2 --dist loadfile notebooks

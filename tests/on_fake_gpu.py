@@ -1,5 +1,6 @@
 """What must hold on a GPU, tried on the fake one. ``test_gpu.py`` runs this file, in a process of its own."""
 
+import functools
 import re
 from pathlib import Path
 
@@ -23,13 +24,14 @@ from dancemvp_core.pretraining import methods, networks, objectives, pretrained,
 from dancemvp_core.pretraining.augment import Augmentation
 from dancemvp_core.pretraining.pretrained import Pretraining
 from dancemvp_core.pretraining.training import Hooks
+from dancemvp_core.released import encoder, prompting
 from dancemvp_core.runs import profiles, provenance, workspace
 from dancemvp_core.tasks import rows, splits
 from dancemvp_core.tasks.features import Features
 
 PROJECT = Path(__file__).resolve().parents[1]
 SMALL = {
-    "trials": 10, "piece_frames": 16, "channels": (8, 16), "dim": 8, "features": 8, "epochs": 1, "batch_size": 4,
+    "trials": 10, "piece_frames": 16, "channels": (8, 16), "dim": 8, "features": 24, "epochs": 1, "batch_size": 4,
     "shots": 2, "shots_curve": (2,), "genres": (2,), "downstream_steps": 3, "tsne_points": 60,
 }  # fmt: skip
 # One row for every objective and kind of encoder, and the strongest baseline, for which 11_extra_unseen_dancers asks.
@@ -184,6 +186,9 @@ def project(tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(profiles.PROFILES, "smoke", profiles.PROFILES["smoke"].model_copy(update=SMALL))
         patch.setattr(workspace, "pick_device", lambda: GPU)
+        small = prompting.PromptTuning(epochs=1, width=8, layers=1, heads=8)
+        patch.setattr(prompting.PromptTuning, "of", classmethod(lambda cls, params: small))
+        patch.setattr(encoder, "MusicEncoder", functools.partial(encoder.MusicEncoder, layers=1))  # of 549 steps
         patch.setattr(splits, "PRETRAIN", ("b0", "k3"))  # the released split, of the choreographies that are here
         patch.setattr(splits, "TEST", ("b4", "k4"))
         whole = rows.rows  # of the tables ours and the floors: the others' features take the same way

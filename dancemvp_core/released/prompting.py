@@ -39,7 +39,7 @@ class PromptTuning:
     @classmethod
     def of(cls, params) -> PromptTuning:
         """Return the tuning at a profile's size: its width, one head for each dimension, fewer epochs for few downstream steps."""
-        return cls(epochs=min(cls.epochs, params.downstream_steps // 4), width=params.dim, heads=params.dim)
+        return cls(epochs=min(cls.epochs, 1 + params.downstream_steps // 4), width=params.dim, heads=params.dim)
 
 
 class ReleasedPrompter(nn.Module):
@@ -148,7 +148,6 @@ def shown_texts(table: pd.DataFrame) -> dict[str, list[str]]:
     return {"true label": true, "another label": [other[text] for text in true], "one for all": one_text(table)}
 
 
-@torch.inference_mode()
 def taken_apart(
     features: Features, episode: Episode, words: dict[str, int], how: PromptTuning, seed: int = 0
 ) -> tuple[pd.DataFrame, dict[str, Tensor]]:
@@ -157,15 +156,15 @@ def taken_apart(
     Columns: text, sequences (number of distinct token sequences), accuracy in %, bit_identical (whether the logits equal
     those of the true label's text).
     """
-    with torch.inference_mode(False):
-        prompter = tune(features, episode, words, how, seed)
+    prompter = tune(features, episode, words, how, seed)
     asked = episode.table.iloc[episode.query]
     truth = query_truth(episode)
     hidden = features.hidden[torch.as_tensor(episode.query, device=features.hidden.device)]
     found, rows = {}, []
     for name, shown in shown_texts(asked).items():
         ids = texts.token_ids(shown, words).to(hidden.device)
-        found[name] = prompter(hidden, ids).cpu()
+        with torch.no_grad():
+            found[name] = prompter(hidden, ids).cpu()
         right = found[name].argmax(dim=1).numpy() == truth
         same = torch.equal(found[name], found["true label"])
         rows.append((name, len(ids.unique(dim=0)), 100 * right.mean(), same))

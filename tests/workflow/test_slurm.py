@@ -65,7 +65,7 @@ def test_dry_run_shows_every_pretraining_and_seed_with_its_resources(cluster):
 
 def test_each_pretraining_and_seed_is_submitted_as_a_job(cluster):
     records = [f"build/paper/tiny/records/03_pretraining-{name}-seed{seed}.json" for name in PRETRAININGS for seed in (0, 1)]
-    done = snakemake(cluster, "--slurm-no-account", *records)
+    done = snakemake(cluster, "--slurm-no-account", "--slurm-init-seconds-before-status-checks", "1", *records)
     submitted = (cluster / "submitted").read_text().splitlines()
     print(*submitted, sep="\n")
     assert done.returncode != 0 and "refused" in done.stdout + done.stderr
