@@ -52,6 +52,13 @@ def test_textbook_is_the_same_function():
     assert cases.relative(ours.eval()(motion), plain.eval()(motion)) < 1e-5
 
 
+def test_work_of_the_whole_encoder_is_counted():
+    encoder = encoders.DanceEncoder(encoders.build("stgcn", channels=(8,), dim=8), encoders.build("lstm", dim=8), 8, 4)
+    pieces = {"motion": torch.zeros(2, 3, 9, 21), "music": torch.zeros(2, encoders.MUSIC_FEATURES, 9)}
+    work = roofline.inference(encoder, pieces, "float32")
+    assert work.operations > 2 * 2 * 9 * 21 * 3 * 8 and work.bytes > 0
+
+
 def test_pairwise_scores_are_the_same_function():
     torch.manual_seed(0)
     join, head = prompter.Join(6, 4, 8), torch.nn.Linear(8, 1)

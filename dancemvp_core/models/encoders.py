@@ -5,6 +5,8 @@ Every encoder maps motion (N, 3, T, V) or music (N, F, T) to (N, D). The default
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -221,7 +223,7 @@ class DanceEncoder(nn.Module):
         net, x = self.encoders[modality], pieces[modality]
         x = self.represent(x) if modality == "motion" else x  # in full precision, because it subtracts positions
         half = self.bfloat16 and self.training and x.device.type in BFLOAT16.get(type(net), ())
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=half):
+        with torch.autocast(x.device.type, torch.bfloat16) if half else nullcontext():  # not all devices have autocast
             return (net(x, views) if views > 1 else net(x)).to(x.dtype)
 
     def hidden(self, pieces: dict[str, Tensor]) -> Tensor:

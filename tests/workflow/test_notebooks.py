@@ -32,6 +32,9 @@ def test_form(path):
     source = "".join(cell.source for cell in code)
     assert "sys.path" not in source
     assert not re.search(r"\.style\b", source), "use tables.show: the style of pandas gives random names"
+    checked = [output for cell in code if "NBVAL_CHECK_OUTPUT" in cell.source for output in cell.outputs]
+    plain = [output.data.get("text/plain", "") for output in checked if "data" in output]
+    assert not [text for text in plain if text.startswith("<")], "the text of an object has its address, another one in each run"
     text = nbformat.writes(book)
     assert not re.search(r"/(root|home|work|tmp|Users)/", text), "a path of this machine"
     assert '"papermill"' not in text
