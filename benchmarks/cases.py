@@ -283,7 +283,7 @@ def pretrain_step(setting: Setting) -> Iterator[Pair | str]:
         training.train(objective, pieces, how, augmentation, 0, mirror)
 
     def plain(network, precision):
-        return reference.epoch(network, batches, training, precision, setting.device)
+        return reference.epoch(network, batches, how, precision, setting.device)
 
     goal, note = "3x on 2 cores, 10x on an H100", f"{batch_size} pieces, {workers} workers"
     textbook = reference.textbook(objective)

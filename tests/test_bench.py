@@ -121,3 +121,11 @@ def test_batch_sizes_are_compared_at_equal_epochs_and_at_equal_seconds(monkeypat
     assert (table["epochs"][table["equal"] == "epochs"] == 4).all()
     assert (table["seconds"][table["equal"] == "seconds"] == 8.0).all()
     assert len(trials) == len(set(trials)) == 5 + 3, "what needs as many epochs as before is not trained again"
+
+
+@pytest.mark.parametrize("name", ["pretrain_step", "inference", "fits"])
+def test_quick_case_runs(name):
+    with cases.Setting(torch.device("cpu"), RATES, quick=True) as setting:
+        pair = next(pair for pair in cases.CASES[name](setting) if not isinstance(pair, str))
+        pair.candidate()
+        pair.reference()
