@@ -38,11 +38,11 @@ from dancemvp_core.dance import music
 from dancemvp_core.dance.pieces import PieceSet
 from dancemvp_core.dance.skeleton import IMPERIALDANCE21
 from dancemvp_core.datasets import synthdance
-from dancemvp_core.models import encoders, losses, texts
+from dancemvp_core.models import encoders, losses
 from dancemvp_core.models.prompter import Join, Prompter, PrompterSettings
 from dancemvp_core.pretraining import methods, networks, training
 from dancemvp_core.runs import profiles
-from dancemvp_core.tasks import evaluation, feature_maps, protocols, stats
+from dancemvp_core.tasks import feature_maps, outcomes, prompting, protocols, stats
 from dancemvp_core.tasks.features import Features
 
 OURS = methods.METHODS["ours"].pretraining
@@ -230,7 +230,7 @@ def inference(setting: Setting) -> Iterator[Pair | str]:
         yield pair("features, compiled", features(fast))
 
     classes, _ = protocols.class_table(pieces.table)
-    sentences = texts.candidates(protocols.TASKS, classes)
+    sentences = prompting.candidates(protocols.TASKS, classes)
     hidden = training.encode(encoder, pieces)[0].to(setting.device)
     network = (hidden, sentences, protocols.TASKS, len(classes), "words", PrompterSettings())
     prompter = Prompter(encoder.last, *network).eval()
@@ -376,7 +376,7 @@ def prompt_scoring(setting: Setting) -> Iterator[Pair | str]:
     yield Pair(f"B = {pieces}, C = {candidates}", functools.partial(ours, *few), "every pair's vectors joined",
                functools.partial(plain, *few), "", memory=peak_tensors_mb, difference=relative(ours(*few), plain(*few)),
                note=f"D_z = {z_width}, D_t = {t_width}, W = {settings.width}")  # fmt: skip
-    sentences = {"vocabulary": [texts.vocabulary_text("ballet", "b0", "expert", i) for i in range(candidates)]}
+    sentences = {"vocabulary": [prompting.vocabulary_text("ballet", "b0", "expert", i) for i in range(candidates)]}
     support, own = torch.randn(64, z_width, device=setting.device), nn.Linear(z_width, z_width).to(setting.device)
     fitted = Prompter(own, support, sentences, ("vocabulary",), candidates, "words", settings).eval()
     yield Pair(f"prediction, B = {pieces}, C = {candidates}", functools.partial(fitted.predict, few[0]), "10 times the pieces",
@@ -385,7 +385,7 @@ def prompt_scoring(setting: Setting) -> Iterator[Pair | str]:
 
 def fits(setting: Setting) -> Iterator[Pair | str]:
     """Compare fit and prediction of linear heads with those of the prompter, on the same frozen features, as in Table 4."""
-    settings = evaluation.prompter_settings(profiles.validate("07_table4_fig7_prompting", profile="demo"))
+    settings = outcomes.prompter_settings(profiles.validate("07_table4_fig7_prompting", profile="demo"))
     shots, queries, steps = setting.size((20, 50, settings.steps), (2, 2, 5))
     pieces = random_pieces(5, shots + queries, 2)
     torch.manual_seed(0)

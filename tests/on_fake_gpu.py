@@ -39,7 +39,7 @@ ROWS = ("ours", "happyfeet", "dance_with_melody", "svt", "moco", "stgcn-lstm-sup
 NOTEBOOKS = (  # in the order in which they need one another
     "01_table1_data 02_fig3_fig4_primitives 03_pretraining 04_fig5_embeddings 05_table2_baselines 06_table3_ablation"
     " 07_table4_fig7_prompting 08_fig6_progression 09_released_code 10_extra_augmentation 11_extra_unseen_dancers explore"
-    " 12_assessor extra_difficulty extra_confusion extra_timing 13_claims"
+    " 12_assessor extra_difficulty extra_synchrony extra_confusion extra_timing 13_claims"
 ).split()
 # assess has no tensors of its own: it asks the assessor, which is for a CPU.
 ON_THE_CPU = {"01_table1_data", "02_fig3_fig4_primitives", "13_claims", "assess"}
@@ -113,7 +113,7 @@ def test_waits_copies_and_what_stays_on_the_cpu_are_seen(log):
 
 def objective(name):
     torch.manual_seed(0)
-    method = methods.METHODS[name]
+    method = methods.everyone()[name]
     encoder = networks.build_encoder(method, IMPERIALDANCE21, networks.Width((8, 16), 16, 12))
     return networks.build_objective(method, encoder, 12).to(GPU)
 
@@ -231,7 +231,8 @@ def others(project) -> None:
     paths, width = provenance.Paths.of(params), networks.Width.of(params)
     pieces, skeleton = PieceSet.load(paths.pieces, GPU), datasets.load(params.data_root).skeleton
     assert {methods.METHODS[name].objective for name in ROWS} == set(objectives.OBJECTIVES)
-    used = [*(methods.METHODS[name] for name in ROWS), *methods.SINGLE_MODALITY.values(), methods.VARIANTS["position"]]
+    beside = [*methods.EXTENSIONS.values(), *methods.SINGLE_MODALITY.values(), methods.VARIANTS["position"]]
+    used = [*(methods.METHODS[name] for name in ROWS), *beside]
     for name in {method.pretraining for method in used}:
         how = pretrained.training_of(name, params)
         encoder, history = Pretraining(name, 0, pieces, skeleton, width, how).finished(paths.encoder(name, 0))

@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 from bench import markdown  # noqa: E402
 
 RESULTS = ROOT / "results" / "demo" / profiles.SYNTHDANCE
-LABELS = {name: method.label for name, method in (rows.FLOORS | methods.METHODS).items()}
+LABELS = {name: method.label for name, method in (rows.FLOORS | methods.METHODS | methods.EXTENSIONS).items()}
 
 
 def difficulty_card() -> str:

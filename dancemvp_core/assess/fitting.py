@@ -19,15 +19,13 @@ from dancemvp_core.assess.assessor import Assessor, postures
 from dancemvp_core.dance import music, rhythm
 from dancemvp_core.dance.pieces import PieceSet, canonical_lengths, resample
 from dancemvp_core.dance.sequences import DanceDataset, DanceSequence
-from dancemvp_core.device import seeded
-from dancemvp_core.models import texts
 from dancemvp_core.models.prompter import SMALLEST_SPREAD, Prompter, PrompterSettings
 from dancemvp_core.pretraining import methods
 from dancemvp_core.pretraining.networks import Width
 from dancemvp_core.runs.workspace import Workspace
-from dancemvp_core.tasks import protocols, splits
-from dancemvp_core.tasks.evaluation import prompter_settings
+from dancemvp_core.tasks import prompting, protocols, splits
 from dancemvp_core.tasks.features import Features
+from dancemvp_core.tasks.outcomes import prompter_settings
 from dancemvp_core.tasks.protocols import CLASS_COLUMNS
 from dancemvp_core.tasks.rows import encoder_of
 
@@ -108,7 +106,8 @@ def prompter_tensors(
 ) -> tuple[dict[str, Tensor], pd.DataFrame, float]:
     """Fit a prompter on the support. Returns (its tensors as in ``Assessor``, the classes, the smallest spread of the score).
 
-    The prompter is fitted on the features' device; the tensors are on the CPU.
+    Both tasks share its weights, so it stops where Task 1 is best; ``calibration`` then widens the score. The prompter is
+    fitted on the features' device; the tensors are on the CPU.
     """
     device = features.hidden.device
     known = table.iloc[support]
@@ -116,10 +115,14 @@ def prompter_tensors(
     classes, codes = protocols.class_table(known)
     hidden = features.hidden[torch.as_tensor(support, device=device)]
     target = protocols.targets(known.fillna({"score": 0.0, "bar": 0.0}), codes, device)
-    with seeded(SEED, device):
-        sentences = texts.candidates(tasks, classes)
-        prompter = Prompter(features.last, hidden, sentences, tasks, len(classes), "words", settings)
-        protocols.fit(prompter, hidden, None, target, settings)
+    said = prompting.candidates(tasks, classes)
+
+    def new(hidden: Tensor) -> Prompter:
+        return Prompter(features.last, hidden, said, tasks, len(classes), "words", settings)
+
+    named = classes.astype(str).to_numpy()
+    problem = prompting.Problem(new, prompting.Inputs(hidden), target, splits.folds(known), named)
+    prompter = prompting.fit_until_best(problem, "vocabulary", settings, SEED)
     with torch.inference_mode():
         encoded = prompter.encode_texts()
         weight, bias = prompter.last.folded()

@@ -13,7 +13,7 @@ import pandas as pd
 from dancemvp_core.models.prompter import PrompterSettings
 from dancemvp_core.pretraining import methods
 from dancemvp_core.runs.workspace import Workspace
-from dancemvp_core.tasks.evaluation import Setting, evaluate
+from dancemvp_core.tasks.outcomes import Setting, evaluate
 from dancemvp_core.tasks.rows import features_of
 
 MEASURES = {

@@ -16,8 +16,8 @@ from dancemvp_core.models.prompter import PrompterSettings
 from dancemvp_core.pretraining import methods
 from dancemvp_core.runs.workspace import Workspace
 from dancemvp_core.tasks import floors, stats
-from dancemvp_core.tasks.evaluation import Setting, evaluate
 from dancemvp_core.tasks.features import Features
+from dancemvp_core.tasks.outcomes import Setting, evaluate
 from dancemvp_core.tasks.protocols import LOOK_AT_NOTHING, supported_tasks
 from dancemvp_core.tasks.rows import features_of, untrained
 
@@ -28,8 +28,9 @@ ROWS = {
     "music_only": "our music encoder alone, without training",
     "motion_only": "our motion encoder alone, without training",
     "random_init": "both of our encoders, without training",
-    "handcrafted": "speed, acceleration and range statistics for each joint, music statistics",
+    "handcrafted": floors.DESCRIPTIONS["handcrafted"],
     "direct": floors.DESCRIPTIONS["direct"],
+    "direct_calibrated": floors.DESCRIPTIONS["direct_calibrated"],
     "latent_truth": "the simulator's parameters of each performance, with choreography and primitive",
 }
 MEASURES = {  # column of the card -> task and metric
@@ -68,7 +69,7 @@ def measure(name: str, seed: int, where: Workspace, shots: int, root: Path) -> p
     """Return tidy measures (METRICS_COLUMNS) of one row of the card; None if the data do not support it."""
     pieces = where.pieces
     protocol = name if name in LOOK_AT_NOTHING else "finetune"
-    if name == "direct" and "rhythm" not in supported_tasks(pieces.table[pieces.table["split"] == "test"]):
+    if name.startswith("direct") and "rhythm" not in supported_tasks(pieces.table[pieces.table["split"] == "test"]):
         return None
     if name in UNTRAINED:
         features = Features.encoded(untrained(UNTRAINED[name], seed, where), pieces, pieces.rows("test"))

@@ -2,7 +2,7 @@
 
 It makes two checks of a function ``predict(features, episode) -> Predictions``. *Exact*: random labels replace those of the
 query, and the predictions must stay bit-identical. *Statistical*: on noise features with random labels, a fair protocol
-must be at chance. The oracle is an example of a leak.
+must be at chance. Two leaks show that the checks can fail: the oracle, and features that have the level in them.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from dancemvp_core.tasks.outcomes import Outcomes
 from dancemvp_core.tasks.protocols import CLASS_COLUMNS, FAIR, LEAKING, Episode, Predictions, run
 
 ALPHA = 0.001  # probability that a fair protocol fails the statistical check
+PLANTED = "finetune, level in the features"
+ORACLE_STEPS = 150  # least steps of the oracle: a profile with few steps must not hide what a leak looks like
 Predict = Callable[[Features, Episode], Predictions]
 
 
@@ -57,16 +59,20 @@ def exact(predict: Predict, features: Features, episode: Episode) -> bool:
     return same(predict(features, episode), predict(features, other))
 
 
-def statistical(predict: Predict, episode: Episode, dim: int = 64, seed: int = 0, device="cpu") -> dict:
-    """Return measures on noise features and shuffled labels: at_chance, accuracy, chance, <column>_spearman, p_value.
+def statistical(
+    predict: Predict, episode: Episode, dim: int = 16, seed: int = 0, device="cpu", plant_level: bool = False
+) -> dict:
+    """Return measures on noise features and random labels: at_chance, accuracy, chance, <column>_spearman, p_value.
 
-    at_chance is False if a task is significantly better than chance: one-sided tests at ``ALPHA`` over the tasks, binomial
-    for the accuracy, and rank correlation with its normal approximation for score and rate. The noise, and so the fit of a
-    prompter, is on ``device``.
+    at_chance is False if a prediction is significantly better than chance: one-sided tests at ``ALPHA``, with Bonferroni's
+    correction. They are binomial for the class and for each of its attributes, and rank correlation with its normal
+    approximation for score and rate. ``chance`` is the share of the most frequent class. The noise has few columns, so that a
+    fit does not only remember it. With ``plant_level``, the features also have the level: a leak that the check must find. The
+    noise, and so the fit of a prompter, is on ``device``.
     """
     rng = np.random.default_rng(seed)
     table, query = episode.table, episode.query
-    noise = Features(torch.from_numpy(rng.normal(size=(len(table), dim)).astype(np.float32)).to(device))
+    noise = rng.normal(size=(len(table), dim)).astype(np.float32)
     random = table.copy()
     codes = rng.permutation(len(table))
     for column in CLASS_COLUMNS:
@@ -74,18 +80,23 @@ def statistical(predict: Predict, episode: Episode, dim: int = 64, seed: int = 0
     for column in ("score", "bar"):
         if table[column].notna().any():
             random[column] = rng.uniform(0, 100, len(table))
-    predictions = predict(noise, replace(episode, table=random))
-    pieces = per_piece(predictions, random.iloc[query])
+    if plant_level:
+        noise = np.hstack([noise, pd.get_dummies(random["level"]).to_numpy(np.float32)])
+    predictions = predict(Features(torch.from_numpy(noise).to(device)), replace(episode, table=random))
+    asked = random.iloc[query]
+    pieces = per_piece(predictions, asked)
     out = {"at_chance": True}
     p_values = []
     if "accuracy" in pieces:
-        share = random.iloc[query].groupby(CLASS_COLUMNS).size().max() / len(query)
+        for measure, labels in {"accuracy": CLASS_COLUMNS, **{name: [name] for name in CLASS_COLUMNS}}.items():
+            share = asked.groupby(labels).size().max() / len(query)
+            if share < 1:
+                p_values.append(float(binom.sf(pieces[measure].sum() - 1, len(query), share)))
+        share = asked.groupby(CLASS_COLUMNS).size().max() / len(query)
         out |= {"accuracy": float(pieces["accuracy"].mean()), "chance": float(share)}
-        p_values.append(float(binom.sf(pieces["accuracy"].sum() - 1, len(query), share)))
     for predicted, column in ((predictions.score, "score"), (predictions.rate, "bar")):
         if predicted is not None and np.ptp(predicted) > 0:
-            truth = random.iloc[query][column]
-            rho = float(np.corrcoef(pd.Series(predicted).rank(), truth.rank())[0, 1])
+            rho = float(np.corrcoef(pd.Series(predicted).rank(), asked[column].rank())[0, 1])
             out[f"{column}_spearman"] = rho
             p_values.append(float(norm.sf(rho * np.sqrt(len(query) - 1))))
     out["p_value"] = min(1.0, min(p_values) * len(p_values)) if p_values else 1.0
@@ -94,7 +105,9 @@ def statistical(predict: Predict, episode: Episode, dim: int = 64, seed: int = 0
 
 
 def audit(features: Features, episode: Episode, settings: PrompterSettings | None = None) -> pd.DataFrame:
-    """Return both checks of all protocols, one row for each; the oracle leaks on purpose and has fair = False.
+    """Return both checks of all protocols, one row for each; the two leaks have fair = False.
+
+    The row ``PLANTED`` has no exact check: the leak is in its features, not in the protocol.
 
     Both checks use only the labels of support and query pieces, so that the classes are those of the task.
     """
@@ -107,19 +120,24 @@ def audit(features: Features, episode: Episode, settings: PrompterSettings | Non
     rows = []
     for protocol in (*FAIR, *LEAKING):
 
-        def predict(features, episode, protocol=protocol, how=settings):
+        thorough = settings if protocol in FAIR else replace(settings, steps=max(settings.steps, ORACLE_STEPS))
+
+        def predict(features, episode, protocol=protocol, how=thorough):
             return run(protocol, features, episode, seed=0, settings=how)
 
         identical = exact(partial(predict, how=brief), features, episode)
         row = {"protocol": protocol, "fair": protocol in FAIR, "bit_identical": identical}
         rows.append(row | statistical(predict, episode, device=features.hidden.device))
-    return pd.DataFrame(rows)
+    planted = statistical(partial(run, "finetune"), episode, plant_level=True)
+    rows.append({"protocol": PLANTED, "fair": False, "bit_identical": None} | planted)
+    return pd.DataFrame(rows).astype({"bit_identical": "boolean"})
 
 
 def enforce(report: pd.DataFrame) -> None:
-    """Raise LeakError with the names of the protocols if a fair one fails a check, or if the oracle passes the exact check."""
-    failed = report[report["fair"] & ~(report["bit_identical"] & report["at_chance"])]["protocol"].tolist()
-    undetected = report[~report["fair"] & report["bit_identical"]]["protocol"].tolist()
+    """Raise LeakError with the names of the protocols if a fair one fails a check, or if a leak passes one."""
+    exact, at_chance = report["bit_identical"].astype("boolean"), report["at_chance"].astype(bool)
+    failed = report[report["fair"] & ~(exact.fillna(False) & at_chance)]["protocol"].tolist()
+    undetected = report[~report["fair"] & (exact.fillna(False) | at_chance)]["protocol"].tolist()
     if failed:
         raise LeakError(f"leak audit: labels of the query influence the predictions of {', '.join(failed)}")
     if undetected:
@@ -129,9 +147,9 @@ def enforce(report: pd.DataFrame) -> None:
 
 
 def audit_of_ours(outcomes: Outcomes, shots: int) -> pd.DataFrame:
-    """Return the ``audit`` of our features (seed 0) on two test choreographies, with at most 5 shots and 150 steps."""
+    """Return the ``audit`` of our features (seed 0) on two test choreographies, with at most 150 steps."""
     pieces = outcomes.where.pieces
     choreographies = pieces.table.loc[pieces.rows("test"), "choreography"].unique()[:2]
-    episode = Episode(pieces.table, *splits.support_and_query(pieces.table, choreographies, min(shots, 5), seed=0))
+    episode = Episode(pieces.table, *splits.support_and_query(pieces.table, choreographies, shots, seed=0))
     brief = replace(outcomes.prompter, steps=min(outcomes.prompter.steps, 150))
     return audit(outcomes.features("ours", 0), episode, brief)

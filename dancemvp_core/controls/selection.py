@@ -29,8 +29,8 @@ from dancemvp_core.pretraining.pretrained import Pretraining, training_of
 from dancemvp_core.runs import profiles, provenance
 from dancemvp_core.runs.provenance import Paths
 from dancemvp_core.runs.workspace import Workspace
-from dancemvp_core.tasks.evaluation import Setting, evaluate, prompter_settings
 from dancemvp_core.tasks.features import Features
+from dancemvp_core.tasks.outcomes import Setting, evaluate, prompter_settings
 
 # Factors on the profile's learning rate. All methods have this setting, and no paper's value can be used unchanged.
 CANDIDATES = (1.0, 3.0)
@@ -102,7 +102,8 @@ def main(arguments: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     params = profiles.validate("03_pretraining", profile=options.profile)
     folder = Paths.of(params).build / "select"
-    distinct = {m.pretraining: m.protocol for m in [*methods.METHODS.values(), *methods.SINGLE_MODALITY.values()][::-1]}
+    rows = list((methods.METHODS | methods.EXTENSIONS | methods.SINGLE_MODALITY).values())
+    distinct = {m.pretraining: m.protocol for m in rows[::-1]}
     work = [(p, protocol, f, options.profile, folder) for p, protocol in distinct.items() for f in CANDIDATES]
     trials = []
     with ProcessPoolExecutor(options.jobs, get_context("spawn")) as pool:

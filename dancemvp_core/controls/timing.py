@@ -11,13 +11,11 @@ import torch
 from torch import nn
 
 from dancemvp_core.dance.pieces import PieceSet
-from dancemvp_core.models import texts
 from dancemvp_core.models.prompter import Prompter, PrompterSettings
 from dancemvp_core.runs import provenance
-from dancemvp_core.tasks import protocols, splits
-from dancemvp_core.tasks.evaluation import Outcome
+from dancemvp_core.tasks import prompting, protocols, splits
 from dancemvp_core.tasks.features import Features
-from dancemvp_core.tasks.outcomes import Outcomes
+from dancemvp_core.tasks.outcomes import Outcome, Outcomes
 from dancemvp_core.tasks.protocols import Episode
 from dancemvp_core.tasks.rows import encoder_of
 
@@ -50,8 +48,8 @@ def inference(
     tasks = protocols.supported_tasks(known)
     classes = protocols.class_table(known)[0] if "vocabulary" in tasks else pd.DataFrame()
     support = features.hidden[torch.as_tensor(episode.support, device=features.hidden.device)]
-    sentences = texts.candidates(tasks, classes)
-    prompter = Prompter(features.last, support, sentences, tasks, len(classes), "words", settings).eval()
+    said = prompting.candidates(tasks, classes)
+    prompter = Prompter(features.last, support, said, tasks, len(classes), "words", settings).eval()
     encoder.eval()
     batch = pieces.batch(episode.query[:BATCH])
 

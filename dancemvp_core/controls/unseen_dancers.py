@@ -23,9 +23,9 @@ from dancemvp_core.pretraining.training import encode
 from dancemvp_core.runs import profiles
 from dancemvp_core.runs.workspace import Workspace
 from dancemvp_core.tasks import splits, stats
-from dancemvp_core.tasks.evaluation import Setting
 from dancemvp_core.tasks.features import Features
 from dancemvp_core.tasks.metrics import per_piece, summary
+from dancemvp_core.tasks.outcomes import Setting
 from dancemvp_core.tasks.protocols import LOOK_AT_NOTHING, Episode, run
 from dancemvp_core.tasks.rows import FLOORS, encoder_of, features_of
 

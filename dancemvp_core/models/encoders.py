@@ -198,21 +198,23 @@ class DanceEncoder(nn.Module):
     ``hidden`` computes the input of the MLP's last layer: these features stay frozen downstream. ``last`` is the MLP's
     last layer: the prompter continues to train it. The paper does not state the MLP's depth, and the released code has three
     layers (``released.encoder.MLP``): with ``mlp_layers`` 1, ``last`` is the whole MLP and ``hidden`` is [p, q]; with 2, a
-    linear layer with ReLU comes before ``last``. A modality whose encoder is None is left out. The input is a dict with
+    linear layer with ReLU comes before ``last``. A modality whose encoder is None is left out. An ``interaction`` adds features
+    of motion and music together (``pretraining.synchrony``; beyond the paper). The input is a dict with
     "motion" (N, 3, T, V), positions that ``representation`` converts for the motion encoder, and "music" (N, F, T).
     ``bfloat16`` lets the encoders train in that precision (``BFLOAT16``). In evaluation all computations are in float32, and
     those of the MLP always.
     """
 
     def __init__(self, motion: nn.Module | None, music: nn.Module | None, dim: int = 256, features: int = 128,
-                 representation: str = "position", mlp_layers: int = 1):  # fmt: skip
+                 representation: str = "position", mlp_layers: int = 1, interaction: nn.Module | None = None):  # fmt: skip
         super().__init__()
         if mlp_layers not in (1, 2):
             raise ValueError(f"an MLP of {mlp_layers} layers: expected 1 or 2")
         self.encoders = nn.ModuleDict(
             {name: net for name, net in (("motion", motion), ("music", music)) if net is not None}
         )
-        joined = dim * len(self.encoders)
+        self.interaction = interaction
+        joined = dim * len(self.encoders) + (interaction.features if interaction else 0)
         self.mix = nn.Identity() if mlp_layers == 1 else nn.Sequential(nn.Linear(joined, dim), nn.ReLU())
         self.last = nn.Linear(joined if mlp_layers == 1 else dim, features)
         self.represent = REPRESENTATIONS[representation]
@@ -228,14 +230,22 @@ class DanceEncoder(nn.Module):
 
     def hidden(self, pieces: dict[str, Tensor]) -> Tensor:
         """Return the input of the MLP's last layer, (N, H)."""
-        return self.mix(torch.cat([self.encode(name, pieces) for name in self.encoders], dim=1))
+        return self.join([self.encode(name, pieces) for name in self.encoders], pieces)
+
+    def join(self, encoded: list[Tensor], pieces: dict[str, Tensor]) -> Tensor:
+        """Return the input of the MLP's last layer (N, H) from the encoders' features, each (N, dim)."""
+        return self.mix(torch.cat([*encoded, self.interaction(pieces)] if self.interaction else encoded, dim=1))
 
     def forward(self, pieces: dict[str, Tensor]) -> Tensor:
         """Return z, (N, features)."""
         return self.last(self.hidden(pieces))
 
     def both(self, views: tuple[dict[str, Tensor], dict[str, Tensor]]) -> tuple[Tensor, Tensor]:
-        """Return z of both views of the same pieces, each (N, features): the same as two calls of ``forward``.
+        """Return z of both views of the same pieces, each (N, features): the same as two calls of ``forward``."""
+        return tuple(map(self.last, self.hidden_of_both(views)))
+
+    def hidden_of_both(self, views: tuple[dict[str, Tensor], dict[str, Tensor]]) -> tuple[Tensor, Tensor]:
+        """Return ``hidden`` of both views, each (N, H).
 
         The encoders in ``JOINS_VIEWS`` compute both views in one call.
         """
@@ -247,5 +257,4 @@ class DanceEncoder(nn.Module):
                 halves = [self.encode(name, view) for view in views]
             for parts, half in zip(encoded, halves, strict=True):
                 parts.append(half)
-        z_a, z_b = (self.last(self.mix(torch.cat(parts, dim=1))) for parts in encoded)
-        return z_a, z_b
+        return tuple(self.join(parts, view) for parts, view in zip(encoded, views, strict=True))

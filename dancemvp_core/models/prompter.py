@@ -11,28 +11,27 @@ from torch import Tensor, nn
 from dancemvp_core.models import texts
 
 SMALLEST_SPREAD = 0.01  # least standard deviation of a predicted score, on 0..1
+LEVELS = [i / 20 for i in range(21)]  # candidates of Task 2 (score/100) and of Task 3 (BAR)
+TOWERS = {"words": texts.TextEncoder, "input": texts.TextEncoder, "pre-trained": texts.MiniLM}
 AT_ONCE = 256  # pieces in one batch of a prediction
 
 
 @dataclass(frozen=True)
 class PrompterSettings:
-    """Hyper-parameters of the prompter and of the linear heads, chosen on the validation choreographies.
+    """Hyper-parameters of the prompter, chosen on the validation choreographies.
 
-    Training takes at most ``steps`` steps and at most ``passes`` passes over the support. With more passes over few pieces,
-    the predicted variance of the score becomes too small; with fewer passes, Task 1 is not yet learned. ``shrinkage``:
-    whitening adds this share of the largest variance of the frozen features to every variance.
+    A fit takes at most ``steps`` steps; cross-validation on the support stops each task earlier (``tasks.prompting``).
+    ``shrinkage``: whitening adds this share of the largest variance of the frozen features to every variance.
     """
 
-    steps: int = 300
-    passes: int = 56
-    batch_size: int = 128
-    learning_rate: float = 3e-3
+    steps: int = 200
+    batch_size: int = 64
+    learning_rate: float = 2e-3
     weight_decay: float = 0.01
     dropout: float = 0.5
     width: int = 128
     text_width: int = 32
     shrinkage: float = 0.01
-    logistic_c: float = 1.0
 
 
 class Join(nn.Module):
@@ -80,8 +79,9 @@ class LastLayer(nn.Module):
 class Prompter(nn.Module):
     """The MLP's last layer, one join and one head for each task, and the texts of the candidates.
 
-    ``text`` says how a candidate is represented. "words": a text encoder encodes its sentence. "vectors": each candidate
-    has a learned vector and no words (control). In both cases a head scores every candidate, w . GELU(W_z z + W_t t(c)),
+    ``text`` says how a candidate is represented. "words": a text encoder encodes its sentence. "pre-trained": a linear layer
+    reads the vector of a pre-trained sentence encoder. "vectors": each candidate has a learned vector and no words (control).
+    In these cases a head scores every candidate, w . GELU(W_z z + W_t t(c)),
     and the softmax over the candidates is the prediction. "input": each piece comes with one text, and a linear head
     predicts the answer from the joined features (control, and the leaking oracle).
     """
@@ -90,6 +90,7 @@ class Prompter(nn.Module):
                  classes: int, text: str, settings: PrompterSettings):  # fmt: skip
         """Start from the pre-trained ``last`` (None: z is the frozen features). ``support`` (N, H): its frozen features.
 
+        ``tasks``: "score" (Task 2), "rhythm" (Task 3), and names of classifications, such as "vocabulary" (Task 1).
         ``sentences``: the candidates of each task, or {"input": [...]}. ``classes``: the number of classes in Task 1.
         """
         super().__init__()
@@ -105,13 +106,14 @@ class Prompter(nn.Module):
             self.vectors = nn.ParameterDict(drawn)
         else:
             everything = [sentence for task in sentences for sentence in sentences[task]]
-            self.encoder = texts.TextEncoder(everything, settings.text_width)
+            self.encoder = TOWERS[text](everything, settings.text_width)
             self.register_buffer("token_ids", self.encoder.ids(everything), persistent=False)
+        self.input_norm = nn.BatchNorm1d(settings.text_width) if text == "input" else None
         outputs = {"vocabulary": classes, "score": 2, "rhythm": 1}
         self.joins = nn.ModuleDict({t: Join(z.shape[1], settings.text_width, settings.width) for t in tasks})
         self.heads = nn.ModuleDict({t: nn.Linear(settings.width, outputs[t] if text == "input" else 1) for t in tasks})
         self.raw_spread = nn.Parameter(torch.tensor(-3.0))
-        self.register_buffer("values", torch.tensor(texts.LEVELS_OF_SCORE, dtype=torch.float32))
+        self.register_buffer("values", torch.tensor(LEVELS))
         self.to(support.device)
 
     def encode_texts(self, which: Tensor | None = None) -> dict[str, Tensor]:
@@ -120,7 +122,7 @@ class Prompter(nn.Module):
             return {task: self.text_norm(vectors) for task, vectors in self.vectors.items()}
         if self.text == "input":
             distinct, place = which.unique(return_inverse=True)
-            return {"input": self.encoder(self.token_ids[distinct])[place]}
+            return {"input": self.input_norm(self.encoder(self.token_ids[distinct])[place])}
         sizes = [len(s) for s in self.sentences.values()]
         encoded = self.encoder(self.token_ids).split(sizes)
         return {task: self.text_norm(t) for task, t in zip(self.sentences, encoded, strict=True)}
@@ -128,7 +130,7 @@ class Prompter(nn.Module):
     @staticmethod
     def text_norm(t: Tensor) -> Tensor:
         """Return texts (C, E) standardised over the candidates: this removes what all candidates have in common."""
-        return (t - t.mean(dim=0)) / (t.std(dim=0) + 1e-3)
+        return (t - t.mean(dim=0)) / (t.std(dim=0, correction=0) + 1e-3)
 
     def forward(self, hidden: Tensor, encoded: dict[str, Tensor]) -> dict[str, tuple]:
         """Return {task: prediction} from ``encode_texts``: (logits,), (mean, log_var) or (rate,)."""
@@ -159,7 +161,7 @@ class Prompter(nn.Module):
 
     def read_candidates(self, task: str, logits: Tensor) -> tuple[Tensor, ...]:
         """Return a task's prediction from candidate scores (B, C): Tasks 2 and 3 take the mean of the candidates' values."""
-        if task == "vocabulary":
+        if task not in ("score", "rhythm"):
             return (logits,)
         weights = logits.softmax(dim=1)
         mean = weights @ self.values

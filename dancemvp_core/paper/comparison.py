@@ -14,8 +14,7 @@ import pandas as pd
 from dancemvp_core.paper import tables
 from dancemvp_core.runs.provenance import METRICS_COLUMNS
 from dancemvp_core.tasks import rows, stats
-from dancemvp_core.tasks.evaluation import Outcome
-from dancemvp_core.tasks.outcomes import Outcomes
+from dancemvp_core.tasks.outcomes import Outcome, Outcomes
 from dancemvp_core.tasks.rows import Row, pretraining_of
 
 

@@ -294,19 +294,23 @@ def feature_map(points: pd.DataFrame, colour_by: str, synthetic: bool) -> Figure
 
 
 _TASK_AXES = (("Task 1: accuracy (%) ↑", 1), ("Task 2: L2 of the score ↓", 2), ("Task 3: MSE of BAR (pp²) ↓", 3))
-_PROTOCOL_LOOK = {"prompt": ("prompting", BLUE, "o", "-"), "finetune": ("fine-tuning", VERMILION, "s", "-"),
-                  "chance": ("chance", GREY, "", ":")}  # fmt: skip
+_PROTOCOL_LOOK = {
+    "prompt": ("prompting", BLUE, "o", "-"), "finetune": ("fine-tuning", VERMILION, "s", "-"),
+    "prompt-id": ("control: vectors instead of words", SKY, "^", "--"),
+    "prompt-query": ("control: one question for all", GREEN, "v", "--"), "chance": ("chance", GREY, "", ":"),
+}  # fmt: skip
 
 
 @styled
 def prompt_vs_finetune(curves: pd.DataFrame, synthetic: bool) -> Figure:
-    """Return Fig. 7: both protocols over shots (upper row) and over choreographies g (lower row), one column for each task.
+    """Return Fig. 7: protocols over shots (upper row) and over choreographies g (lower row), one column for each task.
 
-    ``curves`` is ``prompting.curves``. Bars are its intervals over seeds, if there are at least two.
+    ``curves`` is ``prompting.curves``. Bars are its intervals over seeds, if there are at least two. The axes show all means;
+    a longer bar is cut.
     """
     figure, grid = plt.subplots(2, 3, figsize=(PAGE_IN, 3.9))
     for axes, (varied, words) in zip(
-        grid, {"shots": "shots (performances a class)", "genres": "test choreographies g"}.items(), strict=True
+        grid, {"shots": "shots (performances a class)", "genres": "test choreographies g, equal support"}.items(), strict=True
     ):
         for ax, (title, task) in zip(axes, _TASK_AXES, strict=True):
             here = curves[(curves["varied"] == varied) & (curves["task"] == task)]
@@ -314,12 +318,15 @@ def prompt_vs_finetune(curves: pd.DataFrame, synthetic: bool) -> Figure:
                 own = here[here["protocol"] == protocol].sort_values(varied)
                 if own.empty:
                     continue
-                shift = 1 + (0.03 * (2 * i - 1) if protocol != "chance" else 0)
+                shift = 1 + (0.02 * (2 * i - 3) if protocol != "chance" else 0)
                 x = own[varied] * shift if varied == "shots" else own[varied] + 2 * (shift - 1)
                 ax.plot(x, own["mean"], color=colour, marker=marker, ms=3.5, ls=line)
                 if own["ci_low"].notna().any():
                     ax.vlines(x, own["ci_low"], own["ci_high"], color=colour, lw=0.8)
             ticks = sorted(here[varied].unique())
+            if len(here) and np.ptp(here["mean"]) > 0:
+                margin = 0.15 * np.ptp(here["mean"])
+                ax.set_ylim(here["mean"].min() - margin, here["mean"].max() + margin)
             if varied == "shots":
                 ax.set_xscale("log")
                 ax.minorticks_off()

@@ -18,13 +18,20 @@ from dancemvp_core.tasks.metrics import TASKS
 from dancemvp_core.tasks.rows import BOTH, FLOORS
 
 CONTROLS = ("prompt-query", "prompt-id")
+OTHER_FORMS = ("prompt-attributes", "prompt-all-classes", "prompt-minilm")
+OTHER_FORMS_AT = (1, 5)  # shots of the other forms, beside the table's
+ON_CURVES = [("ours", protocol) for protocol in (*BOTH, *CONTROLS)] + [("chance", "chance")]
 ROLES = {
     "prompt": "the method: it scores every candidate's text against the dance",
     "finetune": "logistic and ridge heads on the frozen features, as in the paper's Table 4",
     "prompt-query": "control: one question without an answer, so that only the trained last layer and the heads can help",
     "prompt-id": "control: a learned vector for each candidate instead of its words",
+    "prompt-attributes": "the paper's other form: a sentence for each attribute, product of the probabilities",
+    "prompt-all-classes": "the paper's other form: the classes of all data are candidates, not only the support's",
+    "prompt-minilm": "extra: the sentence vectors of a pre-trained encoder (all-MiniLM-L6-v2)",
     "chance": "class frequencies, mean and variance of the support",
     "direct": "BAR computed from the piece's own peaks, without learning",
+    "direct_calibrated": "the same, put on the label's scale by one line fitted on the support",
 }
 
 
@@ -38,43 +45,61 @@ class Job(NamedTuple):
     genres: int
 
 
-def points(shots: int, shots_curve: Sequence[int], genres: Sequence[int], choreographies: int) -> list[tuple[int, int]]:
+def points(
+    shots: int, shots_curve: Sequence[int], genres: Sequence[int], choreographies: int, most: int
+) -> list[tuple[int, int]]:
     """Return the points (shots, g) of Fig. 7. The first one is Table 4's: its number of shots and all choreographies.
 
-    The others are every g with the table's number of shots, and every number of shots with all choreographies.
+    The others are every number of shots with all choreographies, and every g with ``equal_support``.
     """
-    own = {(shots, g) for g in genres if g <= choreographies} | {(n, choreographies) for n in shots_curve}
-    return [(shots, choreographies), *sorted(own - {(shots, choreographies)})]
+    over_genres = {(equal_support(most, g), g) for g in genres if g <= min(choreographies, most)}
+    over_shots = {(n, choreographies) for n in shots_curve}
+    return [(shots, choreographies), *sorted((over_genres | over_shots) - {(shots, choreographies)})]
+
+
+def equal_support(most: int, genres: int) -> int:
+    """Return the shots with which ``genres`` choreographies together have ``most`` performances of each level (rounded down).
+
+    ``most``: the performances of one choreography and level that are not in the query. With equal shots, one choreography has
+    the smallest support, and its curve would show over-fitting.
+    """
+    return most // genres
 
 
 def plan(where: list[tuple[int, int]], seeds: int) -> list[Job]:
-    """Return all fits of the notebook: ours and chance at all ``points``; controls and floors at the first point (Table 4's).
+    """Return all fits of the notebook: ours, its controls and chance at all ``points``; floors at the first point (Table 4's).
 
-    The controls use all seeds for ours, and one seed for the floors because no claim depends on the controls of a floor.
+    The other forms of the prompt have one seed, at the first point and at ``OTHER_FORMS_AT`` if these are points. The controls
+    of the floors have one seed, because no claim depends on them.
     """
     floors = [name for name, floor in FLOORS.items() if floor.protocol in BOTH]
-    fits = [("ours", protocol, seeds, where) for protocol in BOTH]
-    fits += [("ours", protocol, seeds, where[:1]) for protocol in CONTROLS] + [("chance", "chance", seeds, where)]
+    fits = [(name, protocol, seeds, where) for name, protocol in ON_CURVES]
+    few = [point for point in where if point[1] == where[0][1] and (point == where[0] or point[0] in OTHER_FORMS_AT)]
+    fits += [("ours", protocol, 1, few) for protocol in OTHER_FORMS]
     fits += [(name, protocol, seeds, where[:1]) for name in floors for protocol in BOTH]
     fits += [(name, protocol, 1, where[:1]) for name in floors for protocol in CONTROLS]
-    fits += [("direct", "direct", seeds, where[:1])]
+    fits += [(name, name, seeds, where[:1]) for name in ("direct", "direct_calibrated")]
     return [Job(name, protocol, seed, *p) for name, protocol, n, at in fits for seed in range(n) for p in at]
 
 
-def table4(metrics: pd.DataFrame, shots: int, synthetic: bool, underfit: Iterable[str] = ()) -> pd.DataFrame:
-    """Return Table 4 (``tables.COLUMNS`` and genres): ours under both protocols for every g, then controls and floors.
+def table4(
+    metrics: pd.DataFrame, where: list[tuple[int, int]], synthetic: bool, underfit: Iterable[str] = ()
+) -> pd.DataFrame:
+    """Return Table 4 (``tables.COLUMNS``, genres and shots): ours under both protocols for every g, then controls and floors.
 
-    ``metrics`` is tidy. The columns paper_* have the paper's values for the rows that it prints.
+    With all choreographies, the shots are the first point's; with fewer, they are ``equal_support``. ``metrics`` is tidy. The
+    columns paper_* have the paper's values for the rows that it prints.
     """
-    known = {"ours": methods.METHODS["ours"]} | FLOORS
-    at_shots, parts = metrics[metrics["shots"] == shots], []
-    for g in sorted(at_shots["genres"].unique(), reverse=True):
-        here = at_shots[at_shots["genres"] == g]
+    known, choreographies, parts = {"ours": methods.METHODS["ours"]} | FLOORS, where[0][1], []
+    for n, g in [where[0], *sorted(((n, g) for n, g in where if g < choreographies), key=lambda point: -point[1])]:
+        here = metrics[(metrics["genres"] == g) & (metrics["shots"] == n)]
+        here = here[here["method"].eq("ours") & here["protocol"].isin(BOTH) | here["method"].eq("chance") | (g == choreographies)]
         pairs = here[["method", "protocol"]].drop_duplicates().itertuples(index=False, name=None)
         lines = [(name, replace(known[name], protocol=protocol, interpretation=ROLES[protocol])) for name, protocol in pairs]
         printed_at = partial(_printed, genres=int(g))
         part = tables.comparison_table(here, lines, synthetic, underfit, printed_at)
         part.insert(part.columns.get_loc("protocol") + 1, "genres", g)
+        part.insert(part.columns.get_loc("genres") + 1, "shots", n)
         parts.append(part)
     whole = pd.concat(parts, ignore_index=True)
     order = (whole["method"] != "ours") | ~whole["protocol"].isin(BOTH)
@@ -86,28 +111,29 @@ def _printed(name: str, method: Method, genres: int) -> tuple[float, float, floa
 
 
 def labels(table: pd.DataFrame) -> list[str]:
-    """Return the label of each row of ``table4``, e.g. "Ours, g = 5"."""
+    """Return the label of each row of ``table4``, e.g. "Ours, g = 5, 20 shots"."""
     names = {"ours": "Ours"} | {name: floor.label for name, floor in FLOORS.items()}
-    return [f"{names[m]}, g = {g}" for m, g in zip(table["method"], table["genres"], strict=True)]
+    facts = zip(table["method"], table["genres"], table["shots"], strict=True)
+    return [f"{names[m]}, g = {g}, {n} shots" for m, g, n in facts]
 
 
-def curves(metrics: pd.DataFrame, where: list[tuple[int, int]], synthetic: bool) -> pd.DataFrame:
-    """Return the curves of Fig. 7: one row for each protocol, task and point.
+def curves(metrics: pd.DataFrame, where: list[tuple[int, int]], most: int, synthetic: bool) -> pd.DataFrame:
+    """Return the curves of Fig. 7: one row for each protocol, task and point; over g, the support is equal (``equal_support``).
 
     Columns: varied (shots or genres: the curve of the row), protocol, shots, genres, task, metric, mean, std, ci_low,
     ci_high, n_seeds, paper (Table 4's value if it prints one; it is from another experiment), synthetic. Intervals are over
     seeds.
     """
-    shots, choreographies = where[0]
-    drawn = pd.MultiIndex.from_tuples([("ours", protocol) for protocol in BOTH] + [("chance", "chance")])
-    ours = metrics[pd.MultiIndex.from_frame(metrics[["method", "protocol"]]).isin(drawn)]
+    choreographies = where[0][1]
+    ours = metrics[pd.MultiIndex.from_frame(metrics[["method", "protocol"]]).isin(pd.MultiIndex.from_tuples(ON_CURVES))]
+    ours = ours[pd.MultiIndex.from_frame(ours[["shots", "genres"]]).isin(pd.MultiIndex.from_tuples(where))]
     rows = []
     for varied in ("shots", "genres"):
-        on_curve = ours[ours["genres"] == choreographies] if varied == "shots" else ours[ours["shots"] == shots]
+        on_curve = ours[ours["genres"] == choreographies] if varied == "shots" else ours[ours["shots"] == most // ours["genres"]]
         for i, (task, metric) in enumerate(TASKS.values()):
             chosen = on_curve[(on_curve["task"] == task) & (on_curve["metric"] == metric)]
             for (protocol, n, g), group in chosen.groupby(["protocol", "shots", "genres"], sort=True):
-                stated = printed.table4("ours", protocol, g)[i] if varied == "genres" else np.nan
+                stated = printed.table4("ours", protocol, g)[i] if varied == "genres" and protocol in BOTH else np.nan
                 mean, std, low, high = stats.t_interval(group["value"].to_numpy())
                 rows.append((varied, protocol, n, g, task, metric, mean, std, low, high, len(group), stated, synthetic))
     names = "varied protocol shots genres task metric mean std ci_low ci_high n_seeds paper synthetic".split()

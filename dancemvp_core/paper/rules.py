@@ -73,9 +73,13 @@ class Results:
         return int(metrics["genres"].max())
 
     def per_seed(self, name, protocol, task: int, metric: str, genres=None, shots=None) -> pd.Series:
-        """Return a measure of a row for each seed, (seeds,). Raises Missing if it was not evaluated."""
-        m = self.table("metrics.parquet")
-        genres, shots = genres or self.choreographies, shots or self.shots
+        """Return a measure of a row for each seed, (seeds,). Raises Missing if it was not evaluated.
+
+        Without ``shots``, these are the tables' with all choreographies, and the most that were evaluated with fewer.
+        """
+        m, genres = self.table("metrics.parquet"), genres or self.choreographies
+        if not shots:
+            shots = self.shots if genres == self.choreographies else m.loc[m["genres"] == genres, "shots"].max()
         chosen = m[
             (m["method"] == name) & (m["protocol"] == protocol) & (m["task"] == task) & (m["metric"] == metric)
             & (m["genres"] == genres) & (m["shots"] == shots)
@@ -267,7 +271,19 @@ def beats_all(results: Results, table: str, tests: str, tasks: list[int], rivals
     """
     standing = _standing(results, table, tests, tasks, rivals)
     holds = False if (standing["stands"] == "behind").any() else True if (standing["stands"] == "ahead").all() else None
-    return Finding(holds, _standing_text(standing), **_ours(results, table, tasks[0]))
+    text = _standing_text(standing) + _floors_ahead(results, table, tests, tasks)
+    return Finding(holds, text, **_ours(results, table, tasks[0]))
+
+
+def _floors_ahead(results: Results, table: str, tests: str, tasks: list[int]) -> str:
+    """Return the floors with a better mean than ours as text, "" for none. The paper has no floors, so they judge no claim."""
+    rows = results.table(table)
+    floors = rows.loc[rows["paper_task1"].isna() & ~rows["method"].isin(["ours", *methods.EXTENSIONS]), "method"].tolist()
+    if not floors:
+        return ""
+    standing = _standing(results, table, tests, tasks, floors)
+    ahead = standing[~standing["mean_ahead"]]
+    return "".join(f"; floors ahead of ours on Task {task}: {', '.join(own['method'])}" for task, own in ahead.groupby("task"))
 
 
 def beats_several(results: Results, table: str, tests: str, tasks: list[int], fewest: int) -> Finding:
@@ -405,10 +421,16 @@ def mean_relative_gain(results: Results, shots: int, stated: float) -> Finding:
 
 
 def _loss(results: Results, protocol: str) -> pd.Series:
-    """Return the relative loss in percent from g = 1 to all test choreographies for each seed, the mean over tasks."""
+    """Return the relative loss in percent from g = 1 to all test choreographies for each seed, the mean over tasks.
+
+    Both have equally many performances in the support (``prompting.equal_support``).
+    """
 
     def loss(task):
-        one, all_ = (results.per_seed("ours", protocol, task, _RATIO_METRIC[task], g) for g in (1, results.choreographies))
+        m = results.table("metrics.parquet")
+        most = m.loc[m["genres"] == 1, "shots"].max()
+        at = {1: most, results.choreographies: most // results.choreographies}
+        one, all_ = (results.per_seed("ours", protocol, task, _RATIO_METRIC[task], g, n) for g, n in at.items())
         return (100 * (1 - all_ / one) if HIGHER_IS_BETTER[f"task{task}"] else 100 * (all_ / one - 1)).dropna()
 
     if results.choreographies < 2:

@@ -11,6 +11,7 @@ from pandas.io.formats.style import Styler
 
 from dancemvp_core.dance.sequences import DanceDataset
 from dancemvp_core.paper import arithmetic, printed
+from dancemvp_core.pretraining import methods
 from dancemvp_core.pretraining.methods import Method
 from dancemvp_core.runs.provenance import METRICS_COLUMNS
 from dancemvp_core.tasks import stats
@@ -150,9 +151,9 @@ def best(table: pd.DataFrame, task: str, among: Iterable[str] | None = None) -> 
 
 
 def styled(table: pd.DataFrame, labels: dict[str, str] | None = None) -> Styler:
-    """Return ``readable`` for a notebook, with the best mean of the paper's rows in bold and the floors in grey."""
+    """Return ``readable`` for a notebook, with the best mean in bold and the floors in grey."""
     text = readable(table, labels)
-    rival = table["paper_task1"].notna().to_numpy()
+    rival = table["paper_task1"].notna().to_numpy() | table["method"].isin(methods.EXTENSIONS).to_numpy()
     marks = pd.DataFrame("", index=text.index, columns=text.columns)
     marks.loc[~rival] = "color: #777"
     for i, task in enumerate(TASKS, start=1):

@@ -226,6 +226,15 @@ METHODS: dict[str, Method] = {
     ),
 }
 
+# Beyond the paper: in its tables, named as such, and in no claim.
+EXTENSIONS = {
+    "ours-sync": Method(
+        "Ours-sync (beyond the paper)", "stgcn", "lstm", "synchrony", "prompt", (),
+        "Beyond the paper: ours with an interaction of motion and music, which says when the strokes fall by the clock of the "
+        "music (pretraining/synchrony.py).",
+    )
+}  # fmt: skip
+
 # Pre-trainings of our encoders with one modality. They serve as floors and are in no table of the paper.
 SINGLE_MODALITY = {
     "music_only": Method("Music only", None, "lstm", "infonce", "prompt", (), "Ours without motion."),
@@ -256,8 +265,8 @@ VARIANTS = {
 
 
 def everyone() -> dict[str, Method]:
-    """Return all rows with a pre-training, by name: those of the paper, ours with one modality, and the variants of ours."""
-    return METHODS | SINGLE_MODALITY | VARIANTS
+    """Return all rows with a pre-training, by name: the paper's, the extensions, ours with one modality, its variants."""
+    return METHODS | EXTENSIONS | SINGLE_MODALITY | VARIANTS
 
 
 def table(number: int) -> dict[str, Method]:
@@ -269,10 +278,11 @@ def table(number: int) -> dict[str, Method]:
 def seeds_of_method(name: str, seeds: int, others: int) -> int:
     """Return the number of seeds of a row: ``seeds`` or ``others``.
 
-    It is ``seeds`` for ours, its fine-tuning, the floors with a pre-training and the best baselines on validation
+    It is ``seeds`` for ours, its fine-tuning, the extensions, the floors with a pre-training and the best baselines on validation
     (``more_seeds`` in selected.yaml). It is ``others`` for all other rows.
     """
-    return seeds if name in ("ours", "contrastivedance", *SINGLE_MODALITY, *selected().get("more_seeds", [])) else others
+    more = ("ours", "contrastivedance", *EXTENSIONS, *SINGLE_MODALITY, *selected().get("more_seeds", []))
+    return seeds if name in more else others
 
 
 def pretrainings() -> dict[str, Method]:

@@ -14,6 +14,7 @@ from dancemvp_core.pretraining import methods
 from dancemvp_core.pretraining.augment import Augmentation
 from dancemvp_core.pretraining.methods import Method
 from dancemvp_core.pretraining.objectives import OBJECTIVES, MelodyAutoencoder, Objective
+from dancemvp_core.pretraining.synchrony import Synchrony, SynchronyInfoNCE
 from dancemvp_core.pretraining.training import class_codes
 
 
@@ -47,12 +48,14 @@ def build_encoder(method: Method, skeleton: Skeleton, width: Width) -> nn.Module
     settings = methods.settings(method)
     # HappyFeet computes accelerations from positions; all other encoders use the selected representation.
     representation = "position" if method.motion == "cnn1d" else settings["representation"]
-    return encoders.DanceEncoder(motion, music, width.dim, width.features, representation, settings["mlp_layers"])
+    interaction = Synchrony(len(skeleton.joints)) if method.objective == "synchrony" else None
+    sizes = (width.dim, width.features, representation, settings["mlp_layers"])
+    return encoders.DanceEncoder(motion, music, *sizes, interaction)
 
 
 def build_objective(method: Method, encoder: nn.Module, classes: int) -> Objective:
     """Return the objective that trains a method's encoder; ``classes``: the number of classes in the pre-train set."""
-    return OBJECTIVES[method.objective](encoder, classes)
+    return (OBJECTIVES | {"synchrony": SynchronyInfoNCE})[method.objective](encoder, classes)
 
 
 def new_objective(pretraining: str, seed: int, width: Width, pieces: PieceSet, skeleton: Skeleton) -> Objective:

@@ -70,7 +70,7 @@ class CrossEntropy(Objective):
         return F.cross_entropy(self.classifier(torch.relu(z)), torch.cat([labels, labels]))
 
 
-def _follow(slow: nn.Module, fast: nn.Module, momentum: float) -> None:
+def follow(slow: nn.Module, fast: nn.Module, momentum: float) -> None:
     """Move the weights of ``slow`` towards those of ``fast`` (exponential moving average), and copy the buffers."""
     with torch.no_grad():
         for old, new in zip(slow.parameters(), fast.parameters(), strict=True):
@@ -106,7 +106,7 @@ class MoCo(Objective):
 
     def after_step(self, share: float) -> None:
         """Move the key encoder towards the query encoder, and replace the oldest keys in the queue by the newest."""
-        _follow(self.key_encoder, self.encoder, self.momentum)
+        follow(self.key_encoder, self.encoder, self.momentum)
         place = (self.head + torch.arange(len(self.fresh), device=self.queue.device)) % len(self.queue)
         self.queue[place] = self.fresh
         self.head.copy_((self.head + len(self.fresh)) % len(self.queue))
@@ -151,8 +151,8 @@ class SVT(Objective):
     def after_step(self, share: float) -> None:
         """Update the teacher with a momentum that rises to 1 on a cosine, and the centre of its outputs with momentum 0.9."""
         momentum = 1 - (1 - self.momentum) * (math.cos(math.pi * share) + 1) / 2
-        _follow(self.teacher[0], self.encoder, momentum)
-        _follow(self.teacher[1], self.head, momentum)
+        follow(self.teacher[0], self.encoder, momentum)
+        follow(self.teacher[1], self.head, momentum)
         self.centre.lerp_(self.seen, 0.1)
 
 

@@ -33,8 +33,8 @@ from dancemvp_core.released.prompting import PromptTuning
 from dancemvp_core.runs.workspace import Workspace
 from dancemvp_core.tasks import metrics, protocols, stats
 from dancemvp_core.tasks import splits as our_splits
-from dancemvp_core.tasks.evaluation import prompter_settings
 from dancemvp_core.tasks.features import Features
+from dancemvp_core.tasks.outcomes import prompter_settings
 from dancemvp_core.tasks.protocols import Episode
 
 OURS, ALL = "ours", "as released"

@@ -177,6 +177,7 @@ STAGES: dict[str, tuple[dict[str, tuple[Any, Any]], tuple[str, ...]]] = {
     "12_assessor": ({}, (*_WIDTH, "shots", "downstream_steps", "piece_frames", "bar_scope", "time_normalisation")),
     "13_claims": ({}, (*_WIDTH, *_DOWNSTREAM, "seeds_others")),
     "extra_difficulty": ({}, (*_WIDTH, "shots", "seeds", "bar_scope")),
+    "extra_synchrony": ({}, (*_WIDTH, *_DOWNSTREAM)),
     "extra_confusion": ({}, (*_WIDTH, *_DOWNSTREAM)),
     "extra_timing": ({}, (*_WIDTH, *_DOWNSTREAM, "seeds_others")),
     "explore": ({"encoder": (str, "stgcn-lstm-infonce-seed0")}, (*_WIDTH, "shots", "time_normalisation", "tsne_points")),

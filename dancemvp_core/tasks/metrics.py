@@ -18,8 +18,8 @@ def per_piece(predictions: Predictions, truth: pd.DataFrame) -> pd.DataFrame:
 
     ``predictions`` are of the Q pieces, ``truth`` has their labels. Columns: true_<label>, and for the predicted tasks:
     predicted_<label>, predicted_score, predicted_score_sd, predicted_bar; right or wrong: accuracy, genre, choreography,
-    level, primitive, level_within (the most probable level among the classes of the true choreography and primitive); l2,
-    nll, score_error, covered_90, rate_error (percentage points).
+    level, primitive, level_within (the most probable level among the classes of the true choreography and primitive; wrong
+    if there are none); l2, nll, score_error, covered_90, rate_error (percentage points).
     """
     out = pd.DataFrame({f"true_{name}": truth[name] for name in (*CLASS_COLUMNS, "score", "bar")}, index=truth.index)
     if predictions.probabilities is not None:
@@ -36,7 +36,7 @@ def per_piece(predictions: Predictions, truth: pd.DataFrame) -> pd.DataFrame:
             classes["primitive"].to_numpy()[None] == names["primitive"].to_numpy()[:, None]
         )
         within = np.where(same, predictions.probabilities, -1.0).argmax(axis=1)
-        out["level_within"] = classes["level"].to_numpy()[within] == names["level"].to_numpy()
+        out["level_within"] = same.any(axis=1) & (classes["level"].to_numpy()[within] == names["level"].to_numpy())
     if predictions.score is not None:
         score, var = truth["score"].to_numpy() / 100, predictions.score_var
         out["predicted_score"], out["predicted_score_sd"] = 100 * predictions.score, 100 * np.sqrt(var)

@@ -1,4 +1,7 @@
-"""Outcomes of rows. Each is computed once and saved in build/outcomes; Tables 2, 3 and 4, Fig. 7 and the claims share them."""
+"""Outcomes: the predictions of features under a protocol for each query piece, and their tidy measures.
+
+An outcome of a row is computed once and saved in build/outcomes; Tables 2, 3 and 4, Fig. 7 and the claims share it.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +11,88 @@ import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 
 import pandas as pd
 
 from dancemvp_core import code_hash, files
+from dancemvp_core.dance.pieces import PieceSet
 from dancemvp_core.dance.skeleton import Skeleton
 from dancemvp_core.models.prompter import PrompterSettings
 from dancemvp_core.pretraining import methods
 from dancemvp_core.pretraining.pretrained import encoder_facts
-from dancemvp_core.runs.provenance import Run
+from dancemvp_core.runs.provenance import METRICS_COLUMNS, Run
 from dancemvp_core.runs.workspace import Workspace
-from dancemvp_core.tasks import evaluation, splits
-from dancemvp_core.tasks.evaluation import Outcome, Setting
+from dancemvp_core.tasks import metrics, protocols, splits
 from dancemvp_core.tasks.features import Features
+from dancemvp_core.tasks.protocols import Episode
 from dancemvp_core.tasks.rows import Row, features_of, pretraining_of
 
 KEPT_FEATURES = 16  # features in memory, 10 MB each in the demo: enough for all seeds of all floors
+FACTS = ("method", "protocol", "seed", "genres", "shots")
+
+
+def prompter_settings(params) -> PrompterSettings:
+    """Return the prompter's hyper-parameters as selected on validation, with the profile's number of steps."""
+    return PrompterSettings(steps=params.downstream_steps, **methods.selected().get("prompter", {}))
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """The outcome of a row of a table: ``pieces`` has one row for each query piece (``metrics.per_piece``).
+
+    Further columns are sequence, trial, subset (number of the cyclic subset of choreographies), method, protocol, seed,
+    genres and shots.
+    """
+
+    pieces: pd.DataFrame
+
+    @cached_property
+    def metrics(self) -> pd.DataFrame:
+        """Tidy measures (METRICS_COLUMNS): means over the subsets of choreographies."""
+        parts = pd.concat([metrics.summary(own) for _, own in self.pieces.groupby("subset")])
+        mean = parts.groupby(["task", "metric"], sort=False)["value"].mean().reset_index()
+        return mean.assign(**{fact: self.pieces[fact].iloc[0] for fact in FACTS})[METRICS_COLUMNS]
+
+    def named(self, name: str) -> Outcome:
+        """Return the same outcome under the name of another row with the same pre-training."""
+        return Outcome(self.pieces.assign(method=name))
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The setting of an evaluation: ``protocol``, ``seed`` (of support, query and initialisation) and ``shots``.
+
+    ``genres``: number of choreographies (None: all); with fewer than all, the outcome covers all their cyclic subsets.
+    """
+
+    protocol: str
+    seed: int
+    shots: int
+    genres: int | None = None
+    split: str = "test"
+
+
+def evaluate(
+    name: str,
+    features: Features,
+    pieces: PieceSet,
+    setting: Setting,
+    prompter: PrompterSettings,
+    tasks: Iterable[str] = protocols.TASKS,
+) -> Outcome:
+    """Return the outcome of features under a protocol on a split's choreographies; ``name`` becomes its method."""
+    choreographies = pieces.table.loc[pieces.table["split"] == setting.split, "choreography"].unique()
+    genres = setting.genres or len(choreographies)
+    parts = []
+    for number, subset in enumerate(splits.cyclic_subsets(choreographies, genres)):
+        episode = Episode(pieces.table, *splits.support_and_query(pieces.table, subset, setting.shots, setting.seed))
+        truth = pieces.table.iloc[episode.query]
+        predictions = protocols.run(setting.protocol, features, episode, setting.seed, prompter, tuple(tasks))
+        measured = metrics.per_piece(predictions, truth)
+        parts.append(measured.assign(sequence=truth["sequence"], trial=truth["trial"], subset=number))
+    facts = {"method": name, "protocol": setting.protocol, "seed": setting.seed, "genres": genres, "shots": setting.shots}
+    return Outcome(pd.concat(parts).assign(**facts))
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +106,7 @@ class Outcomes:
     @classmethod
     def open(cls, run: Run, skeleton: Skeleton) -> Outcomes:
         """Return the outcomes of a notebook's run. Raises DataError in the same cases as ``Workspace.open``."""
-        return cls(Workspace.open(run, skeleton), evaluation.prompter_settings(run.params))
+        return cls(Workspace.open(run, skeleton), prompter_settings(run.params))
 
     def why_not(self, shots: int) -> str:
         """Return the reason why these data do not support the three tasks, in one sentence; "" if they do."""
@@ -74,7 +143,7 @@ class Outcomes:
                 return Outcome(kept).named(name)
             features = self.features(name, seed)
             started = time.perf_counter()
-            outcome = evaluation.evaluate(name, features, self.where.pieces, setting, self.prompter)
+            outcome = evaluate(name, features, self.where.pieces, setting, self.prompter)
             outcome.pieces.attrs = {"stamp": stamp, "seconds": time.perf_counter() - started}
             files.write_parquet(file, outcome.pieces)
         return outcome

@@ -12,20 +12,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 import torch
-import torch.nn.functional as F
-from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from torch import Tensor, nn
+from scipy.special import log_softmax, softmax
+from torch import Tensor
 
-from dancemvp_core.device import repeatable, seeded
-from dancemvp_core.models import texts
-from dancemvp_core.models.losses import score_distribution
+from dancemvp_core.device import repeatable
 from dancemvp_core.models.prompter import SMALLEST_SPREAD, Prompter, PrompterSettings
+from dancemvp_core.tasks import linear_heads, prompting, splits
 from dancemvp_core.tasks.features import Features
 
 TASKS = ("vocabulary", "score", "rhythm")  # Tasks 1, 2 and 3
-FAIR = ("prompt", "prompt-query", "prompt-id", "finetune")
+FAIR = ("prompt", "prompt-query", "prompt-id", "prompt-minilm", "prompt-attributes", "prompt-all-classes", "finetune")
 LEAKING = ("prompt-oracle",)
 
 
@@ -124,61 +120,79 @@ def chance(features, episode, seed, settings, tasks) -> Predictions:
 def finetune(features, episode, seed, settings, tasks) -> Predictions:
     """Logistic and ridge heads on frozen features: the protocol that the paper compares with prompting (Table 4).
 
-    Leave-one-out on the support chooses the ridge strength. Its error is also the predicted variance of the score.
+    The features are z or, like the prompter's, the input of the MLP's last layer. Cross-validation over the support's
+    performances chooses them, the penalty and the form of Task 1's head (``linear_heads``). The error of the score on
+    left-out performances is also its predicted variance.
     """
-    z = features.z.double().cpu().numpy()
-    known, support, query = episode.known, z[episode.support], z[episode.query]
+    known, fold = episode.known, splits.folds(episode.known)
+    supports, queries = [], []
+    for own in [features.z] if features.last is None else [features.z, features.hidden]:
+        values, scale = own.double().cpu().numpy(), linear_heads.Scale()
+        supports.append(scale.fit_transform(values[episode.support]))
+        queries.append(scale.transform(values[episode.query]))
     out = Predictions()
     if "vocabulary" in tasks:
         classes, codes = class_table(known)
-        model = make_pipeline(_Scale(), LogisticRegression(C=settings.logistic_c, max_iter=500))
-        probabilities = np.zeros((len(query), len(classes)))
-        probabilities[:, np.unique(codes)] = model.fit(support, codes).predict_proba(query)
-        out = replace(out, classes=classes, probabilities=probabilities)
-    for task, column in (("score", "score"), ("rhythm", "bar")):
-        if task not in tasks:
-            continue
-        scale = _Scale()
-        ridge = RidgeCV(np.logspace(-1, 5, 13), store_cv_results=True)
-        ridge.fit(scale.fit_transform(support), known[column].to_numpy() / 100)
-        mean = ridge.predict(scale.transform(query))
-        if task == "score":
-            error = max(float(ridge.cv_results_.mean(axis=0).min()), SMALLEST_SPREAD**2)
-            out = replace(out, score=mean, score_var=np.full(len(query), error))
-        else:
-            out = replace(out, rate=mean)
+        out = replace(out, classes=classes, probabilities=linear_heads.classify(supports, queries, codes, classes, fold))
+    if "score" in tasks:
+        mean, error = linear_heads.regress(supports, queries, known["score"].to_numpy() / 100, fold)
+        out = replace(out, score=mean, score_var=np.full(len(mean), max(error, SMALLEST_SPREAD**2)))
+    if "rhythm" in tasks:
+        out = replace(out, rate=linear_heads.regress(supports, queries, known["bar"].to_numpy() / 100, fold)[0])
     return out
 
 
-class _Scale(StandardScaler):
-    """StandardScaler that treats a standard deviation of the size of rounding errors as zero: constants stay constant."""
-
-    def fit(self, x, y=None, sample_weight=None):
-        super().fit(x, y, sample_weight)
-        self.scale_ = np.where(np.sqrt(self.var_) < 1e-5 * (1 + np.abs(self.mean_)), 1e9, self.scale_)
-        return self
-
-
 @repeatable()
-def prompted(features, episode, seed, settings, tasks, text="words", oracle=False):
-    """Train a ``Prompter`` on the support, and return its predictions for the query; ``text`` is that of ``Prompter``."""
-    device = features.hidden.device
-    support, query = (features.hidden[torch.as_tensor(rows, device=device)] for rows in (episode.support, episode.query))
-    known = episode.known
-    classes, codes = class_table(known) if "vocabulary" in tasks else (None, np.zeros(len(known), int))
-    sentences, which, which_query = texts.candidates(tasks, classes), None, None
+def prompted(features, episode, seed, settings, tasks, form="words") -> Predictions:
+    """Fit a ``Prompter`` on the support (``tasks.prompting``), and return its predictions for the query.
+
+    ``form`` is the ``text`` of a prompter; or "attributes": Task 1 has candidates for each attribute instead of one for each
+    class; "all classes": the candidates are the classes of all pieces in the table, the query aside, instead of the
+    support's; "oracle": the input is the ground truth.
+    """
+    device, known = features.hidden.device, episode.known
+    text = {"attributes": "words", "all classes": "words", "oracle": "input"}.get(form, form)
+    classes, codes = None, np.zeros(len(known), int)
+    if "vocabulary" in tasks:
+        classes, codes = _candidate_classes(episode, form == "all classes")
+    target, said, values = targets(known, codes, device), prompting.candidates(tasks, classes), None
+    if form == "attributes" and classes is not None:
+        attributes, values = prompting.attributes(classes)
+        target |= {name: torch.as_tensor(values[codes, i], device=device) for i, name in enumerate(attributes)}
+        said = attributes | {task: said[task] for task in tasks if task != "vocabulary"}
+    asked = tuple(said)
+    which = which_query = None
     if text == "input":
-        rows = np.concatenate([episode.support, episode.query])
-        labels = (row for _, row in episode.table.iloc[rows].iterrows())
-        inputs = [texts.full_text(row) for row in labels] if oracle else [texts.QUESTION] * len(rows)
-        distinct, number = np.unique(inputs, return_inverse=True)
-        sentences, number = {"input": list(distinct)}, torch.as_tensor(number, device=device)
-        which, which_query = number[: len(support)], number[len(support) :]
+        said, number = _inputs(episode, form == "oracle")
+        which, which_query = torch.as_tensor(number, device=device).tensor_split([len(known)])
     count = 0 if classes is None else len(classes)
-    with seeded(seed, device):
-        prompter = Prompter(features.last, support, sentences, tasks, count, text, settings)
-        fit(prompter, support, which, targets(known, codes, device), settings)
-    return answers(prompter.predict(query, which_query), classes)
+    support, query = (features.hidden[torch.as_tensor(rows, device=device)] for rows in (episode.support, episode.query))
+
+    def new(hidden: Tensor) -> Prompter:
+        return Prompter(features.last, hidden, said, asked, count, text, settings)
+
+    named = None if classes is None else classes.astype(str).to_numpy()
+    problem = prompting.Problem(new, prompting.Inputs(support, which), target, splits.folds(known), named)
+    found = prompting.answer(problem, prompting.Inputs(query, which_query), asked, settings, seed)
+    return answers(found, classes, values)
+
+
+def _inputs(episode: Episode, oracle: bool) -> tuple[dict[str, list[str]], np.ndarray]:
+    """Return the distinct texts that are an input, and the text of each piece of the support, then of the query."""
+    rows = np.concatenate([episode.support, episode.query])
+    labels = (row for _, row in episode.table.iloc[rows].iterrows())
+    inputs = [prompting.full_text(row) for row in labels] if oracle else [prompting.QUESTION] * len(rows)
+    distinct, number = np.unique(inputs, return_inverse=True)
+    return {"input": list(distinct)}, number
+
+
+def _candidate_classes(episode: Episode, of_all: bool) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return the candidate classes of Task 1, and the class of each support piece."""
+    if not of_all:
+        return class_table(episode.known)
+    labelled = episode.table.drop(index=episode.table.index[episode.query]).dropna(subset=CLASS_COLUMNS)
+    classes, codes = class_table(labelled)
+    return classes, codes[labelled.index.get_indexer(episode.known.index)]
 
 
 def targets(known: pd.DataFrame, codes: np.ndarray, device: torch.device) -> dict[str, Tensor]:
@@ -187,59 +201,24 @@ def targets(known: pd.DataFrame, codes: np.ndarray, device: torch.device) -> dic
     return {task: torch.as_tensor(value, device=device) for task, value in ({"vocabulary": codes} | values).items()}
 
 
-def answers(predicted: dict[str, tuple[Tensor, ...]], classes: pd.DataFrame | None) -> Predictions:
-    """Return a prompter's output as ``Predictions``, in float64 on the CPU."""
-    joined = {task: [column.cpu().numpy() for column in columns] for task, columns in predicted.items()}
-    out = Predictions()
-    if "vocabulary" in joined:
-        logits = torch.from_numpy(joined["vocabulary"][0]).double()
-        out = replace(out, classes=classes, probabilities=logits.softmax(dim=1).numpy())
-    if "score" in joined:
-        mean, log_var = (column.astype(np.float64) for column in joined["score"])
-        out = replace(out, score=mean, score_var=np.exp(np.clip(log_var, 2 * np.log(SMALLEST_SPREAD), 10)))
-    if "rhythm" in joined:
-        out = replace(out, rate=joined["rhythm"][0].astype(np.float64))
-    return out
+def answers(found: prompting.Answers, classes: pd.DataFrame | None, values: np.ndarray | None = None) -> Predictions:
+    """Return a prompter's answers as ``Predictions``.
 
-
-def fit(
-    prompter: Prompter, hidden: Tensor, which: Tensor | None, target: dict[str, Tensor], settings: PrompterSettings
-) -> None:
-    """Train a prompter in place on frozen features (N, H). The loss is the sum of the tasks' losses.
-
-    The cross-entropy is divided by the logarithm of the number of classes, and BAR's squared error by the variance of BAR.
-    The score's log-likelihood has no divisor. ``which`` (N,): number of each piece's text, if the text is an input.
+    With ``values`` (C, A), the value of each attribute for each class, the probability of a class is the product of the
+    probabilities of its values.
     """
-    optimizer = torch.optim.AdamW(
-        prompter.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-    )
-    batch_size = min(settings.batch_size, len(hidden))
-    steps = min(settings.steps, settings.passes * len(hidden) // batch_size)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=steps, pct_start=0.1)
-    rate_variance = target["rhythm"].var().clamp(min=1e-4)
-    classes = max(int(target["vocabulary"].max()) + 1, 2)
-    order = torch.randperm(len(hidden), device=hidden.device)
-    prompter.train()
-    place = 0
-    for _ in range(steps):
-        if place + batch_size > len(hidden):
-            order, place = torch.randperm(len(hidden), device=hidden.device), 0
-        rows = order[place : place + batch_size]
-        place += batch_size
-        guess = prompter(hidden[rows], prompter.encode_texts(None if which is None else which[rows]))
-        loss = hidden.new_zeros(())
-        if "vocabulary" in guess:
-            loss = loss + F.cross_entropy(guess["vocabulary"][0], target["vocabulary"][rows]) / np.log(classes)
-        if "score" in guess:
-            loss = loss + score_distribution(*guess["score"], target["score"][rows])
-        if "rhythm" in guess:
-            loss = loss + F.mse_loss(guess["rhythm"][0], target["rhythm"][rows]) / rate_variance
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(prompter.parameters(), 5.0)
-        optimizer.step()
-        schedule.step()
-    prompter.eval()
+    out = Predictions()
+    if classes is not None:
+        logits = found["vocabulary"][0] if values is None else sum(
+            log_softmax(found[name][0], axis=1)[:, value] for name, value in zip(CLASS_COLUMNS, values.T, strict=True)
+        )  # fmt: skip
+        out = replace(out, classes=classes, probabilities=softmax(logits, axis=1))
+    if "score" in found:
+        mean, log_var = found["score"]
+        out = replace(out, score=mean, score_var=np.exp(np.clip(log_var, 2 * np.log(SMALLEST_SPREAD), 10)))
+    if "rhythm" in found:
+        out = replace(out, rate=found["rhythm"][0])
+    return out
 
 
 def prompt(*arguments) -> Predictions:
@@ -249,32 +228,77 @@ def prompt(*arguments) -> Predictions:
 
 def prompt_query(*arguments) -> Predictions:
     """Control: one question for all pieces, so that only the trained last layer and the heads can help."""
-    return prompted(*arguments, text="input")
+    return prompted(*arguments, form="input")
 
 
 def prompt_id(*arguments) -> Predictions:
     """Control: as ``prompt``, but with a learned vector instead of each candidate's text."""
-    return prompted(*arguments, text="vectors")
+    return prompted(*arguments, form="vectors")
+
+
+def prompt_minilm(*arguments) -> Predictions:
+    """Extra: as ``prompt``, with the vectors of a sentence encoder that has learned English (``texts.MiniLM``)."""
+    return prompted(*arguments, form="pre-trained")
+
+
+def prompt_attributes(*arguments) -> Predictions:
+    """The paper's other form: one sentence for each attribute ("The performed dance genre is ..."), product of the heads."""
+    return prompted(*arguments, form="attributes")
+
+
+def prompt_all_classes(*arguments) -> Predictions:
+    """The paper's other form: all classes of the data are candidates (180 in ImperialDance), not only the support's."""
+    return prompted(*arguments, form="all classes")
 
 
 def prompt_oracle(*arguments) -> Predictions:
     """A leaking protocol on purpose: the text with the ground truth is the input, at test time too."""
-    return prompted(*arguments, text="input", oracle=True)
+    return prompted(*arguments, form="oracle")
 
 
 def direct(features, episode, seed, settings, tasks) -> Predictions:
-    """Floor for Task 3 only: BAR computed from the piece. A piece without a music peak gets the mean of the others."""
-    rate = episode.table["bar_direct"].iloc[episode.query] / 100
-    return Predictions(rate=rate.fillna(rate.mean()).to_numpy())
+    """Floor for Task 3 only: BAR computed from the piece. A piece without a music peak gets the support's mean."""
+    if "rhythm" not in tasks:
+        return Predictions()
+    heard, known = _heard(episode)
+    fill = known.mean() if known.notna().any() else episode.known["bar"].mean() / 100
+    return Predictions(rate=heard.fillna(fill).to_numpy())
+
+
+def direct_calibrated(features, episode, seed, settings, tasks) -> Predictions:
+    """Floor for Task 3 only: ``direct`` on the label's scale, by a line that least squares fits on the support.
+
+    The label is the BAR of the whole performance, and ``direct`` that of one piece of it: it spreads more. Without a slope
+    (fewer than two distinct values), and for a piece without a music peak, the prediction is the support's mean label.
+    """
+    if "rhythm" not in tasks:
+        return Predictions()
+    heard, known = _heard(episode)
+    label = episode.known["bar"] / 100
+    there = known.notna()
+    if known[there].nunique() < 2:
+        return Predictions(rate=np.full(len(heard), label.mean()))
+    slope, constant = np.polyfit(known[there], label[there], 1)
+    return Predictions(rate=(constant + slope * heard).fillna(label.mean()).to_numpy())
+
+
+def _heard(episode: Episode) -> tuple[pd.Series, pd.Series]:
+    """Return BAR on 0..1 as computed from each piece of the query and of the support; nan without a music peak."""
+    own = episode.table["bar_direct"] / 100
+    return own.iloc[episode.query], own.iloc[episode.support]
 
 
 PROTOCOLS = {
     "prompt": prompt,
     "prompt-query": prompt_query,
     "prompt-id": prompt_id,
+    "prompt-minilm": prompt_minilm,
+    "prompt-attributes": prompt_attributes,
+    "prompt-all-classes": prompt_all_classes,
     "prompt-oracle": prompt_oracle,
     "finetune": finetune,
     "chance": chance,
     "direct": direct,
+    "direct_calibrated": direct_calibrated,
 }
-LOOK_AT_NOTHING = ("chance", "direct")  # protocols that read no features
+LOOK_AT_NOTHING = ("chance", "direct", "direct_calibrated")  # protocols that read no features

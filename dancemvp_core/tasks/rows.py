@@ -30,6 +30,7 @@ FLOORS: dict[str, Method] = {
     "random_init": _floor("random_init", "Random init", "stgcn", "lstm", "prompt"),
     **{name: replace(m, interpretation=floors.DESCRIPTIONS[name]) for name, m in methods.SINGLE_MODALITY.items()},
     "direct": _floor("direct", "Direct", None, None, "direct"),
+    "direct_calibrated": _floor("direct_calibrated", "Direct, calibrated", None, None, "direct_calibrated"),
 }
 BOTH = ("prompt", "finetune")
 
@@ -48,8 +49,9 @@ def seeds_of_row(name: str, seeds: int, others: int) -> int:
 
 
 def rows(number: int, seeds: int, others: int) -> list[Row]:
-    """Return the lines of Table 2 or 3: the floors, then the paper's rows, each under its own protocol."""
-    return [Row(name, m, seeds_of_row(name, seeds, others)) for name, m in (FLOORS | methods.table(number)).items()]
+    """Return the lines of Table 2 or 3: the floors, the paper's rows, and the extensions, each under its own protocol."""
+    lines = FLOORS | methods.table(number) | methods.EXTENSIONS
+    return [Row(name, m, seeds_of_row(name, seeds, others)) for name, m in lines.items()]
 
 
 def both_protocols(lines: Iterable[Row]) -> list[Row]:
@@ -86,7 +88,7 @@ def features_of(name: str, seed: int, where: Workspace, split: str = "test") -> 
     """Return a row's frozen features of a split's pieces, by its name.
 
     The features of a method or single-modality floor come from its encoder's file if the file has these pieces; else the
-    encoder computes them. Hand-crafted floors are computed. ``chance`` and ``direct`` read no features. Raises ValueError
+    encoder computes them. Hand-crafted floors are computed. ``chance`` and the direct floors read no features. Raises ValueError
     for an unknown name.
     """
     pieces = where.pieces

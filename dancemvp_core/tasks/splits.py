@@ -123,12 +123,18 @@ def why_not_evaluable(table: pd.DataFrame, shots: int, split: str = "test") -> s
     if chosen["level"].isna().any() or chosen["choreography"].isna().any():
         return f"The {split} choreographies have no levels: the three tasks are left out."
     fewest = int(chosen.groupby(["choreography", "level"])["sequence"].nunique().min())
-    if fewest < 2 or fewest - fewest // 2 < shots:
+    if fewest < 2 or most_shots(table, split) < shots:
         return (
             f"{shots} shots need {2 * shots} performances of each {split} choreography and level, half of them for the query; "
             f"there are as few as {fewest}: the three tasks are left out."
         )
     return ""
+
+
+def most_shots(table: pd.DataFrame, split: str = "test") -> int:
+    """Return how many performances of each choreography and level of a split are not in the query: the largest support."""
+    fewest = int(table[table["split"] == split].groupby(["choreography", "level"])["sequence"].nunique().min())
+    return fewest - fewest // 2
 
 
 def support_and_query(table: pd.DataFrame, choreographies, shots: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -152,6 +158,20 @@ def support_and_query(table: pd.DataFrame, choreographies, shots: int, seed: int
         query.extend(group.index[group["sequence"].isin(order[:half])])
         support.extend(group.index[group["sequence"].isin(order[half : half + shots])])
     return np.array(sorted(support), dtype=int), np.array(sorted(query), dtype=int)
+
+
+def folds(known: pd.DataFrame) -> np.ndarray:
+    """Return the fold of each support piece, (N,), 0, 1, ...: the folds of the cross-validation on a support.
+
+    Pieces of one performance are in one fold. The performances of a choreography and level take turns, so that each fold
+    has a part of every class. There are three folds; or five, if a class has fewer than three performances, so that the
+    rest of a fold keeps more. With a single performance, all pieces are in fold 0.
+    """
+    performances = known.drop_duplicates("sequence").sort_values(["choreography", "level", "sequence"])
+    fewest = performances.groupby(["choreography", "level"], dropna=False).size().min()
+    count = 3 if fewest >= 3 else 5
+    fold = {sequence: number % count for number, sequence in enumerate(performances["sequence"])}
+    return known["sequence"].map(fold).to_numpy()
 
 
 def cyclic_subsets(choreographies, genres: int) -> list[tuple[str, ...]]:

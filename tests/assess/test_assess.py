@@ -26,7 +26,7 @@ from dancemvp_core.dance.sequences import DataError
 from dancemvp_core.dance.skeleton import COCO17, IMPERIALDANCE21, canonical_body, coco17_to_imperialdance21
 from dancemvp_core.datasets import aistpp, bvh, motioncsv
 from dancemvp_core.models.prompter import PrompterSettings
-from dancemvp_core.tasks import protocols
+from dancemvp_core.tasks import prompting, protocols
 from dancemvp_core.tasks.features import Features
 
 BEAT_S = 0.5
@@ -230,15 +230,18 @@ def test_the_file_comes_back(tmp_path):
     np.testing.assert_array_equal(back.hidden(motion, sound), made.hidden(motion, sound))
 
 
-def test_the_exported_head_is_the_prompters(tmp_path):
-    """Guards the export: what the file's tensors say is what ``protocols`` predicts with the very same fit."""
+def test_the_exported_head_is_the_prompters(monkeypatch):
+    """Guards the export: what the file's tensors say is what the very same prompter predicts."""
     ps = tiny.piece_set()
     torch.manual_seed(1)
     features = Features(torch.randn(len(ps), 12), nn.Linear(12, 8))
     support, query = (np.flatnonzero(own) for own in (ps.table["trial"] < 5, ps.table["trial"] >= 5))
-    settings, episode = PrompterSettings(steps=15), protocols.Episode(ps.table, support, query)
-    tensors, classes, floor = fitting.prompter_tensors(features, ps.table, support, settings)
-    expected = protocols.run("prompt", features, episode, fitting.SEED, settings, fitting.TASKS)
+    fitted, fit = [], prompting.fit_until_best
+    monkeypatch.setattr(prompting, "fit_until_best", lambda *a: fitted.append(fit(*a)) or fitted[0])
+    tensors, classes, floor = fitting.prompter_tensors(features, ps.table, support, PrompterSettings(steps=30))
+    predicted = fitted[0].predict(features.hidden[torch.as_tensor(query)])
+    found = {task: tuple(c.double().numpy() for c in columns) for task, columns in predicted.items()}
+    expected = protocols.answers(found, classes)
     facts = {"temperature": 1.0, "sharpness": [1.0], "score_floor": floor, "score_widening": 1.0}
     made = Assessor(nn.Identity(), IMPERIALDANCE21, tensors, classes, pd.DataFrame(), facts)
     hidden = features.hidden[torch.as_tensor(query)]

@@ -13,8 +13,8 @@ from dancemvp_core.pretraining.networks import Width
 from dancemvp_core.runs.provenance import Paths
 from dancemvp_core.runs.workspace import Workspace
 from dancemvp_core.tasks import rows
-from dancemvp_core.tasks.evaluation import Setting
 from dancemvp_core.tasks.features import Features
+from dancemvp_core.tasks.outcomes import Setting
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from dancemvp_core.pretraining import methods, networks
 from dancemvp_core.pretraining.methods import Method
 from dancemvp_core.runs.provenance import METRICS_COLUMNS, Paths
 from dancemvp_core.runs.workspace import Workspace
-from dancemvp_core.tasks import evaluation, outcomes, protocols, rows, stats
+from dancemvp_core.tasks import outcomes, protocols, rows, stats
 from dancemvp_core.tasks.features import Features
 from dancemvp_core.tasks.outcomes import Outcomes
 
@@ -48,8 +48,8 @@ def test_columns_and_rows_of_the_contract():
     lines = rows.rows(2, seeds=3, others=1)
     table = as_table(lines)
     assert list(table.columns[: len(CONTRACT)]) == CONTRACT
-    assert list(table["method"]) == [*rows.FLOORS, *methods.table(2)]
-    assert list(table["method"])[-1] == "ours" and (table["interpretation"].str.len() > 10).all()
+    assert list(table["method"]) == [*rows.FLOORS, *methods.table(2), *methods.EXTENSIONS]
+    assert list(table["method"])[-2:] == ["ours", "ours-sync"] and (table["interpretation"].str.len() > 10).all()
     by_name = table.set_index("method")
     assert by_name.loc["ours", "n_seeds"] == 3 and by_name.loc["simclr", "n_seeds"] == 1
     assert by_name.loc["ours", "paper_task1"] == 71.43 and pd.isna(by_name.loc["chance", "paper_task1"])
@@ -141,8 +141,8 @@ def bench(tmp_path, monkeypatch):
 
 def test_outcomes_are_computed_once_and_again_when_something_changed(bench, monkeypatch):
     calls = []
-    evaluate = evaluation.evaluate
-    monkeypatch.setattr(evaluation, "evaluate", lambda *a, **k: calls.append(a) or evaluate(*a, **k))
+    evaluate = outcomes.evaluate
+    monkeypatch.setattr(outcomes, "evaluate", lambda *a, **k: calls.append(a) or evaluate(*a, **k))
     first = bench.outcome("handcrafted", "finetune", 0, shots=2)
     again = bench.outcome("handcrafted", "finetune", 0, shots=2)
     assert len(calls) == 1
@@ -152,7 +152,7 @@ def test_outcomes_are_computed_once_and_again_when_something_changed(bench, monk
     bench.outcome("handcrafted", "finetune", 0, shots=3)
     bench.outcome("handcrafted", "finetune", 0, shots=2, genres=1)
     assert len(calls) == 3
-    other = Outcomes(bench.where, PrompterSettings(steps=21, logistic_c=1.0))
+    other = Outcomes(bench.where, PrompterSettings(steps=21, dropout=0.1))
     other.outcome("handcrafted", "finetune", 0, shots=2)
     assert len(calls) == 4, "other settings, old outcome"
     assert bench.outcome("handcrafted", "finetune", 0, shots=2, genres=99).metrics["genres"].eq(2).all()
@@ -185,7 +185,7 @@ def test_performance_values_pair_by_performance():
         pieces = pd.DataFrame(
             {"sequence": [4, 4, 7, 7], "accuracy": right, "seed": seed, "method": "ours", "protocol": "prompt"}
         )
-        return evaluation.Outcome(pieces)
+        return outcomes.Outcome(pieces)
 
     values = comparison.performance_values([outcome(0, [1, 1, 0, 0]), outcome(1, [1, 0, 0, 1])], task=1)
     assert values.to_dict() == {4: 75.0, 7: 25.0}
@@ -196,7 +196,7 @@ def test_a_row_by_two_names_is_tested_once_and_ours_never_against_itself():
     def outcome(method, protocol, seed):
         right = np.random.default_rng([seed, protocol == "prompt", method == "simclr"]).integers(0, 2, 40)
         pieces = pd.DataFrame({"sequence": np.arange(40), "accuracy": right, "seed": seed})
-        return evaluation.Outcome(pieces.assign(method=method, protocol=protocol))
+        return outcomes.Outcome(pieces.assign(method=method, protocol=protocol))
 
     names = ["ours", "contrastivedance", "simclr"]  # of which the first two share their pre-training
     made = [outcome(*row) for row in itertools.product(names, ("finetune", "prompt"), (0, 1))]

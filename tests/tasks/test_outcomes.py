@@ -16,10 +16,9 @@ from dancemvp_core.pretraining import methods, networks, pretrained, training
 from dancemvp_core.pretraining.pretrained import Pretraining
 from dancemvp_core.runs.provenance import METRICS_COLUMNS, Paths
 from dancemvp_core.runs.workspace import Workspace
-from dancemvp_core.tasks import evaluation, floors, rows
-from dancemvp_core.tasks.evaluation import Setting
+from dancemvp_core.tasks import floors, outcomes, rows
 from dancemvp_core.tasks.features import Features
-from dancemvp_core.tasks.outcomes import Outcomes
+from dancemvp_core.tasks.outcomes import Outcomes, Setting
 
 OURS = methods.METHODS["ours"].pretraining
 WIDTH = networks.Width((8,), 16, 12)
@@ -104,7 +103,7 @@ def test_underfit_is_a_validation_curve_that_still_goes_up(curve, expected):
 @pytest.mark.parametrize("protocol", ["prompt", "prompt-query", "prompt-id", "finetune", "chance"])
 def test_a_row_s_measures_are_tidy_and_its_pieces_are_the_query(pieces, protocol):
     features = floors.body_only(pieces, IMPERIALDANCE21)
-    outcome = evaluation.evaluate("body_only", features, pieces, Setting(protocol, 0, 2), SETTINGS)
+    outcome = outcomes.evaluate("body_only", features, pieces, Setting(protocol, 0, 2), SETTINGS)
     tidy = outcome.metrics
     assert list(tidy.columns) == METRICS_COLUMNS
     assert set(tidy["task"]) == {1, 2, 3} and not tidy["value"].isna().any()
@@ -121,23 +120,23 @@ def test_a_row_s_measures_are_tidy_and_its_pieces_are_the_query(pieces, protocol
 def test_fewer_choreographies_are_the_mean_over_the_cyclic_subsets():
     pieces = piece_set(("b0", "b4", "k4", "b14", "k24"), trials=4)
     features = floors.body_only(pieces, IMPERIALDANCE21)
-    one = evaluation.evaluate("x", features, pieces, Setting("finetune", 0, 2, genres=1), SETTINGS)
+    one = outcomes.evaluate("x", features, pieces, Setting("finetune", 0, 2, genres=1), SETTINGS)
     assert (one.metrics["genres"] == 1).all() and one.pieces["true_choreography"].nunique() == 4
     alone = []
     for choreography in ("b4", "k4", "b14", "k24"):
         table = pieces.table.copy()
         table.loc[(table["split"] == "test") & (table["choreography"] != choreography), "split"] = "validation"
         part = type(pieces)(pieces.motion, pieces.music, table, table)
-        alone.append(evaluation.evaluate("x", features, part, Setting("finetune", 0, 2), SETTINGS).metrics["value"])
+        alone.append(outcomes.evaluate("x", features, part, Setting("finetune", 0, 2), SETTINGS).metrics["value"])
     assert np.allclose(one.metrics["value"], np.mean(alone, axis=0))
-    two = evaluation.evaluate("x", features, pieces, Setting("chance", 0, 2, genres=2), SETTINGS)
+    two = outcomes.evaluate("x", features, pieces, Setting("chance", 0, 2, genres=2), SETTINGS)
     accuracy = two.metrics.loc[two.metrics["metric"] == "accuracy", "value"].item()
     assert accuracy == pytest.approx(100 / 12)  # 2 choreographies, 2 levels, 3 primitives
     assert len(two.pieces) == 4 * 2 * 2 * 2 * 3  # each choreography stands in two subsets
 
 
 def test_direct_predicts_the_rate_alone(pieces):
-    outcome = evaluation.evaluate("direct", Features.none(pieces), pieces, Setting("direct", 0, 2), SETTINGS)
+    outcome = outcomes.evaluate("direct", Features.none(pieces), pieces, Setting("direct", 0, 2), SETTINGS)
     assert set(outcome.metrics["task"]) == {3} and "predicted_score" not in outcome.pieces
     assert outcome.metrics.loc[outcome.metrics["metric"] == "mse", "value"].item() == pytest.approx(0, abs=1e-9)
 
@@ -177,16 +176,25 @@ def test_the_stamp_covers_every_module_that_makes_an_encoder(pieces, monkeypatch
 
 
 def test_points_are_the_table_s_then_each_curve_s():
-    assert prompting.points(20, (1, 5, 20), (1, 3, 5), 5) == [(20, 5), (1, 5), (5, 5), (20, 1), (20, 3)]
-    assert prompting.points(5, (5,), (1, 2, 3, 4, 5), 2) == [(5, 2), (5, 1)]
+    assert prompting.points(20, (1, 5, 20), (1, 3, 5), 5, 50) == [(20, 5), (1, 5), (5, 5), (10, 5), (16, 3), (50, 1)]
+    assert prompting.points(5, (5,), (1, 2, 3, 4, 5), 2, 10) == [(5, 2), (10, 1)]
+    assert prompting.points(1, (1,), (1, 2), 2, 1) == [(1, 2), (1, 1)], "no point without a performance"
+
+
+@pytest.mark.parametrize("most", [10, 50])
+def test_all_numbers_of_choreographies_have_equal_support(most):
+    found = {g: n * g for n, g in prompting.points(20, (), (1, 2, 3, 4, 5), 5, most)[1:]}
+    assert set(found) == {1, 2, 3, 4, 5} and all(most - g < total <= most for g, total in found.items())
 
 
 def test_the_plan_fits_nothing_twice_and_floors_at_the_table_s_point_only():
-    where = prompting.points(20, (1, 20), (1, 5), 5)
+    where = prompting.points(20, (1, 20), (1, 5), 5, 50)
     jobs = prompting.plan(where, 3)
     assert len(set(jobs)) == len(jobs)
     assert {(j.shots, j.genres) for j in jobs if j.name not in ("ours", "chance")} == {(20, 5)}
-    assert {(j.shots, j.genres) for j in jobs if j.name == "ours" and j.protocol == "prompt"} == set(where)
+    for protocol in ("prompt", "finetune", "prompt-id", "prompt-query"):
+        assert {(j.shots, j.genres) for j in jobs if j.name == "ours" and j.protocol == protocol} == set(where)
+    assert {(j.shots, j.seed) for j in jobs if j.protocol == "prompt-minilm"} == {(20, 0), (1, 0)}
     assert {j.seed for j in jobs if j.name == "music_only" and j.protocol == "prompt-id"} == {0}
     assert {j.name for j in jobs} == {"ours", *rows.FLOORS}
     assert "prompt-oracle" not in {j.protocol for j in jobs}
@@ -201,15 +209,16 @@ def test_table_4_and_the_curves_hold_what_was_measured_beside_what_the_paper_pri
         for seed in range(2):
             file = where.paths.encoder(pretraining, seed)
             Pretraining(pretraining, seed, pieces, IMPERIALDANCE21, WIDTH, HOW).finished(file)
-    points = prompting.points(2, (1, 2), (1, 2), 2)
+    points = prompting.points(2, (1, 2), (1, 2), 2, 3)
     jobs = [job for job in prompting.plan(points, 2) if job.name in ("ours", "chance", "direct", "body_only")]
     metrics = pd.concat([outcomes.outcome(*job).metrics for job in jobs], ignore_index=True)
 
-    table = prompting.table4(metrics, 2, synthetic=True, underfit=["ours"])
+    table = prompting.table4(metrics, points, synthetic=True, underfit=["ours"])
     assert set(tables.COLUMNS) < set(table.columns)
     assert table[["method", "protocol", "genres"]].head(4).to_numpy().tolist() == [
         ["ours", "prompt", 2], ["ours", "finetune", 2], ["ours", "prompt", 1], ["ours", "finetune", 1]
     ]  # fmt: skip
+    assert table["shots"].head(4).tolist() == [2, 2, 3, 3]
     paper_one = table[(table["method"] == "ours") & (table["genres"] == 1)].set_index("protocol")["paper_task1"]
     assert paper_one.to_dict() == {p: printed.TABLE4[p, 1][0] for p in ("prompt", "finetune")}
     assert table.loc[table["method"] != "ours", "paper_task1"].isna().all() and table["synthetic"].all()
@@ -218,12 +227,14 @@ def test_table_4_and_the_curves_hold_what_was_measured_beside_what_the_paper_pri
     assert np.isnan(direct["task1_mean"]) and direct["task3_mean"] == pytest.approx(0, abs=1e-9)
     assert len(prompting.labels(table)) == len(table)
 
-    curves = prompting.curves(metrics, points, synthetic=True)
-    assert set(curves["protocol"]) == {"prompt", "finetune", "chance"}
+    curves = prompting.curves(metrics, points, 3, synthetic=True)
+    assert set(curves["protocol"]) == {"prompt", "finetune", "prompt-id", "prompt-query", "chance"}
     assert (curves["n_seeds"] == 2).all() and curves["ci_low"].notna().all()
     assert set(curves.loc[curves["varied"] == "shots", "shots"]) == {1, 2}
     assert set(curves.loc[curves["varied"] == "genres", "genres"]) == {1, 2}
     at_table = curves[(curves["shots"] == 2) & (curves["genres"] == 2) & (curves["protocol"] == "prompt")]
-    assert at_table.groupby("task")["mean"].nunique().eq(1).all() and len(at_table) == 6
+    assert len(at_table) == 3 and set(at_table["varied"]) == {"shots"}
+    over_g = curves[curves["varied"] == "genres"]
+    assert set(zip(over_g["shots"], over_g["genres"], strict=True)) == {(3, 1), (1, 2)}, "equal support: three performances"
     first = table.iloc[0]
     assert at_table.loc[at_table["task"] == 1, "mean"].iloc[0] == pytest.approx(first["task1_mean"])

@@ -131,6 +131,19 @@ def test_too_many_shots_are_refused_by_name(table):
         splits.support_and_query(table, ["b4"], 11, 0)
 
 
+@pytest.mark.parametrize(("shots", "count"), [(1, 5), (2, 5), (3, 3), (6, 3)])
+def test_a_performance_is_in_one_fold_and_each_fold_has_its_part(table, shots, count):
+    known = table.iloc[splits.support_and_query(table, table["choreography"].unique(), shots, 0)[0]]
+    fold = splits.folds(known)
+    assert known.assign(fold=fold).groupby("sequence")["fold"].nunique().eq(1).all()
+    assert sorted(set(fold)) == list(range(min(count, known["sequence"].nunique())))
+    if shots >= count:
+        files = known.groupby(["choreography", "level"]).ngroups
+        assert all(known[fold == number].groupby(["choreography", "level"]).ngroups == files for number in range(count))
+    one = known[known["sequence"] == known["sequence"].iloc[0]]
+    assert set(splits.folds(one)) == {0}
+
+
 def test_cyclic_subsets():
     names = ["b4", "k4", "j3", "h1", "u3"]
     assert splits.cyclic_subsets(names, 5) == [tuple(sorted(names))]

@@ -1,0 +1,67 @@
+"""Beyond the paper: ours with the interaction of motion and music (``ours-sync``) against ours and against every floor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from dancemvp_core.paper import comparison
+from dancemvp_core.tasks.metrics import TASKS
+from dancemvp_core.tasks.outcomes import Outcomes
+from dancemvp_core.tasks.rows import BOTH, FLOORS
+
+NAME = "ours-sync"
+FEW = 5  # shots, beside the tables'
+MEASURES = {"level_within": (1, "level_within")} | TASKS
+SIGNS = {"task1": 1, "task2": -1, "task3": -1, "level_within": 1}
+
+
+def rivals() -> list[tuple[str, str]]:
+    """Return (row, protocol) of ours and of every floor: those that read features under both protocols."""
+    return [("ours", protocol) for protocol in BOTH] + [
+        (name, protocol) for name, floor in FLOORS.items() for protocol in (BOTH if floor.protocol in BOTH else (floor.protocol,))
+    ]
+
+
+def study(outcomes: Outcomes, shots: int, seeds: int, progress: Callable = lambda jobs: jobs) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the measures of ``ours-sync``, ours and the floors at ``FEW`` and at the table's shots, and the tests.
+
+    Measures: shots, method, protocol, n_seeds, and the means of task1 (accuracy in %), task2 (L2), task3 (squared percentage
+    points) and level_within (%). Tests: ``comparison.significance`` of ``ours-sync`` under each protocol against every other
+    row, with the columns shots and reference.
+    """
+    every = [(NAME, protocol) for protocol in BOTH] + rivals()
+    points = [n for n in dict.fromkeys((min(FEW, shots), shots)) if not outcomes.why_not(n)]
+    jobs = [(name, protocol, seed, n) for n in points for name, protocol in every for seed in range(seeds)]
+    made = {job: outcomes.outcome(*job) for job in progress(jobs)}
+    measured, tested = [], []
+    for n in points:
+        here = [outcome for job, outcome in made.items() if job[3] == n]
+        measured.append(_means(pd.concat([outcome.metrics for outcome in here])).assign(shots=n))
+        for protocol in BOTH:
+            tests = comparison.significance(here, (NAME, protocol))
+            tested.append(tests.assign(shots=n, reference=f"{NAME}, {protocol}"))
+    return pd.concat(measured, ignore_index=True), pd.concat(tested, ignore_index=True)
+
+
+def _means(metrics: pd.DataFrame) -> pd.DataFrame:
+    rows = []
+    for (name, protocol), own in metrics.groupby(["method", "protocol"], sort=False):
+        mean = own.groupby(["task", "metric"])["value"].mean()
+        row = {"method": name, "protocol": protocol, "n_seeds": own["seed"].nunique()}
+        rows.append(row | {measure: mean.get(key, float("nan")) for measure, key in MEASURES.items()})
+    return pd.DataFrame(rows)
+
+
+def verdict(measured: pd.DataFrame) -> list[str]:
+    """Return one line for each number of shots and protocol: the rows with a better mean than ``ours-sync``, by measure."""
+    lines = []
+    for (shots, protocol), own in measured[measured["method"] == NAME].groupby(["shots", "protocol"], sort=False):
+        here, behind = measured[(measured["shots"] == shots) & (measured["method"] != NAME)], []
+        for measure, sign in SIGNS.items():
+            gain = sign * (own[measure].iloc[0] - here[measure])
+            ahead = [f"{row.method} {row.protocol}" for row in here[gain < 0].itertuples()]
+            behind += [f"{measure}: {', '.join(ahead)}"] if ahead else []
+        lines.append(f"{shots} shots, {protocol}: " + ("behind on " + "; ".join(behind) if behind else "ahead of every row"))
+    return lines

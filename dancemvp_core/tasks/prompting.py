@@ -1,0 +1,299 @@
+"""How the prompter is used: the sentences of the three tasks, and a fit that cross-validation on the support controls.
+
+The three tasks want different lengths of training: Task 1 needs long training, and the score's variance is too small after
+it. So the fit makes ``stops``. Cross-validation leaves whole performances out, as for the linear heads, and chooses a stop
+for each task. Its answers on the left-out performances also tell how far an answer must move towards the support's mean, and
+how much wider the variance of a score must be.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dancemvp_core.device import seeded
+from dancemvp_core.models.losses import score_distribution
+from dancemvp_core.models.prompter import LEVELS, Prompter, PrompterSettings
+from dancemvp_core.pretraining.objectives import follow
+
+# --- sentences -------------------------------------------------------------------------------------------------------
+
+
+QUESTION = "Which genre, choreography, level and move is this?"
+
+
+def vocabulary_text(genre: str, choreography: str, level: str, primitive: int) -> str:
+    """Return Task 1's sentence as in Fig. 2, e.g. "Ballet, choreography 1, beginner and move 2"."""
+    number = re.sub(r"^\D+", "", str(choreography)) or choreography
+    return f"{str(genre).capitalize()}, choreography {number}, {level} and move {int(primitive) + 1}"
+
+
+def attributes(classes: pd.DataFrame) -> tuple[dict[str, list[str]], np.ndarray]:
+    """Return each attribute's candidates as sentences, and the candidate of each class for each attribute, (C, 4).
+
+    The form is the paper's: "The performed dance genre is ballet". A choreography's number counts within its genre, so
+    choreographies of several genres share a candidate.
+    """
+    number = classes["choreography"].astype(str).str.replace(r"^\D+(?=\d)", "", regex=True)
+    values = classes.assign(choreography=number, primitive=classes["primitive"].astype(int) + 1).astype(str)
+    coded = {name: pd.factorize(values[name], sort=True) for name in values}
+    said = {name: [f"The performed dance {name} is {value}" for value in distinct] for name, (_, distinct) in coded.items()}
+    return said, np.stack([codes for codes, _ in coded.values()], axis=1)
+
+
+def score_text(score: float) -> str:
+    """Return Task 2's sentence for a score on 0..1."""
+    return f"The performance score is {round(100 * score)}"
+
+
+def rate_text(rate: float) -> str:
+    """Return Task 3's sentence for a beat alignment rate on 0..1."""
+    return f"The beat alignment rate is {round(100 * rate)} percent"
+
+
+def candidates(tasks: Iterable[str], classes: pd.DataFrame | None) -> dict[str, list[str]]:
+    """Return each task's candidates as sentences: one for each class of Task 1, one for each of 21 values of Tasks 2 and 3.
+
+    ``classes``: genre, choreography, level and primitive, one row for each class of Task 1.
+    """
+    every = {
+        "vocabulary": lambda: [vocabulary_text(*row) for row in classes.itertuples(index=False)],
+        "score": lambda: [score_text(value) for value in LEVELS],
+        "rhythm": lambda: [rate_text(value) for value in LEVELS],
+    }
+    return {task: every[task]() for task in every if task in tasks}
+
+
+def full_text(row: pd.Series) -> str:
+    """Return all labels of a piece in words, rounded to the nearest candidates: the input of the leaking protocol."""
+    parts = [vocabulary_text(row["genre"], row["choreography"], row["level"], row["primitive"])]
+    nearest = lambda value: np.round(20 * value) / 20  # noqa: E731
+    if np.isfinite(row["score"]):
+        parts.append(score_text(nearest(row["score"] / 100)))
+    if np.isfinite(row["bar"]):
+        parts.append(rate_text(nearest(row["bar"] / 100)))
+    return ". ".join(parts)
+
+
+# --- fit -------------------------------------------------------------------------------------------------------------
+
+
+FIRST_STOP = 12  # steps; an earlier stop is never chosen
+WARM_UP = 10  # steps in which the learning rate rises
+MEMORY = 0.95  # momentum of the averaged weights
+
+Answers = dict[str, tuple[np.ndarray, ...]]  # task -> (logits (N, C),), (mean (N,), log-variance (N,)) or (rate (N,),)
+Targets = dict[str, Tensor]  # task -> (N,): the number of the class, score/100, BAR/100
+
+
+class Inputs(NamedTuple):
+    """The input of a prompter: frozen features (N, H), and the number of each piece's text (N,) if the text is an input."""
+
+    hidden: Tensor
+    which: Tensor | None = None
+
+    def part(self, rows: np.ndarray | Tensor) -> Inputs:
+        """Return the pieces in some rows."""
+        rows = torch.as_tensor(rows, device=self.hidden.device)
+        return Inputs(self.hidden[rows], None if self.which is None else self.which[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What a prompter is fitted for.
+
+    ``new`` makes a prompter from the support's frozen features (N, H). ``fold`` (N,): the fold of each support piece
+    (``splits.folds``). ``attributes`` (C, A): those of each class of Task 1, None without Task 1.
+    """
+
+    new: Callable[[Tensor], Prompter]
+    support: Inputs
+    target: Targets
+    fold: np.ndarray
+    attributes: np.ndarray | None
+
+
+class Choice(NamedTuple):
+    """What cross-validation chose for a task: where to stop, and how to scale.
+
+    The answer becomes constant + slope * answer, and the variance of a score becomes ``widening`` times as large.
+    """
+
+    stop: int
+    slope: float = 1.0
+    constant: float = 0.0
+    widening: float = 1.0
+
+
+def stops(longest: int) -> list[int]:
+    """Return the steps after which a fit may stop: ``longest``, its half, its quarter, ..., in rising order."""
+    found = [longest]
+    while found[0] // 2 >= FIRST_STOP:
+        found.insert(0, found[0] // 2)
+    return found
+
+
+def fit(prompter: Prompter, support: Inputs, target: Targets, settings: PrompterSettings) -> Iterator[tuple[int, Prompter]]:
+    """Train a prompter in place on the support, and yield (steps, prompter with averaged weights) at each of ``stops``.
+
+    The loss is the sum of the tasks' losses. A cross-entropy is divided by the logarithm of the number of classes (with one
+    for each attribute, it is their mean), and BAR's squared error by the variance of BAR. The score's log-likelihood has no
+    divisor. The averaged weights follow those of the
+    last 20 steps or so: with them a stop needs no falling learning rate.
+    """
+    hidden = support.hidden
+    optimizer = torch.optim.AdamW(
+        prompter.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+    )
+    averaged = copy.deepcopy(prompter).eval()
+    rate_variance = target["rhythm"].var().clamp(min=1e-4)
+    at_once = min(settings.batch_size, len(hidden))
+    order, place, wanted = torch.randperm(len(hidden), device=hidden.device), 0, set(stops(settings.steps))
+    prompter.train()
+    for step in range(1, settings.steps + 1):
+        if place + at_once > len(hidden):
+            order, place = torch.randperm(len(hidden), device=hidden.device), 0
+        rows = order[place : place + at_once]
+        place += at_once
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rate * min(1.0, step / WARM_UP)
+        batch = support.part(rows)
+        guess = prompter(batch.hidden, prompter.encode_texts(batch.which))
+        loss = hidden.new_zeros(())
+        named = [task for task in guess if task not in ("score", "rhythm")]
+        for task in named:
+            logits = guess[task][0]
+            loss = loss + F.cross_entropy(logits, target[task][rows]) / np.log(max(logits.shape[1], 2)) / len(named)
+        if "score" in guess:
+            loss = loss + score_distribution(*guess["score"], target["score"][rows])
+        if "rhythm" in guess:
+            loss = loss + F.mse_loss(guess["rhythm"][0], target["rhythm"][rows]) / rate_variance
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(prompter.parameters(), 5.0)
+        optimizer.step()
+        follow(averaged, prompter, min(MEMORY, (step - 1) / (step - 1 + WARM_UP)))
+        if step in wanted:
+            yield step, averaged
+    prompter.eval()
+
+
+def answers_at_stops(
+    new: Callable[[Tensor], Prompter],
+    support: Inputs,
+    target: Targets,
+    asked: Inputs,
+    settings: PrompterSettings,
+    seed: int,
+    last_stop: int | None = None,
+) -> dict[int, Answers]:
+    """Fit a new prompter on the support, and return its answers for the ``asked`` pieces at each stop up to ``last_stop``.
+
+    The seed draws the prompter's weights and the batches.
+    """
+    out = {}
+    with seeded(seed, support.hidden.device):
+        for step, prompter in fit(new(support.hidden), support, target, settings):
+            predicted = prompter.predict(asked.hidden, asked.which)
+            out[step] = {task: tuple(c.cpu().numpy().astype(np.float64) for c in columns) for task, columns in predicted.items()}
+            if step == last_stop:
+                break
+    return out
+
+
+def left_out_answers(problem: Problem, settings: PrompterSettings, seed: int) -> dict[int, Answers]:
+    """Return the answers for the support at each stop, each from a prompter that has not seen the piece's fold."""
+    out: dict[int, Answers] = {}
+    new, support, fold = problem.new, problem.support, problem.fold
+    for left_out in np.unique(fold):
+        own, rest = np.flatnonzero(fold == left_out), np.flatnonzero(fold != left_out)
+        known = {task: values[torch.as_tensor(rest, device=values.device)] for task, values in problem.target.items()}
+        for step, answers in answers_at_stops(new, support.part(rest), known, support.part(own), settings, seed).items():
+            for task, columns in answers.items():
+                whole = out.setdefault(step, {}).setdefault(task, tuple(np.zeros((len(fold), *c.shape[1:])) for c in columns))
+                for all_rows, column in zip(whole, columns, strict=True):
+                    all_rows[own] = column
+    return out
+
+
+def choose(left_out: dict[int, Answers], target: Targets, attributes: np.ndarray | None) -> dict[str, Choice]:
+    """Return the best choice for each task, by the answers on left-out performances (``left_out_answers``).
+
+    Task 1: the stop with the most right classes, and among equals with the most right ``attributes`` (C, A) of the classes
+    (with one shot, the class of a left-out performance is unknown to the rest). Task 2: the smallest L2 after scaling. Task 3:
+    the smallest squared error after scaling. Among equals, the first stop.
+    """
+    truth = {task: values.cpu().numpy() for task, values in target.items()}
+    best: dict[str, tuple[tuple, Choice]] = {}
+    for step, answers in left_out.items():
+        for task, columns in answers.items():
+            if task not in ("score", "rhythm"):
+                guess = columns[0].argmax(axis=1)
+                choice, loss = Choice(step), _wrong(guess, truth[task], attributes if task == "vocabulary" else None)
+            else:
+                slope, constant = _line(columns[0], truth[task])
+                error = (truth[task] - constant - slope * columns[0]) ** 2
+                if task == "score":  # the L2 of the widened variance, without its constant terms
+                    widening = max(float((error / np.exp(columns[1])).mean()), 1e-6)
+                    choice, loss = Choice(step, slope, constant, widening), (columns[1].mean() + np.log(widening),)
+                else:
+                    choice, loss = Choice(step, slope, constant), (error.mean(),)
+            if task not in best or loss < best[task][0]:
+                best[task] = loss, choice
+    return {task: choice for task, (_, choice) in best.items()}
+
+
+def _wrong(guess: np.ndarray, truth: np.ndarray, attributes: np.ndarray | None) -> tuple[float, ...]:
+    wrong = float((guess != truth).mean())
+    return (wrong,) if attributes is None else (wrong, float((attributes[guess] != attributes[truth]).mean()))
+
+
+def _line(answer: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """Return slope and constant of the least-squares line from answers to truth; the slope is at least 0 and at most 1."""
+    spread = answer.var()
+    slope = float(np.clip(np.mean((answer - answer.mean()) * (truth - truth.mean())) / spread, 0.0, 1.0)) if spread > 0 else 0.0
+    return slope, float(truth.mean() - slope * answer.mean())
+
+
+def chosen(problem: Problem, tasks: Iterable[str], settings: PrompterSettings, seed: int) -> dict[str, Choice]:
+    """Return the choice for each task by cross-validation.
+
+    A support of a single performance has nothing to leave out: classifications train longest, Tasks 2 and 3 stop first.
+    """
+    if len(np.unique(problem.fold)) > 1:
+        return choose(left_out_answers(problem, settings, seed), problem.target, problem.attributes)
+    found = stops(settings.steps)
+    return {task: Choice(found[0] if task in ("score", "rhythm") else found[-1]) for task in tasks}
+
+
+def answer(problem: Problem, query: Inputs, tasks: Iterable[str], settings: PrompterSettings, seed: int) -> Answers:
+    """Return a prompter's answers for the query: each task at its own stop, scaled, as cross-validation chose."""
+    choices = chosen(problem, tasks, settings, seed)
+    last = max(choice.stop for choice in choices.values())
+    at = answers_at_stops(problem.new, problem.support, problem.target, query, settings, seed, last)
+    return {task: scaled(task, at[choice.stop][task], choice) for task, choice in choices.items()}
+
+
+def fit_until_best(problem: Problem, task: str, settings: PrompterSettings, seed: int) -> Prompter:
+    """Return one prompter for all tasks, fitted on the support until the stop that is best for one ``task``."""
+    stop = chosen(problem, (task,), settings, seed)[task].stop
+    with seeded(seed, problem.support.hidden.device):
+        fits = fit(problem.new(problem.support.hidden), problem.support, problem.target, settings)
+        return next(prompter for step, prompter in fits if step == stop)
+
+
+def scaled(task: str, columns: tuple[np.ndarray, ...], choice: Choice) -> tuple[np.ndarray, ...]:
+    """Return a task's answers on the scale of ``choice``."""
+    if task not in ("score", "rhythm"):
+        return columns
+    first = choice.constant + choice.slope * columns[0]
+    return (first, columns[1] + np.log(choice.widening)) if task == "score" else (first,)

@@ -1,0 +1,89 @@
+"""Linear heads: what cross-validation on the support chooses, against plain computations."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LogisticRegression, Ridge
+from tiny import piece_set
+
+from dancemvp_core.tasks import linear_heads, splits
+from dancemvp_core.tasks.protocols import class_table
+
+
+@pytest.fixture(scope="module")
+def known():
+    """A support of 6 performances for each choreography and level."""
+    table = piece_set(trials=6).table
+    return table[table["split"] == "test"].reset_index(drop=True)
+
+
+def features(known, columns, noise, seed=0):
+    """One-hot codes of some labels, with noise, scaled."""
+    codes = pd.get_dummies(known[columns].astype(str)).to_numpy(float)
+    x = codes + np.random.default_rng(seed).normal(0, noise, codes.shape)
+    return linear_heads.Scale().fit_transform(x)
+
+
+def test_a_class_has_the_product_of_its_attributes_probabilities(known):
+    classes, codes = class_table(known)
+    x = features(known, ["choreography", "level"], 0.5)
+    found = linear_heads.attribute_heads(x, codes, classes, 0.1)(x)
+    expected = np.ones_like(found)
+    for column in classes:
+        own = known[column].astype(str).to_numpy()
+        if len(set(own)) < 2:
+            continue
+        model = LogisticRegression(C=0.1, max_iter=500, tol=1e-3).fit(x, own)
+        place = [list(model.classes_).index(name) for name in classes[column].astype(str)]
+        expected *= model.predict_proba(x)[:, place]
+    expected /= expected.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(found.sum(axis=1), 1)
+
+
+def test_the_features_that_tell_the_classes_are_chosen_wherever_they_stand(known):
+    classes, codes = class_table(known)
+    fold = splits.folds(known)
+    good, bad = features(known, ["choreography", "level", "primitive"], 0.3), features(known, ["level"], 3.0, seed=1)
+    for supports, expected in (([good, bad], 0), ([bad, good], 1)):
+        assert linear_heads.choose(supports, codes, classes, fold).features == expected
+        found = linear_heads.classify(supports, supports, codes, classes, fold)
+        assert (found.argmax(axis=1) == codes).mean() > 0.9
+
+
+def test_with_one_shot_the_heads_of_the_attributes_are_chosen(known):
+    first = known[known["trial"] == known["trial"].min()].reset_index(drop=True)
+    classes, codes = class_table(first)
+    x = features(first, ["choreography", "level", "primitive"], 0.1)
+    assert linear_heads.choose([x], codes, classes, splits.folds(first)).head == "each attribute"
+
+
+def test_a_class_that_the_rest_lacks_and_a_single_performance(known):
+    classes, codes = class_table(known)
+    x = features(known, ["choreography", "level", "primitive"], 0.1)
+    some = codes > 0
+    assert (linear_heads.joint_head(x[some], codes[some], classes, 1.0)(x)[:, 0] == 0).all()
+    one = known[known["sequence"] == known["sequence"].iloc[0]].reset_index(drop=True)
+    own_classes, own_codes = class_table(one)
+    choice = linear_heads.choose([x[:3]], own_codes, own_classes, splits.folds(one))
+    assert choice == (0, "each attribute", 1.0)
+
+
+def test_ridge_is_chosen_by_whole_left_out_performances(known):
+    """Features that name the performance fit its own score, and say nothing of another performance."""
+    fold, rng = splits.folds(known), np.random.default_rng(0)
+    number = known["sequence"].rank(method="dense").astype(int).to_numpy()
+    target = rng.normal(size=number.max() + 1)[number]
+    names = linear_heads.Scale().fit_transform(np.eye(number.max() + 1)[number])
+    useful = linear_heads.Scale().fit_transform((target + rng.normal(0, 0.3, len(target)))[:, None])
+    predicted, error = linear_heads.regress([names, useful], [names, useful], target, fold)
+    errors = []
+    for penalty in linear_heads.PENALTIES:
+        guess = np.empty_like(target)
+        for left_out in np.unique(fold):
+            test = fold == left_out
+            guess[test] = Ridge(penalty).fit(useful[~test], target[~test]).predict(useful[test])
+        errors.append(np.mean([((guess - target)[fold == k] ** 2).mean() for k in np.unique(fold)]))
+    assert error == pytest.approx(min(errors), rel=1e-6)
+    best = linear_heads.PENALTIES[int(np.argmin(errors))]
+    np.testing.assert_allclose(predicted, Ridge(best).fit(useful, target).predict(useful), rtol=1e-6)

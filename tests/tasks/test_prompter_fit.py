@@ -1,0 +1,210 @@
+"""How the prompter is fitted: stops, cross-validation and scaling, against plain computations."""
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny import piece_set
+
+from dancemvp_core.models import texts
+from dancemvp_core.models.prompter import Prompter, PrompterSettings
+from dancemvp_core.tasks import prompting, protocols, splits
+from dancemvp_core.tasks.features import Features
+from dancemvp_core.tasks.prompting import Choice
+
+SETTINGS = PrompterSettings(steps=48, width=16, text_width=16)
+
+
+@pytest.fixture(scope="module")
+def known():
+    table = piece_set(trials=6).table
+    return table[table["split"] == "test"].reset_index(drop=True)
+
+
+@pytest.fixture(scope="module")
+def problem(known):
+    """A problem of all three tasks on features that tell the classes."""
+    classes, codes = protocols.class_table(known)
+    rng = np.random.default_rng(0)
+    hidden = torch.tensor(np.eye(len(classes))[codes] + 0.3 * rng.normal(size=(len(known), len(classes))), dtype=torch.float32)
+    said = prompting.candidates(protocols.TASKS, classes)
+
+    def new(own):
+        return Prompter(None, own, said, protocols.TASKS, len(classes), "words", SETTINGS)
+
+    target = protocols.targets(known, codes, hidden.device)
+    return prompting.Problem(new, prompting.Inputs(hidden), target, splits.folds(known), classes.astype(str).to_numpy())
+
+
+@given(st.integers(1, 5000))
+def test_stops_double_up_to_the_longest(longest):
+    found = prompting.stops(longest)
+    assert found[-1] == longest and all(b // 2 == a for a, b in itertools.pairwise(found))
+    assert found[0] == longest if longest < 24 else 12 <= found[0] < 24
+
+
+def test_the_answer_at_a_stop_does_not_depend_on_longer_training(problem):
+    new, support, target = problem.new, problem.support, problem.target
+    whole = prompting.answers_at_stops(new, support, target, support, SETTINGS, 3)
+    brief = prompting.answers_at_stops(new, support, target, support, SETTINGS, 3, last_stop=24)
+    assert list(whole) == [12, 24, 48] and list(brief) == [12, 24]
+    for task, columns in brief[24].items():
+        for a, b in zip(columns, whole[24][task], strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_averaged_weights_are_those_of_a_loop(problem):
+    """The weights that a stop yields: the moving average, written down step by step."""
+    new, support, target = problem.new, problem.support, problem.target
+    torch.manual_seed(0)
+    prompter = new(support.hidden)
+    own = [name for name, _ in prompter.named_parameters()]
+    seen = []
+    step = torch.optim.AdamW.step
+
+    def watched(self, *arguments, **keywords):
+        out = step(self, *arguments, **keywords)
+        seen.append([p.detach().double().clone() for p in prompter.parameters()])
+        return out
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim.AdamW, "step", watched)
+        _, averaged = next(prompting.fit(prompter, support, target, SETTINGS))
+    assert len(seen) == 12
+    slow = seen[0]
+    for i, weights in enumerate(seen[1:], start=1):
+        keep = min(0.95, i / (i + 10))
+        slow = [keep * old + (1 - keep) * now for old, now in zip(slow, weights, strict=True)]
+    for name, expected, got in zip(own, slow, averaged.parameters(), strict=True):
+        torch.testing.assert_close(got.double(), expected, atol=1e-5, rtol=1e-4, msg=name)
+
+
+def test_a_left_out_answer_has_not_seen_its_performance(problem):
+    """Other labels of a fold change the answers for the other folds, and not a bit of its own."""
+    fold, before = problem.fold, prompting.left_out_answers(problem, SETTINGS, 0)
+    changed = {task: values.clone() for task, values in problem.target.items()}
+    for values in changed.values():
+        values[torch.as_tensor(fold == 1)] = values[torch.as_tensor(fold == 1)].flip(0)
+    after = prompting.left_out_answers(replace(problem, target=changed), SETTINGS, 0)
+    for stop in before:
+        for task in before[stop]:
+            a, b = before[stop][task][0], after[stop][task][0]
+            np.testing.assert_array_equal(a[fold == 1], b[fold == 1])
+            assert not np.array_equal(a[fold != 1], b[fold != 1])
+
+
+def test_each_task_has_its_own_best_stop_and_scale():
+    """Answers made by hand: Task 1 is best late, Task 2 early and too narrow, Task 3 late and twice too steep."""
+    rng = np.random.default_rng(0)
+    codes, score, rate = rng.integers(0, 3, 60), rng.uniform(size=60), rng.uniform(size=60)
+    right = np.eye(3)[codes]
+    truth = {"vocabulary": torch.tensor(codes), "score": torch.tensor(score), "rhythm": torch.tensor(rate)}
+    error, steep = rng.normal(0, 0.1, 60), 2 * rate - 0.4
+    early = {
+        "vocabulary": (np.roll(right, 1, axis=1),), "score": (score + error, np.full(60, np.log(0.1**2 / 9))),
+        "rhythm": (rng.uniform(size=60),),
+    }  # fmt: skip
+    late = {"vocabulary": (right,), "score": (rng.uniform(size=60), np.full(60, -9.0)), "rhythm": (steep,)}
+    found = prompting.choose({10: early, 20: late}, truth, np.array([["a"], ["b"], ["c"]]))
+    assert {task: choice.stop for task, choice in found.items()} == {"vocabulary": 20, "score": 10, "rhythm": 20}
+    slope, constant = np.polyfit(score + error, score, 1)
+    assert found["score"].slope == pytest.approx(slope) and found["score"].constant == pytest.approx(constant)
+    rest = score - slope * (score + error) - constant
+    assert found["score"].widening == pytest.approx((rest**2).mean() / (0.1**2 / 9))
+    assert found["rhythm"].slope == pytest.approx(0.5)
+    scaled = prompting.scaled("rhythm", late["rhythm"], found["rhythm"])[0]
+    np.testing.assert_allclose(scaled, rate, atol=1e-12)
+    mean, log_var = prompting.scaled("score", early["score"], found["score"])
+    np.testing.assert_allclose(np.exp(log_var), (rest**2).mean())
+    np.testing.assert_allclose(mean, slope * (score + error) + constant)
+
+
+def test_without_a_relation_the_prediction_is_the_mean():
+    answer = np.array([0.1, 0.5, 0.9, 0.3])
+    truth = {"rhythm": torch.tensor([0.8, 0.5, 0.2, 0.7], dtype=torch.float64)}
+    found = prompting.choose({5: {"rhythm": (answer,)}}, truth, None)["rhythm"]
+    assert found == Choice(5, 0.0, pytest.approx(0.55))
+
+
+def test_equal_accuracy_goes_to_more_right_attributes_then_to_the_first():
+    attributes = np.array([["x", "1"], ["x", "2"], ["y", "3"]])
+    truth = {"vocabulary": torch.tensor([0, 0])}
+    far, near = np.array([[0, 0, 1.0]] * 2), np.array([[0, 1.0, 0]] * 2)
+    found = prompting.choose({1: {"vocabulary": (far,)}, 2: {"vocabulary": (near,)}, 3: {"vocabulary": (near,)}}, truth, attributes)
+    assert found["vocabulary"].stop == 2
+
+
+def test_a_single_performance_needs_no_cross_validation(known, problem):
+    own = known["sequence"] == known["sequence"].iloc[0]
+    rows = np.flatnonzero(own)
+    target = {task: values[torch.as_tensor(rows)] for task, values in problem.target.items()}
+    one = replace(problem, support=problem.support.part(rows), target=target, fold=splits.folds(known[own]))
+    found = prompting.answer(one, problem.support, protocols.TASKS, replace(SETTINGS, steps=24), 0)
+    choices = prompting.chosen(one, protocols.TASKS, replace(SETTINGS, steps=24), 0)
+    assert choices == {"vocabulary": Choice(24), "score": Choice(12), "rhythm": Choice(12)}
+    assert set(found) == set(protocols.TASKS) and all(np.isfinite(c).all() for columns in found.values() for c in columns)
+
+
+def test_a_class_has_the_product_of_its_values_probabilities(known):
+    classes, _ = protocols.class_table(known)
+    said, values = prompting.attributes(classes)
+    assert said["primitive"] == [f"The performed dance primitive is {i}" for i in (1, 2, 3)]
+    assert "The performed dance genre is ballet" in said["genre"]
+    for name, place in zip(protocols.CLASS_COLUMNS, values.T, strict=True):
+        if name in ("genre", "level"):
+            assert [said[name][i].endswith(f" {value}") for i, value in zip(place, classes[name], strict=True)]
+    rng = np.random.default_rng(0)
+    found = {name: (rng.normal(size=(4, len(said[name]))),) for name in said}
+    got = protocols.answers(found, classes, values).probabilities
+    expected = np.ones((4, len(classes)))
+    for name, place in zip(said, values.T, strict=True):
+        logits = found[name][0]
+        share = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        for c, value in enumerate(place):
+            expected[:, c] *= share[:, value]
+    np.testing.assert_allclose(got, expected / expected.sum(axis=1, keepdims=True))
+
+
+def test_all_classes_of_the_data_are_candidates(known):
+    first = known["choreography"].iloc[0]
+    own = np.flatnonzero(known["choreography"] == first)
+    episode = protocols.Episode(known, own[::2], own[1::2])
+    features = Features(torch.randn(len(known), 8, generator=torch.Generator().manual_seed(0)))
+    found = protocols.run("prompt-all-classes", features, episode, 0, replace(SETTINGS, steps=3), ("vocabulary",))
+    assert set(found.classes["choreography"]) == set(known["choreography"])
+    fewer = protocols.run("prompt", features, episode, 0, replace(SETTINGS, steps=3), ("vocabulary",))
+    assert set(fewer.classes["choreography"]) == {first} and len(fewer.classes) < len(found.classes)
+
+
+def test_sentence_vectors_are_frozen_and_near_for_near_sentences():
+    said = ["The performance score is 85", "The performance score is 80", "Ballet, choreography 1, expert and move 2"]
+    tower = texts.MiniLM(said, 8)
+    assert tower(tower.ids(said)).shape == (3, 8) and tower.ids(said[::-1]).tolist() == [2, 1, 0]
+    assert [name for name, _ in tower.named_parameters()] == ["project.weight", "project.bias"]
+    near, far, _ = (float(torch.cosine_similarity(tower.frozen[0], other, dim=0)) for other in tower.frozen[[1, 2, 0]])
+    assert near > 0.8 > far
+    with pytest.raises(KeyError):
+        tower.ids(["another sentence"])
+
+
+def test_the_first_use_of_the_sentence_encoder_draws_no_random_number():
+    weights = []
+    texts.minilm_vectors.cache_clear()
+    for _ in range(2):
+        torch.manual_seed(0)
+        weights.append(texts.MiniLM(["The performance score is 85"], 8).project.weight)
+    assert torch.equal(*weights)
+
+
+def test_the_query_is_not_part_of_the_candidate_classes(known):
+    table = pd.concat([known, known.iloc[:3].assign(choreography="zz9")], ignore_index=True)
+    query = np.arange(len(known), len(table))
+    episode = protocols.Episode(table, np.arange(30), query)
+    features = Features(torch.zeros(len(table), 4))
+    found = protocols.run("prompt-all-classes", features, episode, 0, replace(SETTINGS, steps=2), ("vocabulary",))
+    assert "zz9" not in set(found.classes["choreography"])
