@@ -25,6 +25,7 @@ PRETRAININGS = methods.pretrainings()
 EACH_KIND = (
     "stgcn-lstm-infonce", "stgcn-lstm-supcon", "tx-tx-infonce", "tx-lstm-svt", "res18-res18-infonce", "res18-lstm-moco",
     "res18-lstm-crossentropy", "res50-res50-infonce", "cnn1d-none-crossentropy", "none-melody-reconstruction",
+    "stgcn-lstm-synchrony",
 )  # fmt: skip
 
 
