@@ -2,7 +2,7 @@
 # only tests and benchmarks need from requirements-test.lock.
 #
 #   make reproduce   run every notebook: tables in results/, figures in figures/, by profile and data set
-#                    PROFILE=smoke|demo|paper  DATA=folder  AISTPP=folder  SEEDS=number  JOBS=number
+#                    PROFILE=smoke|demo|study|paper  DATA=folder  AISTPP=folder  SEEDS=number  JOBS=number
 #                    SPLIT=released: pre-train and test choreographies of the authors' released code, which share music
 #   make test        lint, unit tests, and the committed notebooks against what they compute
 #   make select      choose every method's settings on validation: dancemvp_core/pretraining/selected.yaml
@@ -54,7 +54,8 @@ test-browser: setup-test
 
 select: export OMP_NUM_THREADS = 1
 select: setup
-	$(run) workflow/reproduce.py --profile "$$PROFILE" --only 02_fig3_fig4_primitives
+	for split in "" validation2 validation3; do \
+	  $(run) workflow/reproduce.py --profile "$$PROFILE" --split "$$split" --only 02_fig3_fig4_primitives || exit 1; done
 	$(run) -m dancemvp_core.controls.selection --profile "$$PROFILE"
 
 bench: setup-test

@@ -444,15 +444,6 @@ def maps(setting: Setting) -> Iterator[Pair | str]:
                note=f"{points} points")  # fmt: skip
 
 
-def resampling(setting: Setting) -> Iterator[Pair | str]:
-    """Compare the paired permutation test of the tables with a loop over the permutations."""
-    rng = np.random.default_rng(0)
-    a, b = rng.normal(size=(2, setting.size(2250, 50)))
-    times = setting.size(stats.RESAMPLES, 99)
-    yield Pair("paired permutation test", lambda: stats.paired_permutation(a, b, times), "one permutation at a time",
-               lambda: reference.sign_flips(a, b, times, rng), note=f"{len(a)} pairs, {times} permutations")  # fmt: skip
-
-
 # --- start-up ----------------------------------------------------------------------------------------------------
 
 

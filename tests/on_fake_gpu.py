@@ -35,7 +35,7 @@ SMALL = {
     "shots": 2, "shots_curve": (2,), "genres": (2,), "downstream_steps": 3, "tsne_points": 60,
 }  # fmt: skip
 # One row for every objective and kind of encoder, and the strongest baseline, for which 11_extra_unseen_dancers asks.
-ROWS = ("ours", "happyfeet", "dance_with_melody", "svt", "moco", "stgcn-lstm-supcon", *methods.selected()["more_seeds"])
+ROWS = ("ours", "happyfeet", "dance_with_melody", "svt", "moco", "stgcn-lstm-supcon", methods.selected()["strongest"])
 NOTEBOOKS = (  # in the order in which they need one another
     "01_table1_data 02_fig3_fig4_primitives 03_pretraining 04_fig5_embeddings 05_table2_baselines 06_table3_ablation"
     " 07_table4_fig7_prompting 08_fig6_progression 09_released_code 10_extra_augmentation 11_extra_unseen_dancers explore"

@@ -53,7 +53,7 @@ def needed(profile: Profile, own_data: bool = False, own_aistpp: bool = False, o
     parts["encoders"] = sum(size * count for size, count in sizes)
     # The largest network trains first, when the disk does not yet have the encoders of the others.
     parts["training"] = max(0, TRAINING * max(size for size, _ in sizes) - parts["encoders"])
-    parts["the rest"] = REST * max(profile.seeds, profile.seeds_others)
+    parts["the rest"] = REST * profile.seeds
     return parts
 
 
@@ -71,7 +71,7 @@ def weights(pretraining: str, profile: Profile) -> int:
 def seeds(method: methods.Method, profile: Profile) -> int:
     """Return the largest number of runs of a pre-training: that of the row with the most seeds that uses it."""
     users = [name for name, row in methods.everyone().items() if row.pretraining == method.pretraining]
-    return max(methods.seeds_of_method(name, profile.seeds, profile.seeds_others) for name in users)
+    return max(methods.seeds_of_method(name, profile.seeds, profile.seeds_resnet50) for name in users)
 
 
 def lacking(paths: provenance.Paths, parts: dict[str, int]) -> str:

@@ -43,7 +43,7 @@ TYPICAL_S = {
     "04_fig5_embeddings": 30, "05_table2_baselines": 40, "06_table3_ablation": 40, "07_table4_fig7_prompting": 40,
     "08_fig6_progression": 20, "09_released_code": 60, "13_claims": 20,
 }  # fmt: skip
-LARGER = {"smoke": 1, "demo": 5, "paper": 200}
+LARGER = {"smoke": 1, "demo": 5, "study": 40, "paper": 200}
 
 
 class Stopped(Exception):
@@ -111,7 +111,7 @@ def is_utf8(path: Path) -> bool:
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Return the options of the command line; empty values, which make passes, mean the default."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--profile", default="demo", help="smoke, demo or paper (default: demo)")
+    parser.add_argument("--profile", default="demo", help="smoke, demo, study or paper (default: demo)")
     parser.add_argument("--data", default="", help="folder of the data set (default: SynthDance, which the run creates)")
     parser.add_argument("--aistpp", default="", help="folder of AIST++ (default: a stand-in, which the run creates)")
     parser.add_argument("--split", default="", help="released: the split of the authors' released code (default: the data's own)")

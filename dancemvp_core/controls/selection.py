@@ -1,18 +1,23 @@
-"""`make select`: choose each method's settings on the validation choreographies and write selected.yaml.
+"""`make select`: choose all settings in selected.yaml on validation choreographies, and write how.
 
-Each method has at most four settings and one seed. The best setting has the best mean rank over the three tasks under the
-method's own protocol. The test choreographies are not used. Finished runs are saved in build/, so that an interrupted
-selection continues there.
+There are four stages, each with the winners of those before: (1) representation, layers of the MLP, batches and augmentation, for
+all methods, on ours; (2) the factor on the learning rate, for each pre-training; (3) width, dropout and whitening of the prompter,
+on ours; (4) the constants of ``ours-sync``. A candidate changes one setting of the present ones, so running it again is one more
+step of a coordinate search. A candidate is measured under the method's own protocol on the validation choreographies of three
+splits (stage 2: of our own split), at two numbers of shots, with one seed. The best mean rank over splits, shots and tasks wins;
+among equals, the present setting. The test choreographies are not used. selected_trials.csv has every trial.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import logging
-import shutil
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -21,7 +26,7 @@ import torch
 import yaml
 from torch import nn
 
-from dancemvp_core import files
+from dancemvp_core import code_hash, files
 from dancemvp_core.dance.pieces import PieceSet
 from dancemvp_core.dance.skeleton import IMPERIALDANCE21
 from dancemvp_core.pretraining import methods
@@ -31,94 +36,150 @@ from dancemvp_core.runs.provenance import Paths
 from dancemvp_core.runs.workspace import Workspace
 from dancemvp_core.tasks.features import Features
 from dancemvp_core.tasks.outcomes import Setting, evaluate, prompter_settings
+from dancemvp_core.tasks.splits import VALIDATION
 
-# Factors on the profile's learning rate. All methods have this setting, and no paper's value can be used unchanged.
-CANDIDATES = (1.0, 3.0)
+SPLITS = ("", *VALIDATION)
+FEW = 5  # shots, beside the tables'
 MEASURES = {1: ("accuracy", False), 2: ("l2", True), 3: ("mse", True)}  # task -> (metric, smaller is better)
+OURS, SYNC = methods.METHODS["ours"], methods.EXTENSIONS["ours-sync"]
+RATE_FACTORS = (1.0, 3.0)
+PROMPTER = ({"width": 128}, {"width": 64}, {"dropout": 0.3}, {"dropout": 0.5}, {"shrinkage": 0.01}, {"shrinkage": 0.1})
+SYNCHRONY = ({"threshold": 0.75}, {"threshold": 1.75}, {"sharpness": 2.0}, {"sharpness": 8.0}, {"nothing": 0.0}, {"nothing": 2.0})
 
 logger = logging.getLogger(__name__)
 
 
-def trial(pretraining: str, protocol: str, factor: float, profile: str, folder: Path) -> dict:
-    """Pre-train with one setting and return its measures on the validation choreographies; read a finished run from build/."""
-    path = folder / f"{pretraining}-{protocol}-{factor}.json"
-    if path.exists():
-        return json.loads(path.read_text())
-    torch.set_num_threads(1)
-    params = profiles.validate("03_pretraining", profile=profile, pretraining=pretraining)
-    where = Workspace.open(provenance.start(params), IMPERIALDANCE21)
-    how = replace(training_of(params.pretraining, params), learning_rate=params.learning_rate * factor)
-    run = Pretraining(pretraining, 0, where.pieces, where.skeleton, where.width, how)
-    encoder, _ = run.finished(folder / f"{pretraining}-{factor}.safetensors")
-    result = {"pretraining": pretraining, "protocol": protocol, "rate_factor": factor}
-    result |= {f"task{task}": value for task, value in on_validation(encoder, protocol, where.pieces, profile).items()}
-    files.write_json(path, result)
-    return result
+@dataclass(frozen=True)
+class Candidate:
+    """Settings of one pre-training that are tried on one split: ``changes`` of selected.yaml ({}: the present settings)."""
+
+    pretraining: str
+    protocol: str
+    changes: dict
+    split: str = ""
 
 
-def on_validation(encoder: nn.Module, protocol: str, pieces: PieceSet, profile: str) -> dict[int, float]:
-    """Return each task's measure (``MEASURES``) of an encoder under a protocol on the validation choreographies, seed 0."""
+def own_rows() -> dict[str, str]:
+    """Return the pre-trainings that have settings of their own, with the protocol of a row that uses them."""
+    rows = (methods.METHODS | methods.EXTENSIONS | methods.SINGLE_MODALITY).values()
+    return {m.pretraining: m.protocol for m in reversed(rows)}
+
+
+def stages() -> dict[str, list[Candidate]]:
+    """Return the candidates of each stage, the present settings first."""
+    ours, sync = partial(Candidate, OURS.pretraining, OURS.protocol), partial(Candidate, SYNC.pretraining, SYNC.protocol)
+    everywhere = lambda candidate, changes: [candidate(c, split) for c in ({}, *changes) for split in SPLITS]  # noqa: E731
+    return {
+        "pre-training": everywhere(ours, [{"default": change} for change in methods.CHANGES.values()]),
+        "learning rate": [
+            Candidate(name, protocol, {name: {"rate_factor": f}}) for name, protocol in own_rows().items() for f in RATE_FACTORS
+        ],
+        "prompter": everywhere(ours, [{"prompter": change} for change in PROMPTER]),
+        "synchrony": everywhere(sync, [{SYNC.pretraining: change} for change in SYNCHRONY]),
+    }
+
+
+def trial(candidate: Candidate, before: dict, profile: str, folder: Path) -> list[dict]:
+    """Return a candidate's measures, one row for each number of shots; read a finished trial from ``folder``.
+
+    ``before``: changes of selected.yaml that earlier stages chose. Columns: pretraining, changes (JSON), split, shots, task1
+    (accuracy in %), task2 (L2), task3 (squared error of BAR in squared percentage points).
+    """
+    with methods.trying(methods.changed(before, candidate.changes)):
+        torch.set_num_threads(1)
+        params = profiles.validate("03_pretraining", profile=profile, pretraining=candidate.pretraining, split=candidate.split)
+        where = Workspace.open(provenance.start(params), IMPERIALDANCE21)
+        how = training_of(candidate.pretraining, params)
+        run = Pretraining(candidate.pretraining, 0, where.pieces, where.skeleton, where.width, how)
+        facts = [run.stamp, methods.selected()["prompter"], candidate.protocol, code_hash.stamp(__name__)]
+        kept = folder / f"{_short(facts)}.json"
+        if kept.exists():
+            return json.loads(kept.read_text())
+        encoder, _ = run.finished(folder / f"{_short(run.stamp)}.safetensors")
+        rows = on_validation(encoder, candidate.protocol, where.pieces, profile)
+    names = {"pretraining": candidate.pretraining, "changes": json.dumps(candidate.changes), "split": candidate.split}
+    found = [names | row for row in rows]
+    files.write_json(kept, found)
+    return found
+
+
+def _short(value) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def on_validation(encoder: nn.Module, protocol: str, pieces: PieceSet, profile: str) -> list[dict]:
+    """Return each task's measure (``MEASURES``) of an encoder on the validation choreographies, seed 0, by number of shots."""
     params = profiles.validate("07_table4_fig7_prompting", profile=profile)
     features = Features.encoded(encoder, pieces, pieces.rows("validation"))
-    setting = Setting(protocol, 0, params.shots, split="validation")
-    outcome = evaluate("encoder", features, pieces, setting, prompter_settings(params))
-    value = outcome.metrics.set_index(["task", "metric"])["value"]
-    return {task: float(value[task, metric]) for task, (metric, _) in MEASURES.items()}
+    out = []
+    for shots in dict.fromkeys((min(FEW, params.shots), params.shots)):
+        outcome = evaluate("encoder", features, pieces, Setting(protocol, 0, shots, split="validation"), prompter_settings(params))
+        value = outcome.metrics.set_index(["task", "metric"])["value"]
+        out.append({"shots": shots} | {f"task{task}": float(value[task, metric]) for task, (metric, _) in MEASURES.items()})
+    return out
 
 
-def mean_rank(trials: pd.DataFrame) -> pd.Series:
-    """Return the mean rank of each run in ``trials`` over the tasks; 1 is the best."""
-    ranks = [trials[f"task{t}"].rank(ascending=smaller) for t, (_, smaller) in MEASURES.items()]
-    return sum(ranks) / len(ranks)
+def mean_rank(trials: pd.DataFrame, name: str = "changes") -> pd.Series:
+    """Return the mean rank of each candidate over splits, shots and tasks, in their order; 1 is the best."""
+    ranks = []
+    for _, same in trials.groupby(["split", "shots"], sort=False):
+        for task, (_, smaller) in MEASURES.items():
+            ranks.append(same.set_index(name)[f"task{task}"].rank(ascending=smaller))
+    return pd.concat(ranks, axis=1).mean(axis=1)
 
 
-def choose(trials: pd.DataFrame, before: dict) -> dict:
-    """Return the new selection: each pre-training gets its best factor, and the settings for all methods stay unchanged.
-
-    ``more_seeds`` names the two best table rows after ours, with different pre-trainings. They get the full number of
-    seeds, and the first one is the strongest baseline.
-    """
-    chosen = {k: v for k, v in before.items() if k in ("default", "prompter")}
-    best = []
-    for _, group in trials.groupby("pretraining", sort=False):
-        winner = group.loc[mean_rank(group).idxmin()]
-        best.append(winner)
-        if winner["rate_factor"] != 1:
-            chosen[winner["pretraining"]] = {"rate_factor": float(winner["rate_factor"])}
-    ranked = pd.DataFrame(best)
-    ranked = ranked.assign(rank=mean_rank(ranked)).sort_values("rank")
-    ours = methods.METHODS["ours"].pretraining
-    names = {m.pretraining: name for name, m in reversed(methods.METHODS.items())}
-    chosen["more_seeds"] = [names[p] for p in ranked["pretraining"] if p in names and p != ours][:2]
-    return chosen
+def winner(trials: pd.DataFrame) -> dict:
+    """Return the changes of the best candidate of one pre-training; among equals, those of the first."""
+    return json.loads(mean_rank(trials).idxmin())
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run all settings of a profile and rewrite selected.yaml."""
+def strongest(trials: pd.DataFrame) -> str:
+    """Return the best row of the paper's tables after ours, at the best learning rate of each: the strongest baseline."""
+    names = {m.pretraining: name for name, m in reversed(methods.METHODS.items()) if m.pretraining != OURS.pretraining}
+    best = [own[own["changes"] == json.dumps(winner(own))] for name, own in trials.groupby("pretraining") if name in names]
+    return names[mean_rank(pd.concat(best), "pretraining").idxmin()]
+
+
+def select(profile: str, jobs: int, folder: Path) -> tuple[dict, pd.DataFrame]:
+    """Run all stages, and return the new settings and all trials."""
+    chosen, made = {}, []
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+        for stage, candidates in stages().items():
+            run, rows = partial(trial, before=dict(chosen), profile=profile, folder=folder), []
+            for done, found in enumerate(pool.map(run, candidates), 1):
+                rows += found
+                logger.info("%s: %d of %d", stage, done, len(candidates))
+            table = pd.DataFrame(rows)
+            for name, own in table.groupby("pretraining", sort=False):
+                chosen = methods.changed(chosen, winner(own))
+                logger.info("%s, %s: %s", stage, name, winner(own) or "as before")
+            made.append(table.assign(stage=stage))
+    trials = pd.concat(made, ignore_index=True)
+    settings = methods.changed(methods.selected(), chosen)
+    settings = {k: v for k, v in settings.items() if v != {"rate_factor": 1.0}}
+    settings["strongest"] = strongest(trials[trials["stage"] == "learning rate"])
+    return settings, trials
+
+
+HEADER = """\
+# Chosen by `make select` (controls/selection.py, which says how) on the validation choreographies, at the profile {profile}; every
+# trial is in selected_trials.csv. `make reproduce` only reads this file. What is not in it was not chosen on data.
+"""
+
+
+def main(arguments: Iterable[str] | None = None) -> None:
+    """Run all stages with a profile, and rewrite selected.yaml and selected_trials.csv."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--profile", default="demo")
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    params = profiles.validate("03_pretraining", profile=options.profile)
-    folder = Paths.of(params).build / "select"
-    rows = list((methods.METHODS | methods.EXTENSIONS | methods.SINGLE_MODALITY).values())
-    distinct = {m.pretraining: m.protocol for m in rows[::-1]}
-    work = [(p, protocol, f, options.profile, folder) for p, protocol in distinct.items() for f in CANDIDATES]
-    trials = []
-    with ProcessPoolExecutor(options.jobs, get_context("spawn")) as pool:
-        for done, result in enumerate(pool.map(trial, *zip(*work, strict=True)), 1):
-            trials.append(result)
-            logger.info("%d of %d: %s", done, len(work), result)
-    path = Path(methods.__file__).parent / "selected.yaml"
-    chosen = choose(pd.DataFrame(trials), methods.selected())
-    header = "# Chosen on the validation choreographies by `make select`; `make reproduce` only reads it.\n"
-    files.write_text(path, header + yaml.safe_dump(chosen, sort_keys=False, default_flow_style=None))
-    files.write_csv(folder / "trials.csv", pd.DataFrame(trials))
-    for pretraining in distinct:  # so that a run does not train the chosen encoders again
-        factor = chosen.get(pretraining, {}).get("rate_factor", 1.0)
-        with files.replacing(Paths.of(params).encoder(pretraining, 0)) as path:
-            shutil.copyfile(folder / f"{pretraining}-{factor}.safetensors", path)
+    folder = Paths.of(profiles.validate("03_pretraining", profile=options.profile)).build / "select"
+    folder.mkdir(parents=True, exist_ok=True)
+    settings, trials = select(options.profile, options.jobs, folder)
+    text = yaml.safe_dump(settings, sort_keys=False, default_flow_style=None)
+    files.write_text(methods.SELECTED, HEADER.format(profile=options.profile) + text)
+    files.write_csv(methods.SELECTED.with_name("selected_trials.csv"), trials.round(4))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from dancemvp_core.tasks.rows import BOTH, FLOORS
 NAME = "ours-sync"
 FEW = 5  # shots, beside the tables'
 MEASURES = {"level_within": (1, "level_within")} | TASKS
-SIGNS = {"task1": 1, "task2": -1, "task3": -1, "level_within": 1}
 
 
 def rivals() -> list[tuple[str, str]]:
@@ -29,19 +28,20 @@ def study(outcomes: Outcomes, shots: int, seeds: int, progress: Callable = lambd
 
     Measures: shots, method, protocol, n_seeds, and the means of task1 (accuracy in %), task2 (L2), task3 (squared percentage
     points) and level_within (%). Tests: ``comparison.significance`` of ``ours-sync`` under each protocol against every other
-    row, with the columns shots and reference.
+    row in these measures, with the column reference.
     """
     every = [(NAME, protocol) for protocol in BOTH] + rivals()
     points = [n for n in dict.fromkeys((min(FEW, shots), shots)) if not outcomes.why_not(n)]
     jobs = [(name, protocol, seed, n) for n in points for name, protocol in every for seed in range(seeds)]
     made = {job: outcomes.outcome(*job) for job in progress(jobs)}
+    conditions = {name: flag for name, _ in every if (flag := outcomes.condition(name, seeds))}
     measured, tested = [], []
     for n in points:
         here = [outcome for job, outcome in made.items() if job[3] == n]
         measured.append(_means(pd.concat([outcome.metrics for outcome in here])).assign(shots=n))
         for protocol in BOTH:
-            tests = comparison.significance(here, (NAME, protocol))
-            tested.append(tests.assign(shots=n, reference=f"{NAME}, {protocol}"))
+            tests = comparison.significance(here, conditions, (NAME, protocol), MEASURES.values())
+            tested.append(tests.assign(reference=f"{NAME}, {protocol}"))
     return pd.concat(measured, ignore_index=True), pd.concat(tested, ignore_index=True)
 
 
@@ -54,14 +54,13 @@ def _means(metrics: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def verdict(measured: pd.DataFrame) -> list[str]:
-    """Return one line for each number of shots and protocol: the rows with a better mean than ``ours-sync``, by measure."""
-    lines = []
-    for (shots, protocol), own in measured[measured["method"] == NAME].groupby(["shots", "protocol"], sort=False):
-        here, behind = measured[(measured["shots"] == shots) & (measured["method"] != NAME)], []
-        for measure, sign in SIGNS.items():
-            gain = sign * (own[measure].iloc[0] - here[measure])
-            ahead = [f"{row.method} {row.protocol}" for row in here[gain < 0].itertuples()]
-            behind += [f"{measure}: {', '.join(ahead)}"] if ahead else []
-        lines.append(f"{shots} shots, {protocol}: " + ("behind on " + "; ".join(behind) if behind else "ahead of every row"))
+def verdict(tests: pd.DataFrame) -> list[str]:
+    """Return one line for each number of shots and protocol: what ``ours-sync`` is not ahead of, by measure (``stands``)."""
+    names, lines = {key: measure for measure, key in MEASURES.items()}, []
+    for (shots, reference), own in tests.groupby(["shots", "reference"], sort=False):
+        parts = []
+        for stands, phrase in (("behind", "behind"), ("level", "level with"), ("", "no verdict against")):
+            for key, rows in own[own["stands"] == stands].groupby(["task", "metric"]):
+                parts.append(f"{phrase} {', '.join(rows['method'] + ' ' + rows['protocol'])} on {names[key]}")
+        lines.append(f"{shots} shots, {reference}: " + ("; ".join(parts) if parts else "ahead of every row in every measure"))
     return lines

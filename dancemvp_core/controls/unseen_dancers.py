@@ -108,8 +108,7 @@ def compare(
 
 def rows() -> list[tuple[str, str]]:
     """Return the lines of the table, (name, protocol): floors, ours, the strongest baseline on validation, ours fine-tuned."""
-    strongest = methods.selected().get("more_seeds", [])[:1]
-    known = [(name, methods.METHODS[name].protocol) for name in ["ours", *strongest]]
+    known = [(name, methods.METHODS[name].protocol) for name in ("ours", methods.selected()["strongest"])]
     return [("ours", "finetune"), *known[::-1], *((name, m.protocol) for name, m in FLOORS.items())][::-1]
 
 

@@ -190,8 +190,11 @@ def finetune_falls() -> Sum:
 
 def prompt_holds() -> Sum:
     prompt, tune = _losses("prompt"), _losses("finetune")
-    changes = "; ".join(f"Task {t}: prompting {-prompt[t - 1]:+.1f} %, fine-tuning {-tune[t - 1]:+.1f} %" for t in (1, 3))
-    return Sum(prompt[0] < tune[0] and prompt[2] < tune[2], changes + " (minus means worse)")
+    by_task = enumerate(zip(prompt, tune, strict=True), 1)
+    changes = "; ".join(f"Task {t}: prompting {-p:+.1f} %, fine-tuning {-f:+.1f} %" for t, (p, f) in by_task)
+    means = [float(np.mean(losses)) for losses in (prompt, tune)]
+    text = f"{changes} (minus means worse); mean: prompting {-means[0]:+.1f} %, fine-tuning {-means[1]:+.1f} %"
+    return Sum(means[0] < means[1], text)
 
 
 def released_pretrain_pieces() -> Sum:

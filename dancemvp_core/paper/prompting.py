@@ -10,11 +10,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from dancemvp_core.paper import printed, tables
+from dancemvp_core.paper import comparison, printed, tables
 from dancemvp_core.pretraining import methods
 from dancemvp_core.pretraining.methods import Method
 from dancemvp_core.tasks import stats
 from dancemvp_core.tasks.metrics import TASKS
+from dancemvp_core.tasks.outcomes import Outcome
 from dancemvp_core.tasks.rows import BOTH, FLOORS
 
 CONTROLS = ("prompt-query", "prompt-id")
@@ -83,12 +84,16 @@ def plan(where: list[tuple[int, int]], seeds: int) -> list[Job]:
 
 
 def table4(
-    metrics: pd.DataFrame, where: list[tuple[int, int]], synthetic: bool, underfit: Iterable[str] = ()
+    metrics: pd.DataFrame,
+    intervals: dict[tuple, stats.Estimate],
+    where: list[tuple[int, int]],
+    synthetic: bool,
+    conditions: dict[str, str],
 ) -> pd.DataFrame:
     """Return Table 4 (``tables.COLUMNS``, genres and shots): ours under both protocols for every g, then controls and floors.
 
-    With all choreographies, the shots are the first point's; with fewer, they are ``equal_support``. ``metrics`` is tidy. The
-    columns paper_* have the paper's values for the rows that it prints.
+    With all choreographies, the shots are the first point's; with fewer, they are ``equal_support``. ``metrics``, ``intervals``
+    and ``conditions`` as in ``tables.comparison_table``. The columns paper_* have the paper's values for the rows that it prints.
     """
     known, choreographies, parts = {"ours": methods.METHODS["ours"]} | FLOORS, where[0][1], []
     for n, g in [where[0], *sorted(((n, g) for n, g in where if g < choreographies), key=lambda point: -point[1])]:
@@ -97,7 +102,7 @@ def table4(
         pairs = here[["method", "protocol"]].drop_duplicates().itertuples(index=False, name=None)
         lines = [(name, replace(known[name], protocol=protocol, interpretation=ROLES[protocol])) for name, protocol in pairs]
         printed_at = partial(_printed, genres=int(g))
-        part = tables.comparison_table(here, lines, synthetic, underfit, printed_at)
+        part = tables.comparison_table(here, intervals, lines, synthetic, conditions, printed_at)
         part.insert(part.columns.get_loc("protocol") + 1, "genres", g)
         part.insert(part.columns.get_loc("genres") + 1, "shots", n)
         parts.append(part)
@@ -117,12 +122,14 @@ def labels(table: pd.DataFrame) -> list[str]:
     return [f"{names[m]}, g = {g}, {n} shots" for m, g, n in facts]
 
 
-def curves(metrics: pd.DataFrame, where: list[tuple[int, int]], most: int, synthetic: bool) -> pd.DataFrame:
+def curves(
+    metrics: pd.DataFrame, intervals: dict[tuple, stats.Estimate], where: list[tuple[int, int]], most: int, synthetic: bool
+) -> pd.DataFrame:
     """Return the curves of Fig. 7: one row for each protocol, task and point; over g, the support is equal (``equal_support``).
 
     Columns: varied (shots or genres: the curve of the row), protocol, shots, genres, task, metric, mean, std, ci_low,
     ci_high, n_seeds, paper (Table 4's value if it prints one; it is from another experiment), synthetic. Intervals are over
-    seeds.
+    seeds and performances (``comparison.estimates``).
     """
     choreographies = where[0][1]
     ours = metrics[pd.MultiIndex.from_frame(metrics[["method", "protocol"]]).isin(pd.MultiIndex.from_tuples(ON_CURVES))]
@@ -134,7 +141,76 @@ def curves(metrics: pd.DataFrame, where: list[tuple[int, int]], most: int, synth
             chosen = on_curve[(on_curve["task"] == task) & (on_curve["metric"] == metric)]
             for (protocol, n, g), group in chosen.groupby(["protocol", "shots", "genres"], sort=True):
                 stated = printed.table4("ours", protocol, g)[i] if varied == "genres" and protocol in BOTH else np.nan
-                mean, std, low, high = stats.t_interval(group["value"].to_numpy())
+                mean, std, *_ = stats.t_interval(group["value"].to_numpy())
+                _, low, high, _ = intervals[group["method"].iloc[0], protocol, g, n, task, metric]
                 rows.append((varied, protocol, n, g, task, metric, mean, std, low, high, len(group), stated, synthetic))
     names = "varied protocol shots genres task metric mean std ci_low ci_high n_seeds paper synthetic".split()
     return pd.DataFrame(rows, columns=names)
+
+
+# --- what Fig. 7 claims ------------------------------------------------------------------------------------------------
+
+
+def tests(outcomes: Iterable[Outcome], where: list[tuple[int, int]], conditions: dict[str, str]) -> pd.DataFrame:
+    """Return ``comparison.significance`` of prompting against fine-tuning and both controls on the curves of Fig. 7."""
+    on_curves = {("ours", protocol, g, n) for protocol in (*BOTH, *CONTROLS) for n, g in where}
+    chosen = [seeds.values() for row, seeds in comparison.by_row(outcomes).items() if row in on_curves]
+    return comparison.significance([o for some in chosen for o in some], conditions)
+
+
+def relative(outcomes: Iterable[Outcome], where: list[tuple[int, int]], most: int) -> pd.DataFrame:
+    """Return the relative gains and losses that the caption of Fig. 7 states, in percent, over seeds and performances.
+
+    Columns: what, shots, task ("1", "2", "3", or their "mean"), value, ci_low, ci_high, n_seeds. ``what``: "gain" of prompting
+    over fine-tuning at a point with all choreographies, "gain at g = 1"; "loss of prompt" and "loss of finetune" from g = 1 to
+    all choreographies with equal support; "fine-tuning loses more by" (the difference of the two). The measures are those of
+    ``comparison.RATIO_METRIC``.
+    """
+    rows, choreographies = comparison.by_row(outcomes), where[0][1]
+    few, all_ = (most, 1), (equal_support(most, choreographies), choreographies)
+
+    def leads(one: tuple, other: tuple) -> dict:
+        """Return the lead of one row (protocol, shots, g) over another, for each task and for their mean."""
+        found = {}
+        for task, metric in comparison.RATIO_METRIC.items():
+            pair = [rows.get(("ours", protocol, g, n), {}) for protocol, n, g in (one, other)]
+            values = [comparison.performance_values(seeds.values(), task, metric) for seeds in pair]
+            if all(len(v) for v in values):
+                found[task] = comparison.lead(*values, task)
+        return found
+
+    out = []
+    parts = [("gain", n, leads(("prompt", n, g), ("finetune", n, g))) for n, g in where if g == choreographies]
+    if choreographies > 1:
+        lost = {p: {task: -v for task, v in leads((p, *all_), (p, *few)).items()} for p in BOTH}
+        more = {task: lost["finetune"][task] - lost["prompt"][task] for task in lost["prompt"]}
+        parts += [("gain at g = 1", most, leads(("prompt", *few), ("finetune", *few)))]
+        parts += [(f"loss of {p}", all_[0], values) for p, values in lost.items()]
+        parts += [("fine-tuning loses more by", all_[0], more)]
+    for what, shots, by_task in parts:
+        means = {"mean": sum(by_task.values()) / len(by_task)} if by_task else {}
+        for task, values in {**by_task, **means}.items():
+            found = stats.crossed(values.reset_index(name="value"))
+            seeds = values.index.unique("seed").size
+            out.append((what, shots, str(task), found.mean, found.low, found.high, seeds))
+    return pd.DataFrame(out, columns="what shots task value ci_low ci_high n_seeds".split())
+
+
+def readable_tests(tests: pd.DataFrame) -> pd.DataFrame:
+    """Return ``tests`` as text: one row for each point and rival, one column for each task, and the notes."""
+    cell = [
+        f"{tables.signed(row.difference)} [{tables.signed(row.ci_low)}, {tables.signed(row.ci_high)}] {row.stands}"
+        for row in tests.itertuples()
+    ]
+    keys = ["genres", "shots", "protocol", "note"]
+    wide = tests.assign(cell=cell).pivot(index=keys, columns="task", values="cell").fillna("").reset_index()
+    return wide.rename(columns={"genres": "g", "protocol": "prompt minus"} | {t: f"Task {t}" for t in (1, 2, 3)}).astype(str)
+
+
+def readable_relative(relative: pd.DataFrame) -> pd.DataFrame:
+    """Return ``relative`` as text: one row for each statement, one column for each task and for their mean, in percent."""
+    cell = [f"{row.value:+.1f} [{row.ci_low:+.1f}, {row.ci_high:+.1f}]" for row in relative.itertuples()]
+    table = relative.assign(cell=cell)
+    wide = table.pivot(index=["what", "shots"], columns="task", values="cell").reindex(table[["what", "shots"]].drop_duplicates())
+    names = {task: f"Task {task}, %" if task != "mean" else "mean, %" for task in wide}
+    return wide.rename(columns=names).fillna("").reset_index().astype(str)

@@ -19,6 +19,7 @@ from dancemvp_core.tasks.metrics import HIGHER_IS_BETTER, TASKS
 
 ATTRIBUTES = ("genre", "choreography", "primitive", "level", "level_within")  # Task 1's accuracies for each label, in %
 
+UNKNOWN = stats.Estimate(*[float("nan")] * 4)
 _STATISTICS = ("mean", "std", "ci_low", "ci_high")
 COLUMNS = [
     *("method", "motion_encoder", "music_encoder", "objective", "protocol", "n_seeds"),
@@ -26,29 +27,30 @@ COLUMNS = [
     *(f"paper_{task}" for task in TASKS),
     "interpretation",
     *ATTRIBUTES,
-    *("level_within_ci_low", "level_within_ci_high", "score_spearman", "bar_spearman", "synthetic", "underfit"),
+    *("level_within_ci_low", "level_within_ci_high", "score_spearman", "bar_spearman", "synthetic", "condition"),
 ]
 _RANKS = {"score_spearman": (2, "spearman"), "bar_spearman": (3, "spearman")}
 
 
 def comparison_table(
     metrics: pd.DataFrame,
+    intervals: dict[tuple, stats.Estimate],
     lines: Iterable[tuple],
     synthetic: bool,
-    underfit: Iterable[str] = (),
+    conditions: dict[str, str],
     paper: Callable[[str, Method], tuple[float, float, float]] = lambda name, method: printed.results(name),
 ) -> pd.DataFrame:
     """Return a table (COLUMNS) with one row for each line (name, method under its protocol, ...).
 
     ``metrics`` is tidy (METRICS_COLUMNS) and has one number of shots and one of choreographies, which the caller chooses.
-    Lines without metrics are left out. Values that are undefined or not predicted are nan. Intervals are 95 % t-intervals
-    over seeds, nan for one seed. ``underfit``: names of the methods whose validation curve was still rising. ``paper``
-    returns the paper's values for a line. Raises ValueError for a missing column and for a line with two values for one seed.
+    ``intervals``: ``comparison.estimates`` of the same outcomes, over seeds and performances; ``std`` is over seeds. Lines
+    without metrics are left out. Values that are undefined or not predicted are nan. ``conditions``: "underfit" or "collapsed"
+    for the methods whose pre-training is. ``paper`` returns the paper's values for a line. Raises ValueError for a missing
+    column and for a line with two values for one seed.
     """
     missing = [column for column in METRICS_COLUMNS if column not in metrics]
     if missing:
         raise ValueError(f"metrics: no column {missing[0]!r}; expected {', '.join(METRICS_COLUMNS)}")
-    underfit = set(underfit)
     rows = []
     for name, method, *_ in lines:
         own = metrics[(metrics["method"] == name) & (metrics["protocol"] == method.protocol)]
@@ -60,14 +62,17 @@ def comparison_table(
         row = {
             "method": name, "motion_encoder": method.motion or "none", "music_encoder": method.music or "none",
             "objective": method.objective, "protocol": method.protocol, "n_seeds": own["seed"].nunique(),
-            "interpretation": method.interpretation, "synthetic": synthetic, "underfit": name in underfit,
+            "interpretation": method.interpretation, "synthetic": synthetic, "condition": conditions.get(name, ""),
         }  # fmt: skip
+        point = (name, method.protocol, int(own["genres"].iloc[0]), int(own["shots"].iloc[0]))
         for task, key in TASKS.items():
-            row |= dict(zip((f"{task}_{s}" for s in _STATISTICS), stats.t_interval(values.get(key, ())), strict=True))
+            mean, std, *_ = stats.t_interval(values.get(key, ()))
+            found = intervals.get((*point, *key), UNKNOWN)
+            row |= dict(zip((f"{task}_{s}" for s in _STATISTICS), (mean, std, found.low, found.high), strict=True))
         row |= {f"paper_{task}": number for task, number in zip(TASKS, paper(name, method), strict=True)}
         beside = {a: (1, a) for a in ATTRIBUTES} | _RANKS
         row |= {column: values[key].mean() if key in values else float("nan") for column, key in beside.items()}
-        within = stats.t_interval(values.get((1, "level_within"), ()))
+        within = intervals.get((*point, 1, "level_within"), UNKNOWN)
         rows.append(row | {"level_within_ci_low": within.low, "level_within_ci_high": within.high})
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -113,6 +118,11 @@ def number(value: float, digits: int = 3) -> str:
     return f"{value:.{places}f}"
 
 
+def signed(value: float) -> str:
+    """Return a difference as text with its sign and three significant digits; "" for nan."""
+    return "" if pd.isna(value) else f"{'−' if value < 0 else '+'}{number(abs(value))}"
+
+
 def with_spread(row: pd.Series, task: str) -> str:
     """Return mean and half width of its interval as text, e.g. "61.2 ± 3.4"; only the mean without an interval."""
     mean, half = row[f"{task}_mean"], (row[f"{task}_ci_high"] - row[f"{task}_ci_low"]) / 2
@@ -131,7 +141,7 @@ def readable(table: pd.DataFrame, labels: dict[str, str] | None = None) -> pd.Da
         out[f"Task {i} {sign} ({where})"] = [with_spread(row, task) for _, row in table.iterrows()]
         out[f"Task {i} (paper)"] = table[f"paper_{task}"].map(number)
     out[f"Level within ({where})"] = table["level_within"].map(number)
-    out["Seeds"] = table["n_seeds"].astype(str) + table["underfit"].map({True: " (underfit)", False: ""}).astype(str)
+    out["Seeds"] = table["n_seeds"].astype(str) + table["condition"].fillna("").map(lambda flag: f" ({flag})" if flag else "")
     return out.astype(str).reset_index(drop=True)
 
 
@@ -179,17 +189,16 @@ def side_by_side(both: pd.DataFrame, labels: dict[str, str] | None = None) -> St
 
 
 def verdicts(significance: pd.DataFrame, labels: dict[str, str] | None = None) -> Styler:
-    """Return ``comparison.significance`` for a notebook: d and corrected p for each task.
+    """Return ``comparison.significance`` for a notebook: the difference with its interval, and the corrected p for each task.
 
-    A significant result is green if ours is better, and red if ours is worse.
+    Green: ours is ahead (the interval is above 0); red: ours is behind.
     """
     cells, marks = {}, {}
     for row in significance.itertuples():
-        key, name = f"Task {row.task}: d, p (Holm)", f"{(labels or {}).get(row.method, row.method)}, {row.protocol}"
-        tested = pd.notna(row.p_holm)
-        cells.setdefault(key, {})[name] = f"{row.effect_size:+.2f}, {_p(row.p_holm)}" if tested else row.note
-        sure = tested and row.p_holm <= 0.05
-        marks.setdefault(key, {})[name] = f"color: {'#00704f' if row.difference > 0 else '#b04a00'}" if sure else ""
+        key, name = f"Task {row.task}: difference, p (Holm)", f"{(labels or {}).get(row.method, row.method)}, {row.protocol}"
+        interval = f"{signed(row.difference)} [{signed(row.ci_low)}, {signed(row.ci_high)}]"
+        cells.setdefault(key, {})[name] = f"{interval}, {_p(row.p_holm)}" if row.stands else f"{signed(row.difference)}; {row.note}"
+        marks.setdefault(key, {})[name] = {"ahead": "color: #00704f", "behind": "color: #b04a00"}.get(row.stands, "")
     return show(pd.DataFrame(cells).fillna(""), pd.DataFrame(marks).fillna(""), index=True)
 
 

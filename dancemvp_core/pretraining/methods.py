@@ -21,6 +21,8 @@ released_code.csv (``09_released_code``) has the effect of each released value o
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -275,14 +277,10 @@ def table(number: int) -> dict[str, Method]:
     return {name: m for name, m in rows.items() if name != "ours"} | {n: m for n, m in rows.items() if n == "ours"}
 
 
-def seeds_of_method(name: str, seeds: int, others: int) -> int:
-    """Return the number of seeds of a row: ``seeds`` or ``others``.
-
-    It is ``seeds`` for ours, its fine-tuning, the extensions, the floors with a pre-training and the best baselines on validation
-    (``more_seeds`` in selected.yaml). It is ``others`` for all other rows.
-    """
-    more = ("ours", "contrastivedance", *EXTENSIONS, *SINGLE_MODALITY, *selected().get("more_seeds", []))
-    return seeds if name in more else others
+def seeds_of_method(name: str, seeds: int, resnet50: int) -> int:
+    """Return the number of seeds of a row: ``seeds``, and at most ``resnet50`` for a row with a ResNet-50."""
+    method = everyone()[name]
+    return min(seeds, resnet50) if "res50" in (method.motion, method.music) else seeds
 
 
 def pretrainings() -> dict[str, Method]:
@@ -290,10 +288,33 @@ def pretrainings() -> dict[str, Method]:
     return {m.pretraining: m for m in reversed(everyone().values())}
 
 
+SELECTED = Path(__file__).parent / "selected.yaml"
+_TRIED: dict[str, dict] = {}
+
+
 @cache
+def _file() -> dict:
+    return yaml.safe_load(SELECTED.read_text())
+
+
 def selected() -> dict:
-    """Return the settings in selected.yaml, which ``make select`` chooses on the validation choreographies."""
-    return yaml.safe_load((Path(__file__).parent / "selected.yaml").read_text())
+    """Return the settings in selected.yaml, which ``make select`` chooses on validation choreographies."""
+    return changed(_file(), _TRIED)
+
+
+@contextmanager
+def trying(changes: dict[str, dict]) -> Iterator[None]:
+    """Change the selected settings inside a ``with`` block (``changed``). Only ``make select`` tries other settings."""
+    _TRIED.update(changes)
+    try:
+        yield
+    finally:
+        _TRIED.clear()
+
+
+def changed(settings: dict, changes: dict[str, dict]) -> dict:
+    """Return settings, name -> values, in which the values of some names have changed."""
+    return settings | {name: settings.get(name, {}) | values for name, values in changes.items()}
 
 
 def settings(method: Method) -> dict:

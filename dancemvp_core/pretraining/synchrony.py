@@ -18,6 +18,8 @@ from dancemvp_core.pretraining.objectives import Objective, Views
 
 BEATS = 8  # in a piece
 LAGS = 13  # places of the distribution, from one beat early to one beat late
+CONSTANTS = ("threshold", "sharpness", "nothing")  # of ``Synchrony``; selected.yaml has their values
+GATE = 4.0  # slope of the weights of times around the threshold
 PIECE_S = 3.0  # as in ``encoders.velocity``
 
 
@@ -40,19 +42,18 @@ def _shared(lags: int, device: torch.device) -> Tensor:
 class Synchrony(nn.Module):
     """Features of motion (N, 3, T, V) and music (N, F, T) together, (N, LAGS + 1 + 2V).
 
-    Only ``listen`` learns (``loss``). ``gate`` (slope, threshold) turns the music's expectation, standardised over the piece,
-    into weights of its times. ``sharpness`` of the attention to the motion intensity; ``nothing``: the score of the answer
-    "there is no stroke". These three were chosen on the validation choreographies.
+    Only ``listen`` learns (``loss``). The music's expectation, standardised over the piece, becomes weights of its times: they
+    rise around the ``threshold``. ``sharpness`` of the attention to the motion intensity; ``nothing``: the score of the answer
+    "there is no stroke". The values in use are in selected.yaml.
     """
 
-    def __init__(self, joints: int, width: int = 16, gate: tuple[float, float] = (4.0, 1.25), sharpness: float = 4.0,
-                 nothing: float = 1.0):  # fmt: skip
+    def __init__(self, joints: int, width: int = 16, threshold: float = 1.25, sharpness: float = 4.0, nothing: float = 1.0):
         super().__init__()
         self.listen = nn.Sequential(
             nn.Dropout1d(0.4), nn.Conv1d(MUSIC_FEATURES, width, 5, padding=2), nn.ReLU(), nn.Conv1d(width, 1, 5, padding=2)
         )
         self.log_scale = nn.Parameter(torch.tensor(2.3))  # of the correlations in ``loss``: 1 / temperature
-        self.gate, self.sharpness, self.nothing = gate, sharpness, nothing
+        self.threshold, self.sharpness, self.nothing = threshold, sharpness, nothing
         self.features = LAGS + 1 + 2 * joints
         self.norm = nn.BatchNorm1d(self.features, affine=False)
 
@@ -81,7 +82,7 @@ class Synchrony(nn.Module):
         heard, danced = self.streams(pieces)
         frames = heard.shape[1]
         beat = round(frames / BEATS)
-        weight = torch.sigmoid(self.gate[0] * (heard - self.gate[1]))
+        weight = torch.sigmoid(GATE * (heard - self.threshold))
         weight = weight / weight.sum(dim=1, keepdim=True)
         near = self.sharpness * around(danced, beat, -1e4)
         attention = torch.softmax(torch.cat([near, torch.full_like(near[..., :1], self.nothing)], dim=-1), dim=-1)

@@ -121,7 +121,7 @@ class Study:
         how = pretrained.training_of(ours, params)
         made = cls(dataset, params, how, prompter_settings(params), PromptTuning.of(params), where.paths.music_cache)
         made.cut[NOTHING] = where.pieces
-        for seed in range(params.seeds_others):
+        for seed in range(params.seeds):
             made.learned[NOTHING, seed] = Features.kept(where.paths.encoder(ours, seed), where.pieces)[0]
         return made
 

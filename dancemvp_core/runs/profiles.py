@@ -1,4 +1,4 @@
-"""The three profiles, smoke, demo and paper, and the check of parameters in every notebook's second cell.
+"""The four profiles, smoke, demo, study and paper, and the check of parameters in every notebook's second cell.
 
 A profile is one entry of ``PROFILES``: all sizes and lengths that differ between a quick run and the paper's experiment. A
 notebook has few parameters of its own (``STAGES``), such as the folder of the data and the seed. All other values come
@@ -21,7 +21,8 @@ from dancemvp_core.pretraining.methods import CHANGES
 
 SHOTS_IN_TABLES = 20
 SYNTHDANCE = "synthdance"  # name of the embedded data set in results
-SPLITS = ("", "released")  # the data's own sets; those of the authors' released code (tasks.splits)
+# The data's own sets; those of the authors' released code; two with other validation choreographies (``tasks.splits``).
+SPLITS = ("", "released", "validation2", "validation3")
 
 
 class ParameterError(ValueError):
@@ -50,9 +51,10 @@ class Profile(_Strict):
     """The size of an experiment. Lengths are in frames of the resampled piece.
 
     ``trials``: number of trials in each file of SynthDance. ``pretrain_trials``: number of trials of each choreography and
-    level in pre-training. ``seeds``: number of seeds (0, 1, ...) of the rows with an interval; ``seeds_others``: of the
-    other rows. ``released_differences``: the differences of the released code that are measured (none named: all). ``shots``:
-    performances of each class in the support, in the tables; ``shots_curve``: in Fig. 7.
+    level in pre-training. ``seeds``: number of seeds (0, 1, ...) of a row; ``seeds_resnet50``: of the rows with a
+    ResNet-50, the most expensive ones. ``variants``: those of ``extra_augmentation`` (none: the notebook is left out).
+    ``released_differences``: the differences of the released code that are measured (none named: all). ``shots``: performances
+    of each class in the support, in the tables; ``shots_curve``: in Fig. 7.
 
     ``time_normalisation``: how music that is longer than its clip comes to the clip's 10 s. "stretch" maps the whole window to
     the clip, so music and clip begin and end together. "crop" takes the first 10 s of the music as they are; this is the
@@ -85,7 +87,7 @@ class Profile(_Strict):
     released_differences: tuple[str, ...] = ()
     # downstream
     seeds: Count = 5
-    seeds_others: Count = 5
+    seeds_resnet50: Count = 5
     shots: Count = SHOTS_IN_TABLES
     shots_curve: Counts = (1, 5, 10, 20, 50)
     genres: Counts = (1, 2, 3, 4, 5)
@@ -109,7 +111,7 @@ PROFILES: dict[str, Profile] = {
         batch_size=32,
         learning_rate=1e-3,
         seeds=1,
-        seeds_others=1,
+        seeds_resnet50=1,
         shots=5,
         shots_curve=(1, 5),
         genres=(1, 5),
@@ -124,12 +126,27 @@ PROFILES: dict[str, Profile] = {
         dim=128,
         features=128,
         epochs=4,
+        variants=(),
+        batch_size=32,
+        learning_rate=1e-3,
+        seeds=1,
+        seeds_resnet50=1,
+        downstream_steps=200,
+        tsne_points=1350,
+    ),
+    "study": Profile(
+        name="study",
+        pretrain_trials=20,
+        piece_frames=50,
+        channels=(32, 64, 128),
+        dim=128,
+        features=128,
+        epochs=20,
         batch_size=32,
         learning_rate=1e-3,
         seeds=3,
-        seeds_others=1,
-        downstream_steps=200,
-        tsne_points=1350,
+        seeds_resnet50=1,
+        downstream_steps=400,
     ),
     "paper": Profile(name="paper"),
 }
@@ -163,23 +180,23 @@ STAGES: dict[str, tuple[dict[str, tuple[Any, Any]], tuple[str, ...]]] = {
         (*_WIDTH, "epochs", "batch_size", "learning_rate", "schedule"),
     ),
     "04_fig5_embeddings": ({"aistpp": (str, "")}, (*_WIDTH, "piece_frames", "time_normalisation", "tsne_points")),
-    "05_table2_baselines": ({}, (*_WIDTH, *_DOWNSTREAM, "seeds_others")),
-    "06_table3_ablation": ({}, (*_WIDTH, *_DOWNSTREAM, "seeds_others")),
+    "05_table2_baselines": ({}, (*_WIDTH, *_DOWNSTREAM, "seeds_resnet50")),
+    "06_table3_ablation": ({}, (*_WIDTH, *_DOWNSTREAM, "seeds_resnet50")),
     "07_table4_fig7_prompting": ({}, (*_WIDTH, *_DOWNSTREAM, "shots_curve", "genres")),
     "08_fig6_progression": ({}, (*_WIDTH, *_DOWNSTREAM)),
     "09_released_code": (
         {},
-        (*_WIDTH, *_DATA, "epochs", "batch_size", "learning_rate", "schedule", "released_differences", "seeds_others",
-         "shots", "downstream_steps"),
+        (*_WIDTH, *_DATA, "epochs", "batch_size", "learning_rate", "schedule", "released_differences", "seeds", "shots",
+         "downstream_steps"),
     ),
     "10_extra_augmentation": ({}, (*_WIDTH, "shots", "variants")),
     "11_extra_unseen_dancers": ({}, (*_WIDTH, *_DOWNSTREAM, "piece_frames", "time_normalisation")),
     "12_assessor": ({}, (*_WIDTH, "shots", "downstream_steps", "piece_frames", "bar_scope", "time_normalisation")),
-    "13_claims": ({}, (*_WIDTH, *_DOWNSTREAM, "seeds_others")),
+    "13_claims": ({}, (*_WIDTH, *_DOWNSTREAM, "seeds_resnet50")),
     "extra_difficulty": ({}, (*_WIDTH, "shots", "seeds", "bar_scope")),
     "extra_synchrony": ({}, (*_WIDTH, *_DOWNSTREAM)),
     "extra_confusion": ({}, (*_WIDTH, *_DOWNSTREAM)),
-    "extra_timing": ({}, (*_WIDTH, *_DOWNSTREAM, "seeds_others")),
+    "extra_timing": ({}, (*_WIDTH, *_DOWNSTREAM, "seeds_resnet50")),
     "explore": ({"encoder": (str, "stgcn-lstm-infonce-seed0")}, (*_WIDTH, "shots", "time_normalisation", "tsne_points")),
     "assess": (
         {"motions": (Names, ()), "music": (str, ""), "offset_s": (Seconds, 0.0), "fps": (Seconds, 0.0), "skeleton": (str, "")},
@@ -199,7 +216,7 @@ class Parameters(_Strict):
     profile: str = "smoke"
     data: str = ""
     root: str = ""
-    split: Literal["", "released"] = ""
+    split: Literal["", "released", "validation2", "validation3"] = ""
 
     @cached_property
     def project(self) -> Path:

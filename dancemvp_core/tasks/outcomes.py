@@ -155,11 +155,12 @@ class Outcomes:
         jobs = dict.fromkeys((r.name, r.method.protocol, seed) for r in lines for seed in range(r.seeds))
         return [self.outcome(*job, shots) for job in progress(jobs)]
 
-    def underfit(self, name: str) -> bool:
-        """Return whether the validation curve of a row's pre-training (seed 0) was still rising at its end."""
+    def condition(self, name: str, seeds: int) -> str:
+        """Return the condition of a row."""
         if name not in methods.everyone():
-            return False
-        return json.loads(encoder_facts(self.where.paths.encoder(pretraining_of(name), 0)).get("underfit", "false"))
+            return ""
+        facts = encoder_facts(self.where.paths.encoder(pretraining_of(name), 0))
+        return "underfit" if json.loads(facts.get("underfit", "false")) else ""
 
     def _stamp(self, *key) -> str:
         """Return a hash of everything that an outcome depends on."""

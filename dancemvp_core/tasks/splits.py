@@ -1,8 +1,13 @@
 """Splits of the data: pre-train, validation and test choreographies; support and query performances.
 
 The rules: no performance or choreography is in two sets; no music track is in both pre-train and test; all settings are
-chosen on validation. One split has a name and breaks the rule about tracks: "released", the pre-train and test
-choreographies that the authors' released code names (``level_contrastive_graph.py``, ``data_aug/seg_dataset*.py``).
+chosen on validation. Named splits are:
+
+- "released": the pre-train and test choreographies that the authors' released code names (``level_contrastive_graph.py``,
+  ``data_aug/seg_dataset*.py``). It breaks the rule about tracks.
+- "validation2" and "validation3": our test set with other validation choreographies. `make select` chooses on these and on our
+  own split, so that a choice does not depend on five choreographies. b3 has the track of the test choreography b4. So it is
+  always in validation: no pre-training hears it, and a choice may know the music of b4, but no movement of it.
 """
 
 from __future__ import annotations
@@ -11,12 +16,14 @@ import numpy as np
 import pandas as pd
 
 from dancemvp_core.dance.sequences import DataError
+from dancemvp_core.datasets import imperialdance
 from dancemvp_core.runs.profiles import known_split
 
 SETS = ("pretrain", "validation", "test")
 FEWEST_CHOREOGRAPHIES = 6
 PRETRAIN = ("b0", "b2", "b4", "k0", "k3", "k4", "u1", "u3", "h1", "j1")  # of the split "released"
 TEST = ("k1", "u2", "b1", "h0", "j2")
+VALIDATION = {"validation2": ("b0", "b3", "j0", "k0", "u0"), "validation3": ("b1", "b3", "j1", "k2", "u1")}
 
 
 def assign(index: pd.DataFrame, split: str = "") -> pd.Series:
@@ -24,7 +31,8 @@ def assign(index: pd.DataFrame, split: str = "") -> pd.Series:
 
     Choreographies with the same track stay together; their groups are distributed over the sets genre by genre. With fewer
     than six choreographies, all are in pre-train. With ``split`` "released", the sets are those of the authors' released
-    code: ``PRETRAIN``, ``TEST``, and the rest for validation. Raises DataError if the result breaks a rule of ``check``, if
+    code: ``PRETRAIN``, ``TEST``, and the rest for validation. ``VALIDATION`` has the validation sets of the other names. Raises
+    DataError if the result breaks a rule of ``check``, if
     only some sequences have a ``split``, or if the data lack a choreography of the named split; ParameterError for another
     name.
     """
@@ -55,12 +63,19 @@ def assign(index: pd.DataFrame, split: str = "") -> pd.Series:
 
 
 def _named(index: pd.DataFrame, split: str) -> pd.Series:
-    known_split(split)
-    missing = [name for name in PRETRAIN + TEST if name not in set(index["choreography"])]
-    if missing:
-        expected = f"expected {' '.join(PRETRAIN)} to pre-train and {' '.join(TEST)} to test"
-        raise DataError(f"split {split!r}: the data have no choreography {missing[0]}, {expected}")
-    set_of = dict.fromkeys(PRETRAIN, "pretrain") | dict.fromkeys(TEST, "test")
+    """Return the sets of a named split. Raises DataError if the data lack one of its choreographies."""
+    if known_split(split) in VALIDATION:
+        own = imperialdance.SPLIT
+        set_of = {name: "test" if own[name] == "test" else "pretrain" for name in own}
+        set_of |= dict.fromkeys(VALIDATION[split], "validation")
+    else:
+        set_of = dict.fromkeys(PRETRAIN, "pretrain") | dict.fromkeys(TEST, "test")
+    known = set(index["choreography"])
+    for name, part in set_of.items():
+        if name not in known and part != "validation":
+            learn, test = (" ".join(n for n, p in set_of.items() if p == kind) for kind in ("pretrain", "test"))
+            expected = f"expected {learn} to pre-train and {test} to test"
+            raise DataError(f"split {split!r}: the data have no choreography {name}, {expected}")
     sets = index["choreography"].map(set_of).fillna("validation")
     check(index, sets, split)
     return sets
@@ -79,8 +94,8 @@ def _track_groups(index: pd.DataFrame) -> dict:
 def check(index: pd.DataFrame, sets: pd.Series, split: str = "") -> list[str]:
     """Check the sets of the sequences (``assign``), and return one line for each track that two sets share.
 
-    Raises DataError for an unknown set, for a choreography in two sets, and for a track in both pre-train and test. Of a
-    named ``split`` such a track is a part, and its line says so.
+    Raises DataError for an unknown set, for a choreography in two sets, and for a track in both pre-train and test. In the
+    ``split`` "released" such a track is no error, and its line says so.
     """
     unknown = set(sets.unique()) - set(SETS)
     if unknown:
@@ -92,7 +107,7 @@ def check(index: pd.DataFrame, sets: pd.Series, split: str = "") -> list[str]:
     lines = []
     for track, found in tracks.groupby("track")["set"].agg(frozenset).items():
         leaks = {"pretrain", "test"} <= found
-        if leaks and not split:
+        if leaks and split != "released":
             raise DataError(f"split: music track {track!r} stands in both pre-train and test")
         if len(found) > 1:
             heard = ": test music is heard in pre-training" if leaks else ""

@@ -1,4 +1,8 @@
-"""Selection: ranks over the three tasks decide, ours is not its own rival, and what is common stays."""
+"""Selection: ranks over splits, shots and tasks decide, every setting of the file is chosen, and ours is not its own rival."""
+
+import contextlib
+import json
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -8,40 +12,70 @@ from dancemvp_core.controls import selection
 from dancemvp_core.pretraining import methods
 
 
-def trials(rows):
-    columns = ["pretraining", "protocol", "rate_factor", "task1", "task2", "task3"]
-    return pd.DataFrame(rows, columns=columns)
+def trials(rows, split="", shots=20) -> pd.DataFrame:
+    columns = ["pretraining", "changes", "task1", "task2", "task3"]
+    table = pd.DataFrame([(name, json.dumps(changes), *values) for name, changes, *values in rows], columns=columns)
+    return table.assign(split=split, shots=shots)
 
 
-def test_mean_rank_knows_which_way_is_better():
-    table = trials([("a", "prompt", 1.0, 60.0, -1.0, 200.0), ("b", "prompt", 1.0, 50.0, -0.5, 300.0)])
-    assert selection.mean_rank(table).tolist() == [1.0, 2.0]
+def test_mean_rank_knows_which_way_is_better_and_counts_every_split():
+    own = trials([("a", {}, 60.0, -1.0, 200.0), ("a", {"x": {"y": 1}}, 50.0, -0.5, 300.0)])
+    assert selection.mean_rank(own).tolist() == [1.0, 2.0] and selection.winner(own) == {}
+    swapped = own.assign(changes=own["changes"].to_numpy()[::-1], split="validation2")
+    assert selection.mean_rank(pd.concat([own, swapped])).tolist() == [1.5, 1.5]
+    assert selection.winner(pd.concat([own, swapped])) == {}, "among equals, the present setting"
+    assert selection.winner(pd.concat([own, swapped, swapped.assign(split="validation3")])) == {"x": {"y": 1}}
 
 
-def test_each_pretraining_gets_its_best_setting_and_the_two_best_rivals_more_seeds():
+def test_every_setting_of_the_file_is_chosen_and_nothing_else():
+    tried = set()
+    for stage, candidates in selection.stages().items():
+        assert len({(c.pretraining, json.dumps(c.changes), c.split) for c in candidates}) == len(candidates), stage
+        assert all(len(c.changes) <= 1 for c in candidates)
+        tried |= {(name, key) for c in candidates for name, values in c.changes.items() for key in values}
+    held = {(name, key) for name, values in methods.selected().items() if name != "strongest" for key in values}
+    assert held <= tried
+    assert {split for _, c in selection.stages().items() for candidate in c for split in [candidate.split]} == set(selection.SPLITS)
+
+
+def test_the_strongest_baseline_is_the_best_row_of_the_paper_after_ours():
     ours, simclr = methods.METHODS["ours"].pretraining, methods.METHODS["simclr"].pretraining
-    supcon, svt = methods.METHODS["stgcn-lstm-supcon"].pretraining, methods.METHODS["svt"].pretraining
-    table = trials(
-        [
-            (ours, "prompt", 1.0, 90.0, -2.0, 10.0), (ours, "prompt", 3.0, 80.0, -1.0, 20.0),
-            (simclr, "finetune", 1.0, 30.0, 0.0, 500.0), (simclr, "finetune", 3.0, 40.0, -0.1, 400.0),
-            (supcon, "prompt", 1.0, 70.0, -1.5, 30.0), (svt, "finetune", 1.0, 20.0, 1.0, 900.0),
-            ("stgcn-none-infonce", "prompt", 1.0, 85.0, -1.8, 15.0),
-        ]
-    )  # fmt: skip
-    before = {"default": {"same_music": 1}, "prompter": {"dropout": 0.5}, "old-pretraining": {"rate_factor": 3.0}}
-    chosen = selection.choose(table, before)
-    assert chosen["default"] == before["default"] and chosen["prompter"] == before["prompter"]
-    assert chosen[simclr] == {"rate_factor": 3.0} and ours not in chosen and "old-pretraining" not in chosen
-    assert chosen["more_seeds"] == ["stgcn-lstm-supcon", "simclr"]  # floors and ours are no rivals
-    assert yaml.safe_load(yaml.safe_dump(chosen)) == chosen
+    supcon = methods.METHODS["stgcn-lstm-supcon"].pretraining
+    table = trials([
+        (ours, {}, 90.0, -2.0, 10.0), (simclr, {}, 30.0, 0.0, 500.0), (simclr, {simclr: {"rate_factor": 3.0}}, 40.0, -0.1, 400.0),
+        (supcon, {}, 70.0, -1.5, 30.0), ("stgcn-none-infonce", {}, 85.0, -1.8, 15.0),
+    ])  # fmt: skip
+    assert selection.strongest(table) == "stgcn-lstm-supcon", "ours and floors are no rivals"
+
+
+def test_other_settings_are_tried_in_a_block_only():
+    before = methods.settings(methods.METHODS["ours"])
+    with methods.trying({"default": {"mlp_layers": 2}}):
+        assert methods.settings(methods.METHODS["ours"]) == before | {"mlp_layers": 2}
+    assert methods.settings(methods.METHODS["ours"]) == before
 
 
 def test_the_committed_selection_names_what_exists():
     chosen = methods.selected()
-    assert set(chosen) - {"default", "prompter", "more_seeds"} <= set(methods.pretrainings())
-    assert set(chosen["more_seeds"]) <= set(methods.METHODS) - {"ours", "contrastivedance"}
-    assert len(selection.CANDIDATES) <= 4
+    assert set(chosen) - {"default", "prompter", "strongest"} <= set(methods.pretrainings())
+    assert chosen["strongest"] in set(methods.METHODS) - {"ours", "contrastivedance"}
+
+
+def test_a_selection_runs_end_to_end_and_ends_with_settings_that_can_be_read(tmp_path, monkeypatch):
+    ours = selection.OURS.pretraining
+    values = {"{}": (60.0, -1.0, 200.0), json.dumps({"default": {"mlp_layers": 2}}): (70.0, -1.5, 100.0)}
+
+    def trial(candidate, before, profile, folder):
+        row = values.get(json.dumps(candidate.changes), (50.0, 0.0, 300.0))
+        facts = {"pretraining": candidate.pretraining, "changes": json.dumps(candidate.changes), "split": candidate.split}
+        return [facts | {"shots": 20, "task1": row[0], "task2": row[1], "task3": row[2]}]
+
+    monkeypatch.setattr(selection, "trial", trial)
+    monkeypatch.setattr(selection, "ProcessPoolExecutor", lambda *_: contextlib.nullcontext(SimpleNamespace(map=map)))
+    settings, table = selection.select("smoke", 1, tmp_path)
+    assert settings["default"] == methods.selected()["default"] | {"mlp_layers": 2}
+    assert ours in set(table["pretraining"]) and set(table["stage"]) == set(selection.stages())
+    assert yaml.safe_load(yaml.safe_dump(settings)) == settings
 
 
 @pytest.mark.parametrize("name", list(methods.VARIANTS))

@@ -33,7 +33,7 @@ def test_every_stage_takes_every_profile(stage, profile):
         ({"schedule": "linear"}, ["schedule", "'constant' or 'cosine'"]),
         ({"channels": [16, "32"]}, ["channels.1", "integer"]),
         ({"channels": []}, ["channels"]),
-        ({"profile": "full"}, ["profile is 'full'", "smoke, demo, paper"]),
+        ({"profile": "full"}, ["profile is 'full'", "smoke, demo, study, paper"]),
         ({"profile": 3}, ["profile is 3"]),
         ({"data": 3}, ["data", "string"]),
         ({"tsne_points": 5}, ["unknown parameter 'tsne_points'"]),  # a knob of another notebook
@@ -83,7 +83,7 @@ def test_jupyter_shows_the_line_and_no_traceback():
 
 def test_a_split_is_one_of_those_that_have_a_definition():
     assert validate("03_pretraining").split == "" and validate("03_pretraining", split="released").split == "released"
-    with pytest.raises(ParameterError, match="split: expected '' or 'released', got 'x'"):
+    with pytest.raises(ParameterError, match="split: expected '', 'released', 'validation2' or 'validation3', got 'x'"):
         validate("03_pretraining", split="x")
 
 
@@ -92,7 +92,7 @@ def test_load_replaces_and_refuses():
     assert PROFILES["demo"].seeds != 7
     with pytest.raises(ParameterError, match="unknown parameter 'sedes'"):
         profiles.load("demo", sedes=7)
-    with pytest.raises(ParameterError, match="expected one of smoke, demo, paper"):
+    with pytest.raises(ParameterError, match="expected one of smoke, demo, study, paper"):
         profiles.load("tiny")
 
 

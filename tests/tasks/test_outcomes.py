@@ -11,7 +11,7 @@ from tiny import piece_set
 from dancemvp_core import code_hash
 from dancemvp_core.dance.skeleton import IMPERIALDANCE21
 from dancemvp_core.models import prompter
-from dancemvp_core.paper import printed, prompting, tables
+from dancemvp_core.paper import comparison, printed, prompting, tables
 from dancemvp_core.pretraining import methods, networks, pretrained, training
 from dancemvp_core.pretraining.pretrained import Pretraining
 from dancemvp_core.runs.provenance import METRICS_COLUMNS, Paths
@@ -211,9 +211,10 @@ def test_table_4_and_the_curves_hold_what_was_measured_beside_what_the_paper_pri
             Pretraining(pretraining, seed, pieces, IMPERIALDANCE21, WIDTH, HOW).finished(file)
     points = prompting.points(2, (1, 2), (1, 2), 2, 3)
     jobs = [job for job in prompting.plan(points, 2) if job.name in ("ours", "chance", "direct", "body_only")]
-    metrics = pd.concat([outcomes.outcome(*job).metrics for job in jobs], ignore_index=True)
+    made = [outcomes.outcome(*job) for job in jobs]
+    metrics, intervals = pd.concat([o.metrics for o in made], ignore_index=True), comparison.estimates(made)
 
-    table = prompting.table4(metrics, points, synthetic=True, underfit=["ours"])
+    table = prompting.table4(metrics, intervals, points, synthetic=True, conditions={"ours": "underfit"})
     assert set(tables.COLUMNS) < set(table.columns)
     assert table[["method", "protocol", "genres"]].head(4).to_numpy().tolist() == [
         ["ours", "prompt", 2], ["ours", "finetune", 2], ["ours", "prompt", 1], ["ours", "finetune", 1]
@@ -227,7 +228,7 @@ def test_table_4_and_the_curves_hold_what_was_measured_beside_what_the_paper_pri
     assert np.isnan(direct["task1_mean"]) and direct["task3_mean"] == pytest.approx(0, abs=1e-9)
     assert len(prompting.labels(table)) == len(table)
 
-    curves = prompting.curves(metrics, points, 3, synthetic=True)
+    curves = prompting.curves(metrics, intervals, points, 3, synthetic=True)
     assert set(curves["protocol"]) == {"prompt", "finetune", "prompt-id", "prompt-query", "chance"}
     assert (curves["n_seeds"] == 2).all() and curves["ci_low"].notna().all()
     assert set(curves.loc[curves["varied"] == "shots", "shots"]) == {1, 2}
@@ -238,3 +239,15 @@ def test_table_4_and_the_curves_hold_what_was_measured_beside_what_the_paper_pri
     assert set(zip(over_g["shots"], over_g["genres"], strict=True)) == {(3, 1), (1, 2)}, "equal support: three performances"
     first = table.iloc[0]
     assert at_table.loc[at_table["task"] == 1, "mean"].iloc[0] == pytest.approx(first["task1_mean"])
+
+    tests = prompting.tests(made, points, {})
+    assert set(tests["protocol"]) == {"finetune", "prompt-id", "prompt-query"} and (tests["n_seeds"] == 2).all()
+    assert set(zip(tests["shots"], tests["genres"], strict=True)) == set(points)
+    relative = prompting.relative(made, points, 3)
+    losses = relative[relative["task"] == "mean"].set_index("what")["value"]
+    assert losses["fine-tuning loses more by"] == pytest.approx(losses["loss of finetune"] - losses["loss of prompt"])
+    of = metrics[(metrics["task"] == 1) & (metrics["metric"] == "accuracy") & (metrics["method"] == "ours")]
+    at = of.groupby(["protocol", "shots", "genres"])["value"].mean()
+    lost = relative[(relative["what"] == "loss of finetune") & (relative["task"] == "1")]["value"].iloc[0]
+    assert lost == pytest.approx(100 * (1 - at["finetune", 1, 2] / at["finetune", 3, 1]))
+    assert len(prompting.readable_tests(tests)) == 3 * len(points) and len(prompting.readable_relative(relative)) == 6

@@ -66,6 +66,15 @@ def test_our_split_of_the_published_data_has_no_leak(published):
     assert splits.heard_in_pretraining(published, published["split"]) == {}
 
 
+def test_choices_rest_on_fifteen_choreographies_and_never_on_the_test_set_or_its_music_in_pre_training(published):
+    sets = {split: splits.assign(published, split) for split in ("", *splits.VALIDATION)}
+    names = {split: published["choreography"][own == "validation"].unique() for split, own in sets.items()}
+    assert all(len(found) == 5 for found in names.values()) and len(set().union(*names.values())) == 13
+    assert all("b3" in found for found in names.values()), "b3 has the track of the test choreography b4"
+    for own in sets.values():
+        assert (own == "test").tolist() == (sets[""] == "test").tolist() and splits.heard_in_pretraining(published, own) == {}
+
+
 def test_data_without_a_choreography_of_the_released_split_are_refused(published):
     without = published[~published["choreography"].isin(["u1", "h0"])]
     with pytest.raises(DataError, match=r"^split 'released': the data have no choreography u1, expected b0 .*j1 to pre-train"):
@@ -75,9 +84,9 @@ def test_data_without_a_choreography_of_the_released_split_are_refused(published
 
 
 def test_a_split_without_a_definition_is_refused(published):
-    with pytest.raises(ParameterError, match="split 'ours': expected released, or none for the data's own"):
+    with pytest.raises(ParameterError, match="split 'ours': expected released or validation2 or validation3, or none"):
         splits.assign(published, "ours")
-    assert [len(splits.assign(published, split)) for split in SPLITS] == [40, 40]
+    assert [len(splits.assign(published, split)) for split in SPLITS] == [40] * 4
 
 
 def test_few_choreographies_all_pretrain():

@@ -1,8 +1,7 @@
 """Intervals, tests and corrections on data whose answers are known."""
 
-import itertools
-
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import binom, ttest_1samp
 
@@ -48,43 +47,69 @@ def test_one_value_has_no_interval():
     assert stats.t_interval([1.0, np.nan, 3.0]) == stats.t_interval([1.0, 3.0])
 
 
-@pytest.mark.parametrize("pairs", [8, 40])
-def test_size_of_the_test(pairs):
-    """Under the null it rejects at alpha: exact enumeration (8 pairs) and random swaps (40 pairs), skewed values."""
-    rng = np.random.default_rng(pairs)
-    runs, alpha = 400, 0.05
-    rejected = 0
-    for i in range(runs):
-        shared = rng.exponential(3.0, size=pairs)
-        a, b = shared + rng.exponential(size=pairs), shared + rng.exponential(size=pairs)
-        rejected += stats.paired_permutation(a, b, resamples=299, seed=i) <= alpha
-    assert binom.ppf(0.0005, runs, alpha * 0.9) <= rejected <= binom.ppf(0.9995, runs, alpha)
+# --- seeds and performances --------------------------------------------------------------------------------------
 
 
-def test_exact_p_value_by_hand():
-    a, b = np.array([5.0, 6.0, 7.5, 9.0, 4.0]), np.array([4.0, 5.5, 7.0, 6.0, 4.5])
-    differences = a - b
-    means = [np.mean(differences * signs) for signs in itertools.product([1, -1], repeat=5)]
-    expected = np.mean(np.abs(means) >= abs(differences.mean()) - 1e-12)
-    assert stats.paired_permutation(a, b) == pytest.approx(expected)
-    assert stats.paired_permutation(b, a) == pytest.approx(expected)
+def drawn(rng, seeds, of_seed, of_performance, strata=5, trials=40) -> pd.DataFrame:
+    """Values of which each seed sees a random half of every stratum's trials; the true mean is 0."""
+    shared, rows = rng.normal(0, of_performance, (strata, trials)), []
+    for seed in range(seeds):
+        fit = rng.normal(0, of_seed)
+        for stratum in range(strata):
+            query = rng.permutation(trials)[: trials // 2]
+            values = shared[stratum, query] + fit + rng.normal(0, 1, len(query))
+            rows.append(pd.DataFrame({"seed": seed, "sequence": 100 * stratum + query, "stratum": stratum, "value": values}))
+    return pd.concat(rows, ignore_index=True)
 
 
-def test_a_clear_difference_and_repeatability():
+@pytest.mark.parametrize(("seeds", "of_seed", "of_performance"), [(1, 0, 1), (3, 0, 1), (3, 0.1, 1), (3, 0.3, 0), (5, 0.1, 0)])
+def test_interval_over_seeds_and_performances_covers(seeds, of_seed, of_performance):
+    rng, runs = np.random.default_rng(3), 300
+    found = [stats.crossed(drawn(rng, seeds, of_seed, of_performance)) for _ in range(runs)]
+    covered = sum(f.low <= 0 <= f.high for f in found)
+    assert covered >= binom.ppf(0.0005, runs, 0.93), "too narrow"
+    assert sum(f.p <= 0.05 for f in found) == runs - covered, "the test is the interval's"
+
+
+def test_an_interval_from_performances_alone_would_not_cover_other_fits():
+    rng, runs = np.random.default_rng(3), 200
+    found = [stats.crossed(drawn(rng, 1, 0.3, 0)) for _ in range(runs)]
+    assert sum(f.low <= 0 <= f.high for f in found) < 0.6 * runs, "one seed is conditional on its fit"
+
+
+def test_one_seed_is_the_t_interval_over_performances():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=30)
+    found = stats.crossed(pd.DataFrame({"seed": 0, "sequence": range(30), "stratum": 0, "value": values}))
+    expected = ttest_1samp(values, 0)
+    assert found.p == pytest.approx(expected.pvalue)
+    assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval()))
+
+
+def test_seeds_have_equal_weight_and_equal_values_no_width():
+    uneven = pd.DataFrame({"seed": [0] * 4 + [1] * 2, "sequence": [0, 1, 2, 3, 0, 1], "stratum": 0, "value": [1.0] * 4 + [3.0] * 2})
+    assert stats.crossed(uneven).mean == 2.0
+    same = stats.crossed(uneven.assign(value=0.0))
+    assert (same.low, same.high, same.p) == (0.0, 0.0, 1.0)
+    assert stats.crossed(uneven.assign(value=2.0)).p == 0.0
+
+
+def test_too_few_performances_have_no_interval():
+    alone = pd.DataFrame({"seed": [0, 0], "sequence": [0, 1], "stratum": [0, 1], "value": [1.0, 2.0]})
+    found = stats.crossed(alone)
+    assert found.mean == 1.5 and np.isnan([found.low, found.high, found.p]).all()
+    assert np.isnan(stats.crossed(alone.iloc[:0])).all()
+
+
+def test_the_order_of_rows_and_the_names_do_not_matter():
     rng = np.random.default_rng(1)
-    base = rng.normal(size=100)
-    a = base + 0.5 + 0.3 * rng.normal(size=100)
-    p = stats.paired_permutation(a, base)
-    assert p == pytest.approx(2 / (stats.RESAMPLES + 1)), "as small as so many resamples can show"
-    assert stats.paired_permutation(a, base) == p
-    assert np.isnan(stats.paired_permutation([1.0], [2.0]))
-    with pytest.raises(ValueError, match="same shape"):
-        stats.paired_permutation([1.0, 2.0], [1.0])
+    values = drawn(rng, 3, 0.1, 1)
+    other = values.sample(frac=1, random_state=0).assign(seed=lambda t: t["seed"] + 7, sequence=lambda t: t["sequence"].astype(str))
+    assert stats.crossed(other) == pytest.approx(stats.crossed(values))
 
 
 def test_identical_rows_do_not_differ():
     a = np.arange(30.0)
-    assert stats.paired_permutation(a, a) == 1.0
     assert stats.effect_size(a, a) == 0.0
 
 

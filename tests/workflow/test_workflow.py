@@ -306,7 +306,7 @@ def test_a_notebook_that_cannot_start_says_why(project, capfd):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--profile", "full"], "expected one of smoke, demo, paper"),
+        (["--profile", "full"], "expected one of smoke, demo, study, paper"),
         (["--data", "/nowhere"], "DATA=/nowhere: no such folder"),
         (["--split", "ours"], "reproduce: split 'ours': expected released, or none for the data's own\n"),
         (["--seeds", "0"], "expected a whole number from 1, got '0'"),
