@@ -42,7 +42,7 @@ from dancemvp_core.models import encoders, losses
 from dancemvp_core.models.prompter import Join, Prompter, PrompterSettings
 from dancemvp_core.pretraining import methods, networks, training
 from dancemvp_core.runs import profiles
-from dancemvp_core.tasks import feature_maps, outcomes, prompting, protocols, stats
+from dancemvp_core.tasks import feature_maps, outcomes, prompting, protocols
 from dancemvp_core.tasks.features import Features
 
 OURS = methods.METHODS["ours"].pretraining
@@ -538,6 +538,5 @@ CASES: dict[str, Callable[[Setting], Iterator[Pair | str]]] = {
     "data": data,
     "acoustic_features": acoustic_features,
     "maps": maps,
-    "resampling": resampling,
     "growth": growth,
 }

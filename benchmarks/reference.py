@@ -123,12 +123,3 @@ class PairwiseScores(nn.Module):
     def forward(self, z: Tensor, t: Tensor) -> Tensor:
         pairs = torch.cat([z[:, None].expand(-1, len(t), -1), t[None].expand(len(z), -1, -1)], dim=2)
         return self.head(F.gelu(self.mix(pairs))).squeeze(-1)
-
-
-def sign_flips(a, b, resamples: int, rng) -> float:
-    """Return the two-sided p-value of a paired permutation test, computed with one permutation after the other."""
-    difference = a - b
-    observed, beyond = abs(difference.mean()), 0
-    for _ in range(resamples):
-        beyond += abs((difference * rng.choice([-1.0, 1.0], size=len(difference))).mean()) >= observed
-    return (beyond + 1) / (resamples + 1)
