@@ -1,13 +1,13 @@
 """Maps of the feature space (Fig. 5), and measures of how well attributes separate in it.
 
 The maps are only pictures. The rules judge the claims by silhouette and neighbour purity in the feature space, each in
-comparison with the same measure for permuted labels.
+comparison with the same measure for permuted labels and with the same measure in the features of the untrained encoder.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +15,12 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from dancemvp_core.dance.pieces import Cutting, PieceSet, build, evenly_spaced
+from dancemvp_core.dance.pieces import Cutting, PieceSet, build, canonical_lengths, evenly_spaced
 from dancemvp_core.dance.sequences import DanceDataset
 from dancemvp_core.dance.skeleton import Skeleton, canonical_body, coco17_to_imperialdance21
 from dancemvp_core.device import full_precision
 from dancemvp_core.pretraining import training
+from dancemvp_core.tasks import stats
 from dancemvp_core.tasks.feature_maps import FEWEST_POINTS, on_sphere, tsne
 
 POINT_COLUMNS = ["genre", "choreography", "level", "primitive", "sequence", "trial"]
@@ -81,11 +82,7 @@ def foreign_pieces(
         of_genre = np.flatnonzero((dataset.index["genre"] == name).to_numpy())
         most = max(1, points // (3 * len(names)))  # a sequence has three primitives
         keep[evenly_spaced(of_genre, most)] = True
-    chosen = np.flatnonzero(keep)
-    part = DanceDataset(
-        dataset.name, dataset.root, dataset.skeleton, dataset.index.iloc[chosen].reset_index(drop=True),
-        [dataset.sequences[i] for i in chosen], dataset.synthetic,
-    )  # fmt: skip
+    part = _some(dataset, np.flatnonzero(keep), dataset.skeleton)
     everything = pd.Series("pretrain", index=part.index.index)
     cut = build(part, everything, np.ones(len(part), bool), cutting, cache)
     if len(cut) < FEWEST_POINTS:
@@ -94,6 +91,40 @@ def foreign_pieces(
         return cut
     motion = [canonical_body(coco17_to_imperialdance21(m), skeleton) for m in cut.motion.numpy()]
     return PieceSet(torch.from_numpy(np.stack(motion)), cut.music, cut.table, cut.sequences)
+
+
+def _some(dataset: DanceDataset, rows: np.ndarray, skeleton: Skeleton) -> DanceDataset:
+    """Return a data set of some sequences of ``dataset``, with the canonical body of ``skeleton``."""
+    index, sequences = dataset.index.iloc[rows].reset_index(drop=True), [dataset.sequences[i] for i in rows]
+    return DanceDataset(dataset.name, dataset.root, skeleton, index, sequences, dataset.synthetic)
+
+
+def seen_pieces(
+    dataset: DanceDataset, pieces: PieceSet, cutting: Cutting, points: int, cache: Path | None = None
+) -> tuple[PieceSet, np.ndarray]:
+    """Return Fig. 5a's pieces, about ``points``, and which of them were in pre-training, (P,) bool.
+
+    They are of one choreography in each of three genres (urban, jazz, K-pop), with equally many performances of each level,
+    spread over all trials on disk: with 100 trials the paper's 3 x 1 x 3 x 3 x 100 = 2,700. A small profile pre-trains on
+    ``pieces`` of few of these trials, and the others only get features. Body and music are standardised as in ``pieces``.
+    """
+    known, trained = pieces.sequences, pieces.table[pieces.table["split"] == "pretrain"]
+    chosen = one_choreography_each(known, "pretrain", 3, ("urban", "jazz", "k-pop"))
+    pool = known[(known["split"] == "pretrain") & (known["choreography"].isin(chosen) | (not chosen))]
+    files = [rows for _, rows in pool.groupby(["choreography", "level"], dropna=False).groups.items()]
+    most = max(1, points // (3 * len(files)))  # a sequence has three primitives
+    shown = np.concatenate([evenly_spaced(rows.to_numpy(), most) for rows in files])
+    # One performance of each music window in pre-training, because these windows standardise the music.
+    heard = trained.drop_duplicates("window")["sequence"]
+    rows = np.union1d(shown, heard)
+    body = replace(dataset.skeleton, lengths=tuple(canonical_lengths(dataset)))
+    splits = pd.Series(np.where(np.isin(rows, heard), "pretrain", "more"))
+    cut = build(_some(dataset, rows, body), splits, np.ones(len(rows), bool), cutting, cache)
+    table = cut.table.assign(sequence=rows[cut.table["sequence"]])
+    keep = np.flatnonzero(table["sequence"].isin(shown))
+    table = table.iloc[keep].reset_index(drop=True)
+    cut = PieceSet(cut.motion[keep], cut.music, table, known).to(pieces.motion.device)
+    return cut, table["sequence"].isin(trained["sequence"]).to_numpy()
 
 
 def kind(other: DanceDataset) -> str:
@@ -137,6 +168,45 @@ def permuted(codes: np.ndarray, units: np.ndarray, rng: np.random.Generator) -> 
     return rng.permutation(codes)
 
 
+@dataclass(frozen=True, eq=False)
+class _Cell:
+    """Points that share the attributes held fixed: their numbers, distances (n, n), neighbours (n, k), class codes, sequences."""
+
+    inside: np.ndarray
+    distances: np.ndarray
+    neighbours: np.ndarray
+    codes: np.ndarray
+    units: np.ndarray
+
+
+def _cells(features, table: pd.DataFrame, attribute: str, neighbours: int) -> list[_Cell]:
+    """Return the cells of an attribute, without those with one class or fewer than 4 points; none if a label is unknown."""
+    name, fixed = attribute.split(" | ")[0], list(ATTRIBUTES[attribute])
+    if table[[name, *fixed]].isna().any(axis=None):
+        return []
+    x, out = on_sphere(features), []
+    cells = table.groupby(fixed, sort=False).ngroup().to_numpy() if fixed else np.zeros(len(table), int)
+    for cell in np.unique(cells):
+        inside = np.flatnonzero(cells == cell)
+        codes = pd.factorize(table[name].iloc[inside], sort=True)[0]
+        if codes.max() == 0 or len(inside) < 4:
+            continue
+        distances = 1 - x[inside] @ x[inside].T
+        np.fill_diagonal(distances, 0)
+        order = np.argsort(distances + 9 * np.eye(len(inside)), axis=1, kind="stable")[:, : min(neighbours, len(inside) - 1)]
+        out.append(_Cell(inside, distances, order, codes, table["sequence"].to_numpy()[inside]))
+    return out
+
+
+MEASURES = ("silhouette", "purity")
+
+
+def _of_points(cells: list[_Cell], labels: Sequence[np.ndarray]) -> np.ndarray:
+    """Return silhouette and purity of each point, (2, N), with class codes ``labels`` for each cell."""
+    values = [(silhouette(c.distances, codes), purity(c.neighbours, codes)) for c, codes in zip(cells, labels, strict=True)]
+    return np.concatenate(values, axis=1)
+
+
 def separation(features, table: pd.DataFrame, neighbours: int = 10, permutations: int = 199, seed: int = 0) -> pd.DataFrame:
     """Return how well each attribute separates in the feature space: one row for each attribute.
 
@@ -146,46 +216,49 @@ def separation(features, table: pd.DataFrame, neighbours: int = 10, permutations
     attribute with others held fixed, both are computed within each combination of the others and averaged over the points.
     Unknown attributes and those with a single value are left out.
     """
-    x, rng, rows = on_sphere(features), np.random.default_rng(seed), []
-    for attribute, fixed in ATTRIBUTES.items():
-        name = attribute.split(" | ")[0]
-        if table[[name, *fixed]].isna().any(axis=None):
+    rng, rows = np.random.default_rng(seed), []
+    for attribute in ATTRIBUTES:
+        cells = _cells(features, table, attribute, neighbours)
+        if not cells:
             continue
-        cells = table.groupby(list(fixed), sort=False).ngroup().to_numpy() if fixed else np.zeros(len(table), int)
-        groups = []
-        for cell in np.unique(cells):
-            inside = np.flatnonzero(cells == cell)
-            codes = pd.factorize(table[name].iloc[inside], sort=True)[0]
-            if codes.max() == 0 or len(inside) < 4:
-                continue
-            distances = 1 - x[inside] @ x[inside].T
-            np.fill_diagonal(distances, 0)
-            nearest = min(neighbours, len(inside) - 1)
-            order = np.argsort(distances + 9 * np.eye(len(inside)), axis=1, kind="stable")[:, :nearest]
-            groups.append((distances, order, codes, table["sequence"].to_numpy()[inside]))
-        if not groups:
-            continue
-        points = sum(len(codes) for _, _, codes, _ in groups)
-
-        def measure(labels, groups=groups):
-            values = [(silhouette(d, c), purity(o, c)) for (d, o, _, _), c in zip(groups, labels, strict=True)]
-            return np.array([np.concatenate(column).mean() for column in zip(*values, strict=True)])
-
-        observed = measure([codes for _, _, codes, _ in groups])
+        observed = _of_points(cells, [c.codes for c in cells]).mean(axis=1)
         chance = np.array(
-            [measure([permuted(codes, units, rng) for _, _, codes, units in groups]) for _ in range(permutations)]
+            [_of_points(cells, [permuted(c.codes, c.units, rng) for c in cells]).mean(axis=1) for _ in range(permutations)]
         )
-        row = {"attribute": attribute, "points": points, "classes": int(table[name].nunique())}
-        for i, kind in enumerate(("silhouette", "purity")):
+        row = {"attribute": attribute, "points": sum(len(c.codes) for c in cells)}
+        row["classes"] = int(table[attribute.split(" | ")[0]].nunique())
+        for i, kind in enumerate(MEASURES):
             above = (chance[:, i] >= observed[i] - 1e-12).sum()
             row |= {kind: observed[i], f"{kind}_chance": chance[:, i].mean(), f"{kind}_p": (1 + above) / (1 + permutations)}
         rows.append(row | {"neighbours": neighbours, "permutations": permutations})
     return pd.DataFrame(rows)
 
 
+def lead(features, others, table: pd.DataFrame, neighbours: int = 10) -> pd.DataFrame:
+    """Return how much better each attribute separates in ``features`` (N, D) than in ``others`` (N, D'): one row for each.
+
+    Columns: attribute, and for silhouette and purity the mean difference over the N points of ``table`` (_lead), with its
+    95 % t-interval over performances (_lead_low, _lead_high): the pieces of one performance are alike, so each performance
+    has one value. The interval is for these two encoders, and not for others with another seed.
+    """
+    rows = []
+    for attribute in ATTRIBUTES:
+        both = [_cells(x, table, attribute, neighbours) for x in (features, others)]
+        if not both[0]:
+            continue
+        own, other = (_of_points(cells, [c.codes for c in cells]) for cells in both)
+        units = np.concatenate([c.units for c in both[0]])
+        row = {"attribute": attribute}
+        for kind, difference in zip(MEASURES, own - other, strict=True):
+            interval = stats.mean_interval(pd.Series(difference).groupby(units).mean())
+            row |= dict(zip((f"{kind}_lead", f"{kind}_lead_low", f"{kind}_lead_high"), interval, strict=True))
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
 @dataclass(frozen=True, eq=False)
 class Maps:
-    """The panels of Fig. 5 in one run. ``encoders`` by name: the maps show the first one, the measures cover all."""
+    """The panels of Fig. 5 in one run. ``encoders`` by name: the maps show the first one, the last one is untrained."""
 
     encoders: dict[str, nn.Module]
     points: list[pd.DataFrame] = field(default_factory=list)
@@ -195,7 +268,8 @@ class Maps:
         """Compute map and measures of piece rows for the panel ``name``; return its points, or None if there are too few.
 
         Points: panel, x, y, the labels, sequence, trial, features (z, or motion without ``music``), dataset, synthetic.
-        Measures: as ``separation``, with panel, encoder, features, dataset and synthetic.
+        Measures: as ``separation``, with panel, encoder, features, dataset and synthetic; and in the first encoder's rows its
+        ``lead`` over the last, which is untrained.
         """
         rows = np.asarray(rows)
         if len(rows) < FEWEST_POINTS:
@@ -209,7 +283,8 @@ class Maps:
         x, y = tsne(next(iter(z.values()))).T
         self.points.append(table.assign(panel=name, x=x, y=y, **facts))
         measured = [separation(values, table).assign(panel=name, encoder=encoder, **facts) for encoder, values in z.items()]
-        measured = pd.concat(measured, ignore_index=True)
+        ahead = lead(next(iter(z.values())), list(z.values())[-1], table).assign(encoder=next(iter(z)))
+        measured = pd.concat(measured, ignore_index=True).merge(ahead, on=["encoder", "attribute"], how="left")
         first = ["panel", "encoder"]
         self.measures.append(measured[first + [c for c in measured if c not in first]])
         return self.points[-1]
@@ -218,13 +293,6 @@ class Maps:
         """Return a readable table of the measures of a panel; None if the panel was not drawn."""
         own = [m for m in self.measures if m["panel"].eq(name).any()]
         return readable(own[0]) if own else None
-
-
-def seen_rows(table: pd.DataFrame, rows: np.ndarray, points: int) -> np.ndarray:
-    """Return Fig. 5a's pieces among the pre-train ``rows``: one choreography in each of three genres (urban, jazz, K-pop)."""
-    chosen = one_choreography_each(table, "pretrain", 3, ("urban", "jazz", "k-pop"))
-    rows = rows[table["choreography"].iloc[rows].isin(chosen)] if chosen else rows
-    return spread_rows(table, rows, points)
 
 
 def unseen_rows(table: pd.DataFrame, rows: np.ndarray, points: int) -> np.ndarray:

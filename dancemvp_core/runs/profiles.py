@@ -52,7 +52,8 @@ class Profile(_Strict):
     ``trials``: number of trials in each file of SynthDance. ``pretrain_trials``: number of trials of each choreography and
     level in pre-training. ``seeds``: number of seeds (0, 1, ...) of the rows with an interval; ``seeds_others``: of the
     other rows. ``released_differences``: the differences of the released code that are measured (none named: all). ``shots``:
-    performances of each class in the support, in the tables; ``shots_curve``: in Fig. 7.
+    performances of each class in the support, in the tables; ``shots_curve``: in Fig. 7. ``tsne_points``: points of a map; the
+    paper's Fig. 5a has 3 choreographies x 3 levels x 3 primitives x 100 trials = 2,700, whatever the number in pre-training.
 
     ``time_normalisation``: how music that is longer than its clip comes to the clip's 10 s. "stretch" maps the whole window to
     the clip, so music and clip begin and end together. "crop" takes the first 10 s of the music as they are; this is the
@@ -129,7 +130,6 @@ PROFILES: dict[str, Profile] = {
         seeds=3,
         seeds_others=1,
         downstream_steps=200,
-        tsne_points=1350,
     ),
     "paper": Profile(name="paper"),
 }
