@@ -166,13 +166,13 @@ def separated(results: Results, panel: str, attribute: str) -> Finding:
     ahead = any(row[f"{kind}_lead_low"] > 0 for kind in ("silhouette", "purity"))
     behind = any(row[f"{kind}_lead_high"] < 0 for kind in ("silhouette", "purity"))
     learned = None if ahead == behind else ahead
+    words = {True: "ours is better", False: "ours is worse", None: "the two measures disagree" if ahead else "no clear difference"}
     holds = False if separate is False or learned is False else True if separate and learned else None
     text = (
         f"{row['attribute']}: {100 * row['purity']:.0f} % of the neighbours agree ({100 * row['purity_chance']:.0f} % with "
         f"shuffled labels, p = {row['purity_p']:.3g}), silhouette {row['silhouette']:.2f}"
         f"{'; above chance, but the classes overlap' if separate is None else ''}. Untrained encoder: "
-        f"{100 * untrained['purity']:.0f} %, silhouette {untrained['silhouette']:.2f}: pre-training separates them "
-        f"{'better' if learned else 'worse' if learned is False else 'neither better nor worse'}"
+        f"{100 * untrained['purity']:.0f} %, silhouette {untrained['silhouette']:.2f}: {words[learned]}"
     )
     return Finding(holds, text, row["purity"])
 
