@@ -327,7 +327,7 @@ def prompt_vs_finetune(curves: pd.DataFrame, synthetic: bool) -> Figure:
     """
     figure, grid = plt.subplots(2, 3, figsize=(PAGE_IN, 3.9))
     for axes, (varied, words) in zip(
-        grid, {"shots": "shots (performances a class)", "genres": "test choreographies g, equal support"}.items(), strict=True
+        grid, {"shots": "shots (performances a class)", "genres": "choreographies g (equal support)"}.items(), strict=True
     ):
         for ax, (title, task) in zip(axes, _TASK_AXES, strict=True):
             here = curves[(curves["varied"] == varied) & (curves["task"] == task)]

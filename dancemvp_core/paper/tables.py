@@ -34,7 +34,7 @@ _SCORE = {"score_mse": (2, "mse"), "score_coverage_90": (2, "coverage_90")}
 _POINTS2 = 100.0**2  # the metric is on score/100
 # What stands beside the paper's L2 in a table for readers.
 SCORE_HEADINGS = {
-    "score_mse": "Score MSE ↓", "score_spearman": "Score ρ ↑", "score_coverage_90": "Score in 90 % interval, %",
+    "score_mse": "Score MSE ↓", "score_spearman": "Score ρ ↑", "score_coverage_90": "Score in 90 % interval",
 }  # fmt: skip
 
 

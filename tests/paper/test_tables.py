@@ -102,7 +102,7 @@ def test_what_a_reader_sees():
     ours = shown[shown["Method"] == "Ours"].iloc[0]
     assert "±" in ours["Task 1 ↑ (synthetic)"] and ours["Task 2 (paper)"] == "2.56×10^-4" and ours["Seeds"] == "3"
     assert "nan" not in shown.to_string()
-    scores = ["Score MSE ↓ (synthetic)", "Score ρ ↑ (synthetic)", "Score in 90 % interval, % (synthetic)"]
+    scores = ["Score MSE ↓ (synthetic)", "Score ρ ↑ (synthetic)", "Score in 90 % interval (synthetic)"]
     places = [list(shown).index(name) for name in ("Task 2 (paper)", *scores)]
     assert places == list(range(places[0], places[0] + 4)), "beside the paper's L2"
     text = tables.markdown(shown)
