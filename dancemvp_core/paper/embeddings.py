@@ -141,23 +141,26 @@ def describe_foreign(foreign: PieceSet | None, other: DanceDataset, skeleton: Sk
 
 
 def silhouette(distances: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Return each point's silhouette, (N,), from distances (N, N) and class codes (N,); 0 for the only point of a class."""
+    """Return each point's silhouette from symmetric distances (N, N) and class codes (N,) or (P, N), in the codes' shape.
+
+    It is 0 for the only point of a class. One matrix product serves all P codes: P products would each read all distances.
+    """
     member = np.eye(codes.max() + 1)[codes]
-    size = member.sum(axis=0)
-    total = distances @ member
-    own = np.arange(len(codes)), codes
-    inside = total[own] / np.maximum(size[codes] - 1, 1)
-    outside = total / np.maximum(size, 1)
-    outside[own] = np.inf
-    outside[:, size == 0] = np.inf
-    nearest = outside.min(axis=1)
+    size = member.sum(axis=-2)
+    total = np.moveaxis(np.tensordot(member, distances, axes=(-2, 0)), -1, -2)
+    own, own_size = codes[..., None], np.take_along_axis(size, codes, axis=-1)
+    inside = np.take_along_axis(total, own, axis=-1)[..., 0] / np.maximum(own_size - 1, 1)
+    outside = total / np.maximum(size, 1)[..., None, :]
+    outside[np.broadcast_to(size[..., None, :] == 0, outside.shape)] = np.inf
+    np.put_along_axis(outside, own, np.inf, axis=-1)
+    nearest = outside.min(axis=-1)
     widest = np.maximum(np.maximum(inside, nearest), 1e-12)
-    return np.where((size[codes] > 1) & np.isfinite(nearest), (nearest - inside) / widest, 0.0)
+    return np.where((own_size > 1) & np.isfinite(nearest), (nearest - inside) / widest, 0.0)
 
 
 def purity(neighbours: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Return for each point the share (N,) of its ``neighbours`` (N, k, indices) that have the same class."""
-    return (codes[neighbours] == codes[:, None]).mean(axis=1)
+    """Return for each point the share of its ``neighbours`` (N, k, indices) that have the same class; codes (N,) or (P, N)."""
+    return (codes[..., neighbours] == codes[..., None]).mean(axis=-1)
 
 
 def permuted(codes: np.ndarray, units: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -170,41 +173,46 @@ def permuted(codes: np.ndarray, units: np.ndarray, rng: np.random.Generator) -> 
 
 @dataclass(frozen=True, eq=False)
 class _Cell:
-    """Points that share the attributes held fixed: their numbers, distances (n, n), neighbours (n, k), class codes, sequences."""
+    """Points that share the attributes held fixed: distances (n, n), neighbours (n, k), class codes (n,), sequences (n,)."""
 
-    inside: np.ndarray
     distances: np.ndarray
     neighbours: np.ndarray
     codes: np.ndarray
     units: np.ndarray
 
+    def measures(self, codes: np.ndarray) -> np.ndarray:
+        """Return silhouette and purity of the points for class codes (n,) or (P, n): (2, n) or (2, P, n)."""
+        return np.stack([silhouette(self.distances, codes), purity(self.neighbours, codes)])
 
-def _cells(features, table: pd.DataFrame, attribute: str, neighbours: int) -> list[_Cell]:
-    """Return the cells of an attribute, without those with one class or fewer than 4 points; none if a label is unknown."""
-    name, fixed = attribute.split(" | ")[0], list(ATTRIBUTES[attribute])
-    if table[[name, *fixed]].isna().any(axis=None):
-        return []
-    x, out = on_sphere(features), []
-    cells = table.groupby(fixed, sort=False).ngroup().to_numpy() if fixed else np.zeros(len(table), int)
-    for cell in np.unique(cells):
-        inside = np.flatnonzero(cells == cell)
-        codes = pd.factorize(table[name].iloc[inside], sort=True)[0]
-        if codes.max() == 0 or len(inside) < 4:
+
+def _spaces(x: np.ndarray, table: pd.DataFrame, fixed: tuple[str, ...], neighbours: int) -> list[tuple]:
+    """Return (points, distances, neighbours) of each combination of the ``fixed`` attributes with at least 4 points."""
+    cells = table.groupby(list(fixed), sort=False).ngroup().to_numpy() if fixed else np.zeros(len(table), int)
+    out = []
+    for inside in (np.flatnonzero(cells == cell) for cell in np.unique(cells)):
+        if len(inside) >= 4:
+            distances = 1 - x[inside] @ x[inside].T
+            np.fill_diagonal(distances, 0)
+            order = np.argsort(distances + 9 * np.eye(len(inside)), axis=1, kind="stable")
+            out.append((inside, distances, order[:, : min(neighbours, len(inside) - 1)]))
+    return out
+
+
+def _cells(features, table: pd.DataFrame, neighbours: int) -> dict[str, list[_Cell]]:
+    """Return the cells of each attribute, without those with one class; without attributes that are unknown somewhere."""
+    x, units, out = on_sphere(features), table["sequence"].to_numpy(), {}
+    spaces = {fixed: _spaces(x, table, fixed, neighbours) for fixed in set(ATTRIBUTES.values())}
+    for attribute, fixed in ATTRIBUTES.items():
+        name = attribute.split(" | ")[0]
+        if table[[name, *fixed]].isna().any(axis=None):
             continue
-        distances = 1 - x[inside] @ x[inside].T
-        np.fill_diagonal(distances, 0)
-        order = np.argsort(distances + 9 * np.eye(len(inside)), axis=1, kind="stable")[:, : min(neighbours, len(inside) - 1)]
-        out.append(_Cell(inside, distances, order, codes, table["sequence"].to_numpy()[inside]))
+        coded = [(pd.factorize(table[name].iloc[space[0]], sort=True)[0], space) for space in spaces[fixed]]
+        cells = [_Cell(distances, order, codes, units[i]) for codes, (i, distances, order) in coded if codes.max() > 0]
+        out |= {attribute: cells} if cells else {}
     return out
 
 
 MEASURES = ("silhouette", "purity")
-
-
-def _of_points(cells: list[_Cell], labels: Sequence[np.ndarray]) -> np.ndarray:
-    """Return silhouette and purity of each point, (2, N), with class codes ``labels`` for each cell."""
-    values = [(silhouette(c.distances, codes), purity(c.neighbours, codes)) for c, codes in zip(cells, labels, strict=True)]
-    return np.concatenate(values, axis=1)
 
 
 def separation(features, table: pd.DataFrame, neighbours: int = 10, permutations: int = 199, seed: int = 0) -> pd.DataFrame:
@@ -217,19 +225,15 @@ def separation(features, table: pd.DataFrame, neighbours: int = 10, permutations
     Unknown attributes and those with a single value are left out.
     """
     rng, rows = np.random.default_rng(seed), []
-    for attribute in ATTRIBUTES:
-        cells = _cells(features, table, attribute, neighbours)
-        if not cells:
-            continue
-        observed = _of_points(cells, [c.codes for c in cells]).mean(axis=1)
-        chance = np.array(
-            [_of_points(cells, [permuted(c.codes, c.units, rng) for c in cells]).mean(axis=1) for _ in range(permutations)]
-        )
+    for attribute, cells in _cells(features, table, neighbours).items():
+        observed = np.concatenate([c.measures(c.codes) for c in cells], axis=-1).mean(axis=-1)
+        shuffled = [np.stack([permuted(c.codes, c.units, rng) for _ in range(permutations)]) for c in cells]
+        chance = np.concatenate([c.measures(codes) for c, codes in zip(cells, shuffled, strict=True)], axis=-1).mean(axis=-1)
         row = {"attribute": attribute, "points": sum(len(c.codes) for c in cells)}
         row["classes"] = int(table[attribute.split(" | ")[0]].nunique())
-        for i, kind in enumerate(MEASURES):
-            above = (chance[:, i] >= observed[i] - 1e-12).sum()
-            row |= {kind: observed[i], f"{kind}_chance": chance[:, i].mean(), f"{kind}_p": (1 + above) / (1 + permutations)}
+        for kind, value, others in zip(MEASURES, observed, chance, strict=True):
+            above = (others >= value - 1e-12).sum()
+            row |= {kind: value, f"{kind}_chance": others.mean(), f"{kind}_p": (1 + above) / (1 + permutations)}
         rows.append(row | {"neighbours": neighbours, "permutations": permutations})
     return pd.DataFrame(rows)
 
@@ -241,15 +245,12 @@ def lead(features, others, table: pd.DataFrame, neighbours: int = 10) -> pd.Data
     95 % t-interval over performances (_lead_low, _lead_high): the pieces of one performance are alike, so each performance
     has one value. The interval is for these two encoders, and not for others with another seed.
     """
-    rows = []
-    for attribute in ATTRIBUTES:
-        both = [_cells(x, table, attribute, neighbours) for x in (features, others)]
-        if not both[0]:
-            continue
-        own, other = (_of_points(cells, [c.codes for c in cells]) for cells in both)
-        units = np.concatenate([c.units for c in both[0]])
+    rows, (own, other) = [], (_cells(x, table, neighbours) for x in (features, others))
+    for attribute, cells in own.items():
+        here, there = (np.concatenate([c.measures(c.codes) for c in found[attribute]], axis=-1) for found in (own, other))
+        units = np.concatenate([c.units for c in cells])
         row = {"attribute": attribute}
-        for kind, difference in zip(MEASURES, own - other, strict=True):
+        for kind, difference in zip(MEASURES, here - there, strict=True):
             interval = stats.mean_interval(pd.Series(difference).groupby(units).mean())
             row |= dict(zip((f"{kind}_lead", f"{kind}_lead_low", f"{kind}_lead_high"), interval, strict=True))
         rows.append(row)

@@ -40,8 +40,12 @@ def test_silhouette_is_the_library_s_and_purity_a_hand_count():
     codes[:4], codes[4] = 3, 4  # uneven classes, one of a single point
     expected = silhouette_samples(distances, codes, metric="precomputed")
     assert np.allclose(embeddings.silhouette(distances, codes), expected, atol=1e-12)
+    several = np.stack([codes, np.random.default_rng(0).permutation(codes)])
+    second = silhouette_samples(distances, several[1], metric="precomputed")
+    assert np.allclose(embeddings.silhouette(distances, several), [expected, second], atol=1e-12)
     nearest = np.array([[1, 2], [0, 2], [0, 1]])
     assert embeddings.purity(nearest, np.array([0, 0, 1])).tolist() == [0.5, 0.5, 0.0]
+    assert embeddings.purity(nearest, np.array([[0, 0, 1], [0, 0, 0]])).tolist() == [[0.5, 0.5, 0.0], [1.0, 1.0, 1.0]]
 
 
 def test_separation_sees_clusters_and_stays_at_chance_without():
@@ -79,7 +83,7 @@ def test_the_lead_over_another_encoder_has_the_sign_of_the_difference():
 def test_the_interval_of_a_lead_is_over_performances():
     x, table = clusters(1.0)
     others = np.random.default_rng(1).normal(size=x.shape)
-    (own,), (other,) = (embeddings._cells(features, table, "genre", 10) for features in (x, others))
+    (own,), (other,) = (embeddings._cells(features, table, 10)["genre"] for features in (x, others))
     difference = embeddings.purity(own.neighbours, own.codes) - embeddings.purity(other.neighbours, other.codes)
     means = [difference[table["sequence"] == s].mean() for s in table["sequence"].unique()]
     expected = stats.ttest_1samp(means, 0).confidence_interval(0.95)
