@@ -140,18 +140,25 @@ def test_another_data_set_comes_onto_our_body(tmp_path):
     assert training.encode(encoder, ours)[1].shape == (18, 12)  # music absent is a row of zeros
 
 
-@pytest.mark.parametrize("known_body", [True, False])
-def test_trials_beyond_pretraining_are_cut_as_its_pieces_are(tmp_path, known_body):
-    written_data.write_imperialdance(tmp_path, ("b0", "b1", "k0", "b4"))
+@pytest.fixture(scope="module")
+def danced(tmp_path_factory):
+    """Four choreographies of three trials, b4 for the test, and the folder of their music's analyses."""
+    root = tmp_path_factory.mktemp("danced")
+    written_data.write_imperialdance(root, ("b0", "b1", "k0", "b4"))
     for i, name in enumerate(("b_ch0", "b_ch1", "k_ch0", "b_ch4")):
-        written_data.write_music(tmp_path / "music" / f"{name}.wav", beat_s=0.4 + 0.03 * i)
-    dataset = datasets.load(tmp_path)
+        written_data.write_music(root / "music" / f"{name}.wav", beat_s=0.4 + 0.03 * i)
+    dataset = datasets.load(root)
+    return dataset, pd.Series(np.where(dataset.index["choreography"] == "b4", "test", "pretrain")), root / "analyses"
+
+
+@pytest.mark.parametrize("known_body", [True, False])
+def test_trials_beyond_pretraining_are_cut_as_its_pieces_are(danced, known_body):
+    dataset, splits, cache = danced
     if not known_body:  # then the canonical body is the median of the whole data set
         dataset = replace(dataset, skeleton=replace(dataset.skeleton, lengths=()))
-    splits = pd.Series(np.where(dataset.index["choreography"] == "b4", "test", "pretrain"))
     cutting = Cutting(16)
-    few, every = (build(dataset, splits, spread_trials(dataset.index, splits, n), cutting) for n in (1, 3))
-    seen, trained = embeddings.seen_pieces(dataset, few, cutting, 36)
+    few, every = (build(dataset, splits, spread_trials(dataset.index, splits, n), cutting, cache) for n in (1, 3))
+    seen, trained = embeddings.seen_pieces(dataset, few, cutting, 36, cache)
     assert set(seen.table["choreography"]) == {"b0", "k0"} and len(seen) == 36, "2 genres x 2 levels x 3 primitives x 3 trials"
     assert trained.sum() == 12 and set(seen.table["sequence"][trained]) <= set(few.table["sequence"])
     place = every.table.reset_index().set_index(["sequence", "primitive"])["index"]
@@ -159,5 +166,5 @@ def test_trials_beyond_pretraining_are_cut_as_its_pieces_are(tmp_path, known_bod
     whole, part = every.batch(rows), seen.batch(range(36))
     torch.testing.assert_close(part["motion"], whole["motion"])
     torch.testing.assert_close(part["music"], whole["music"])
-    fewer, _ = embeddings.seen_pieces(dataset, few, cutting, 24)
+    fewer, _ = embeddings.seen_pieces(dataset, few, cutting, 24, cache)
     assert (fewer.table.groupby(["choreography", "level", "primitive"]).size() == 2).all()
