@@ -73,8 +73,9 @@ class Scene:
     def maps(self, encoder: str) -> pd.DataFrame:
         """Return the t-SNE maps of an encoder's features: map, row (of the pieces), x, y, z. They are saved in build/.
 
-        "5a" and "5b" have Fig. 5's pieces, and Fig. 5's coordinates for its encoder; "test" has ``tsne_points`` pieces of
-        all test choreographies. Maps with too few pieces are left out. Raises DataError for an unknown encoder.
+        "5a" and "5b" have Fig. 5's pieces, and Fig. 5's coordinates for its encoder; of Fig. 5a only the pieces that were in
+        pre-training. "test" has ``tsne_points`` pieces of all test choreographies. Maps with too few pieces are left out.
+        Raises DataError for an unknown encoder.
         """
         if encoder not in self.encoders():
             known = ", ".join(self.encoders()) or "none yet"

@@ -72,11 +72,16 @@ def opposite(shown: Example) -> str:
 
 
 def alignments(performances: list[DanceSequence], heard: MusicAnalysis | None) -> list[dict]:
-    """Return the input of ``figures.beat_alignment`` for each performance: name, intensity, fps, motion and music peaks."""
+    """Return the input of ``figures.beat_alignment`` for each performance.
+
+    These are name, intensity, fps, motion and music peaks; with music also ``music_intensity``, the onset strength, at
+    ``music_times`` in s.
+    """
+    curve = {} if heard is None else {"music_intensity": heard.onset, "music_times": heard.feature_times_s}
     rows = []
     for danced in performances:
         trial = f"trial {danced.trial + 1}" if danced.trial is not None else ""
         name = ", ".join(filter(None, [danced.level, danced.choreography, trial])) or "first recording"
         intensity = rhythm.motion_intensity(danced.motion, danced.fps)
-        rows.append({"name": name, "intensity": intensity, "fps": danced.fps} | rhythm.alignment(danced, heard))
+        rows.append({"name": name, "intensity": intensity, "fps": danced.fps} | curve | rhythm.alignment(danced, heard))
     return rows

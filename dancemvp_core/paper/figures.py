@@ -137,44 +137,61 @@ def primitives(
     return figure
 
 
+def _alignment_panel(ax, danced: dict) -> None:
+    """Draw one performance of Fig. 4: motion intensity below (0 to 1), music intensity above, and a line for each match."""
+    foot, height = 1.25, 0.75  # of the music's curve
+    intensity = rhythm.smoothed(danced["intensity"], danced["fps"])
+    curve, times = intensity / intensity.max(), np.arange(len(intensity)) / danced["fps"]
+    music, motion = np.sort(danced["music_peaks"]), np.sort(danced["motion_peaks"])
+    heights, tops = np.interp(motion, times, curve), np.full(len(music), foot)
+    ax.plot(times, curve, color=BLACK, lw=0.9)
+    if "music_intensity" in danced:
+        at = danced["music_times"]
+        strength = rhythm.smoothed(danced["music_intensity"], 1 / (at[1] - at[0]))
+        strength = foot + height * strength / strength.max()
+        ax.fill_between(at, foot, strength, color=PURPLE, alpha=0.15, lw=0)
+        ax.plot(at, strength, color=PURPLE, lw=0.6)
+        tops = np.interp(music, at, strength)
+    pairs = rhythm.match_peaks(music, motion)
+    for i, j in pairs:
+        ax.plot([music[i], music[i], motion[j]], [tops[i], 1.15, heights[j]], color=PURPLE, lw=0.9, zorder=1)
+    missed = np.setdiff1d(np.arange(len(music)), [i for i, _ in pairs])
+    extra = np.setdiff1d(np.arange(len(motion)), [j for _, j in pairs])
+    hit = [j for _, j in pairs]
+    ax.plot(music, tops, "v", color=PURPLE, ms=5)
+    ax.plot(music[missed], tops[missed], "x", color=VERMILION, ms=8, mew=1.4, zorder=4)
+    ax.plot(motion[hit], heights[hit], "o", color=GREEN, ms=4.5, zorder=3)
+    ax.plot(motion[extra], heights[extra], "o", mfc="white", mec=GREEN, ms=4.5, zorder=3)
+    rate = f"{len(pairs)} of {len(music)} matched" if len(music) else "no music intensity"
+    share = f", BAR {100 * len(pairs) / len(music):.0f} %" if len(music) else ""
+    ax.set_title(f"{danced['name']}: {rate}{share}", loc="left")
+    ax.set_yticks((0.5, foot + height / 2), ("motion", "music"))
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+
+
 @styled
 def beat_alignment(performances: list[dict], duration_s: float, synthetic: bool, labelled: bool) -> Figure:
-    """Return Fig. 4: motion intensity with its peaks, the peaks of the music intensity above it, and the matches.
+    """Return Fig. 4: motion intensity with its peaks, the music's intensity with its peaks above it, and the matches.
 
     ``performances``: name, intensity (T,), fps, and the times of motion_peaks and music_peaks in s; one panel for each.
+    Optional: the music's curve, music_intensity (K,) at music_times (K,) in s. Both curves are smoothed by 50 ms.
     ``labelled``: the music peaks are labels by dancers (else onset peaks).
     """
     count = len(performances)
-    figure, axes = plt.subplots(count, 1, figsize=(PAGE_IN, 0.55 + 1.25 * count), sharex=True, squeeze=False)
+    figure, axes = plt.subplots(count, 1, figsize=(PAGE_IN, 0.65 + 1.6 * count), sharex=True, squeeze=False)
     for ax, danced in zip(axes[:, 0], performances, strict=True):
-        intensity = rhythm.smoothed(danced["intensity"], danced["fps"])
-        curve, times = intensity / intensity.max(), np.arange(len(intensity)) / danced["fps"]
-        music, motion = np.sort(danced["music_peaks"]), np.sort(danced["motion_peaks"])
-        heights, top = np.interp(motion, times, curve), 1.35
-        pairs = rhythm.match_peaks(music, motion)
-        ax.plot(times, curve, color=BLACK, lw=0.9)
-        for i, j in pairs:
-            ax.plot([music[i], music[i], motion[j]], [top, 1.2, heights[j]], color=PURPLE, lw=0.9, zorder=1)
-        missed = np.setdiff1d(np.arange(len(music)), [i for i, _ in pairs])
-        extra = np.setdiff1d(np.arange(len(motion)), [j for _, j in pairs])
-        hit = [j for _, j in pairs]
-        ax.plot(music, np.full(len(music), top), "v", color=PURPLE, ms=5)
-        ax.plot(music[missed], np.full(len(missed), top), "x", color=VERMILION, ms=8, mew=1.4, zorder=4)
-        ax.plot(motion[hit], heights[hit], "o", color=GREEN, ms=4.5, zorder=3)
-        ax.plot(motion[extra], heights[extra], "o", mfc="white", mec=GREEN, ms=4.5, zorder=3)
-        rate = f"{len(pairs)} of {len(music)} matched" if len(music) else "no music intensity"
-        ax.set_title(
-            f"{danced['name']}: {rate}" + (f", BAR {100 * len(pairs) / len(music):.0f} %" if len(music) else ""), loc="left"
-        )
-        ax.set(xlim=(0, duration_s), ylim=(0, 1.5), yticks=(0, 1))
-        ax.set_ylabel("motion\nintensity", color=BLACK)
-        ax.spines["left"].set_bounds(0, 1)
+        _alignment_panel(ax, danced)
+        ax.set(xlim=(0, duration_s), ylim=(0, 2.15))
     axes[-1, 0].set_xlabel("time in the clip (s)")
+    figure.supylabel("intensity (share of its maximum)", fontsize=8)
     music_word = f"music peak ({'labelled' if labelled else 'onset'})"
-    key = ((PURPLE, "v", music_word, {}), (GREEN, "o", "motion peak, matched", {}),
-           (GREEN, "o", "unmatched", {"mfc": "white"}), (VERMILION, "x", "music peak missed", {}))  # fmt: skip
-    handles = [plt.Line2D([], [], color=c, marker=m, ls="", ms=4.5, label=t, **more) for c, m, t, more in key]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, handletextpad=0.2, columnspacing=1.5)
+    key = [(PURPLE, "v", music_word, {}), (GREEN, "o", "motion peak, matched", {}),
+           (GREEN, "o", "unmatched", {"mfc": "white"}), (VERMILION, "x", "music peak missed", {})]  # fmt: skip
+    if any("music_intensity" in danced for danced in performances):
+        key.insert(0, (PURPLE, "", "onset strength", {"ls": "-", "lw": 0.9}))
+    handles = [plt.Line2D([], [], color=c, marker=m, ms=4.5, label=t, **{"ls": ""} | more) for c, m, t, more in key]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(key), handletextpad=0.3, columnspacing=1.2)
     badge(figure, synthetic)
     return figure
 
@@ -310,7 +327,7 @@ def prompt_vs_finetune(curves: pd.DataFrame, synthetic: bool) -> Figure:
     """
     figure, grid = plt.subplots(2, 3, figsize=(PAGE_IN, 3.9))
     for axes, (varied, words) in zip(
-        grid, {"shots": "shots (performances a class)", "genres": "test choreographies g, equal support"}.items(), strict=True
+        grid, {"shots": "shots (performances a class)", "genres": "choreographies g (equal support)"}.items(), strict=True
     ):
         for ax, (title, task) in zip(axes, _TASK_AXES, strict=True):
             here = curves[(curves["varied"] == varied) & (curves["task"] == task)]

@@ -28,8 +28,15 @@ COLUMNS = [
     "interpretation",
     *ATTRIBUTES,
     *("level_within_ci_low", "level_within_ci_high", "score_spearman", "bar_spearman", "synthetic", "condition"),
+    *("score_mse", "score_coverage_90"),  # in squared points of the 0..100 scale; in %
 ]
 _RANKS = {"score_spearman": (2, "spearman"), "bar_spearman": (3, "spearman")}
+_SCORE = {"score_mse": (2, "mse"), "score_coverage_90": (2, "coverage_90")}
+_POINTS2 = 100.0**2  # the metric is on score/100
+# What stands beside the paper's L2 in a table for readers.
+SCORE_HEADINGS = {
+    "score_mse": "Score MSE ↓", "score_spearman": "Score ρ ↑", "score_coverage_90": "Score in 90 % interval",
+}  # fmt: skip
 
 
 def comparison_table(
@@ -70,8 +77,9 @@ def comparison_table(
             found = intervals.get((*point, *key), UNKNOWN)
             row |= dict(zip((f"{task}_{s}" for s in _STATISTICS), (mean, std, found.low, found.high), strict=True))
         row |= {f"paper_{task}": number for task, number in zip(TASKS, paper(name, method), strict=True)}
-        beside = {a: (1, a) for a in ATTRIBUTES} | _RANKS
+        beside = {a: (1, a) for a in ATTRIBUTES} | _RANKS | _SCORE
         row |= {column: values[key].mean() if key in values else float("nan") for column, key in beside.items()}
+        row["score_mse"] *= _POINTS2
         within = intervals.get((*point, 1, "level_within"), UNKNOWN)
         rows.append(row | {"level_within_ci_low": within.low, "level_within_ci_high": within.high})
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -132,6 +140,8 @@ def with_spread(row: pd.Series, task: str) -> str:
 def readable(table: pd.DataFrame, labels: dict[str, str] | None = None) -> pd.DataFrame:
     """Return a comparison table as text: for each task our value with its interval and the paper's value; and the seeds.
 
+    Beside the paper's L2, which can be negative, stand three measures of the score whose sign and size need no formula: the
+    mean squared error in squared points, the rank correlation, and the share of true scores in the predicted 90 % interval.
     The heading of a measured column says "synthetic" if the data are synthetic.
     """
     where = "synthetic" if table["synthetic"].any() else "measured"
@@ -140,6 +150,9 @@ def readable(table: pd.DataFrame, labels: dict[str, str] | None = None) -> pd.Da
     for i, (task, sign) in enumerate(signs.items(), start=1):
         out[f"Task {i} {sign} ({where})"] = [with_spread(row, task) for _, row in table.iterrows()]
         out[f"Task {i} (paper)"] = table[f"paper_{task}"].map(number)
+        if task == "task2":
+            for column, heading in SCORE_HEADINGS.items():
+                out[f"{heading} ({where})"] = table[column].map(number)
     out[f"Level within ({where})"] = table["level_within"].map(number)
     out["Seeds"] = table["n_seeds"].astype(str) + table["condition"].fillna("").map(lambda flag: f" ({flag})" if flag else "")
     return out.astype(str).reset_index(drop=True)

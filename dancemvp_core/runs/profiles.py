@@ -54,7 +54,8 @@ class Profile(_Strict):
     level in pre-training. ``seeds``: number of seeds (0, 1, ...) of a row; ``seeds_resnet50``: of the rows with a
     ResNet-50, the most expensive ones. ``variants``: those of ``extra_augmentation`` (none: the notebook is left out).
     ``released_differences``: the differences of the released code that are measured (none named: all). ``shots``: performances
-    of each class in the support, in the tables; ``shots_curve``: in Fig. 7.
+    of each class in the support, in the tables; ``shots_curve``: in Fig. 7. ``tsne_points``: points of a map; the paper's Fig. 5a
+    has 3 choreographies x 3 levels x 3 primitives x 100 trials = 2,700, whatever the number in pre-training.
 
     ``time_normalisation``: how music that is longer than its clip comes to the clip's 10 s. "stretch" maps the whole window to
     the clip, so music and clip begin and end together. "crop" takes the first 10 s of the music as they are; this is the
@@ -132,7 +133,6 @@ PROFILES: dict[str, Profile] = {
         seeds=1,
         seeds_resnet50=1,
         downstream_steps=200,
-        tsne_points=1350,
     ),
     "study": Profile(
         name="study",

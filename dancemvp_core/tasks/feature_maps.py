@@ -71,7 +71,7 @@ def draw(ax: Axes, points: pd.DataFrame, colour_by: str, numbered: bool = True) 
     """Draw the points of a map on axes without ticks, and return the colours by value (``palette``).
 
     ``points`` has x, y, genre, level, primitive. The colour shows ``colour_by``, the marker the level, the lightness the
-    primitive. With ``numbered``, the primitive's number stands beside its points, once for each colour.
+    primitive. With ``numbered``, the primitive's number stands near its points, once for each colour, and on no other number.
     """
     found = palette(points, colour_by)
     levels = points["level"].fillna("")
@@ -80,13 +80,12 @@ def draw(ax: Axes, points: pd.DataFrame, colour_by: str, numbered: bool = True) 
         ax.scatter(group["x"], group["y"], s=15 if level == "expert" else 9, marker=LEVEL_MARKERS.get(level, "o"),
                    color=colour, lw=0, alpha=0.85, rasterized=len(points) > 1000)  # fmt: skip
     white = [patheffects.withStroke(linewidth=2.5, foreground="white")]
-    offsets = ((-8, 6), (8, 6), (0, -9))  # of a number from its cluster, in points; on another side for each colour
-    for i, name in enumerate(found if numbered else ()):
-        one_colour = points[points[colour_by].fillna("") == name]
-        for primitive, group in one_colour.groupby("primitive"):
-            ax.annotate(f"{int(primitive) + 1}", _medoid(group[["x", "y"]].to_numpy()), offsets[i % 3], fontsize=9,
-                        textcoords="offset points", weight="bold", ha="center", va="center", path_effects=white, zorder=5,
-                        color=_shade(found[name], -0.5), annotation_clip=False)  # fmt: skip
+    groups = points.groupby([points[colour_by].fillna(""), "primitive"]) if numbered else ()
+    anchors = {key: _medoid(group[["x", "y"]].to_numpy()) for key, group in groups}
+    places = _label_places(list(anchors.values()), points[["x", "y"]].to_numpy())
+    for (name, primitive), place in zip(anchors, places, strict=True):
+        ax.annotate(f"{int(primitive) + 1}", place, fontsize=9, weight="bold", ha="center", va="center", path_effects=white,
+                    zorder=5, color=_shade(found.get(name, GREY), -0.5), annotation_clip=False)  # fmt: skip
     ax.set(xticks=(), yticks=())
     ax.set_aspect("equal", adjustable="datalim")
     ax.spines[["left", "bottom"]].set_visible(False)
@@ -101,3 +100,22 @@ def _shade(colour: str, amount: float) -> tuple[float, ...]:
 def _medoid(xy: np.ndarray) -> np.ndarray:
     """Return the point with the least distance to all others: a label there is on its cluster, even if it has two parts."""
     return xy[np.linalg.norm(xy[:, None] - xy[None], axis=2).sum(axis=1).argmin()]
+
+
+def _label_places(anchors: list[np.ndarray], points: np.ndarray, size: float = 0.05) -> list[np.ndarray]:
+    """Return a place for each label, (2,), near its anchor: free of other labels, and where it covers the fewest points.
+
+    ``size``: the distance of two labels, as a share of the map's longer side. Each label in turn takes its best place; if none
+    is free, it takes the one that is farthest from the labels so far.
+    """
+    apart = size * float(np.ptp(points, axis=0).max())
+    angles = np.linspace(0, 2 * np.pi, 12, endpoint=False)
+    ring = apart * np.concatenate([[(0.0, 0.0)], *(r * np.stack([np.cos(angles), np.sin(angles)], 1) for r in (1, 1.5, 2))])
+    places: list[np.ndarray] = []
+    for anchor in anchors:
+        here = anchor + ring
+        room = np.min([np.linalg.norm(here - other, axis=1) for other in places], axis=0) if places else np.full(len(here), np.inf)
+        covered = (np.abs(here[:, None] - points[None]) < apart / 2).all(axis=2).sum(axis=1)
+        free = room >= apart
+        places.append(here[np.where(free, covered, np.inf).argmin()] if free.any() else here[room.argmax()])
+    return places

@@ -285,17 +285,33 @@ def test_loss_with_genres():
     assert verdict("prompt_loses_less", {}, results(**relative_table({"gain": 1.0}))) == NOT_TESTABLE
 
 
+def separation_table(purity, p, silhouette, leads, panel="5b", half=0.02):
+    """fig5_separation.csv with one attribute; ``leads``: (silhouette, purity) over the untrained encoder, each +- ``half``."""
+    row = {"panel": panel, "encoder": "ours", "attribute": "level | genre, primitive", "purity": purity, "purity_p": p}
+    row |= {"purity_chance": 0.33, "silhouette": silhouette}
+    plain = row | {"attribute": "level", "purity": 0.4}
+    untrained = row | {"encoder": "random_init", "purity": purity - leads[1], "silhouette": silhouette - leads[0]}
+    for kind, value in zip(("silhouette", "purity"), leads, strict=True):
+        row |= {f"{kind}_lead": value, f"{kind}_lead_low": value - half, f"{kind}_lead_high": value + half}
+    return results(fig5_separation__csv=pd.DataFrame([plain, row, untrained]))
+
+
 def test_separated():
-    def of(purity, p, silhouette, panel="5b"):
-        row = {"panel": panel, "encoder": "ours", "attribute": "level | genre, primitive", "purity": purity, "purity_p": p}
-        row |= {"purity_chance": 0.33, "silhouette": silhouette}
-        table = pd.DataFrame(
-            [row, row | {"attribute": "level", "purity": 0.4}, row | {"encoder": "random_init", "purity": 0}]
-        )
-        return verdict("separated", {"panel": "b", "attribute": "level"}, results(fig5_separation__csv=table))
+    settings = {"panel": "b", "attribute": "level"}
+
+    def of(purity, p, silhouette, leads=(0.3, 0.2), **more):
+        return verdict("separated", settings, separation_table(purity, p, silhouette, leads, **more))
 
     assert of(0.98, 0.005, 0.5) == HOLDS and of(0.35, 0.4, 0.0) == FAILS and of(0.6, 0.005, 0.1) == INCONCLUSIVE
     assert of(0.98, 0.005, 0.5, panel="5c") == NOT_TESTABLE
+    # classes that separate, but not because of pre-training
+    assert of(0.98, 0.005, 0.5, leads=(-0.3, 0.0)) == FAILS, "the untrained encoder separates them better"
+    assert of(0.98, 0.005, 0.5, leads=(0.0, 0.0)) == INCONCLUSIVE, "and here as well"
+    assert of(0.98, 0.005, 0.5, leads=(0.3, 0.0)) == HOLDS
+    assert of(0.98, 0.005, 0.5, leads=(-0.3, 0.2)) == INCONCLUSIVE, "the two measures disagree"
+    assert of(0.98, 0.005, 0.5, half=np.nan) == INCONCLUSIVE, "one performance has no interval"
+    text = rules.separated(separation_table(0.98, 0.005, 0.42, (-0.3, 0.0)), "b", "level").text
+    assert "98 % of the neighbours" in text and "Untrained encoder: 98 %, silhouette 0.72" in text and "worse" in text
 
 
 def test_progression_seen():

@@ -1,14 +1,18 @@
 """The separation measures are right on clusters whose answer is known, and rows for the maps are spread evenly."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+import written_data
+from scipy import stats
 from sklearn.metrics import silhouette_samples
 from tiny import piece_set
 
 from dancemvp_core import datasets
-from dancemvp_core.dance.pieces import Cutting
+from dancemvp_core.dance.pieces import Cutting, build, spread_trials
 from dancemvp_core.dance.skeleton import COCO17, IMPERIALDANCE21, bone_lengths
 from dancemvp_core.datasets import synthdance
 from dancemvp_core.paper import embeddings
@@ -36,8 +40,12 @@ def test_silhouette_is_the_library_s_and_purity_a_hand_count():
     codes[:4], codes[4] = 3, 4  # uneven classes, one of a single point
     expected = silhouette_samples(distances, codes, metric="precomputed")
     assert np.allclose(embeddings.silhouette(distances, codes), expected, atol=1e-12)
+    several = np.stack([codes, np.random.default_rng(0).permutation(codes)])
+    second = silhouette_samples(distances, several[1], metric="precomputed")
+    assert np.allclose(embeddings.silhouette(distances, several), [expected, second], atol=1e-12)
     nearest = np.array([[1, 2], [0, 2], [0, 1]])
     assert embeddings.purity(nearest, np.array([0, 0, 1])).tolist() == [0.5, 0.5, 0.0]
+    assert embeddings.purity(nearest, np.array([[0, 0, 1], [0, 0, 0]])).tolist() == [[0.5, 0.5, 0.0], [1.0, 1.0, 1.0]]
 
 
 def test_separation_sees_clusters_and_stays_at_chance_without():
@@ -58,6 +66,29 @@ def test_p_values_without_structure_are_uniform():
     for attribute in ("genre", "level | genre, primitive"):
         share = np.mean([report.loc[attribute, "purity_p"] <= 0.1 for report in p])
         assert share < 0.25, f"{attribute}: {share} below 0.1"  # binomial(60, 0.1): one in 2,000
+
+
+def test_the_lead_over_another_encoder_has_the_sign_of_the_difference():
+    (far, table), (near, _) = clusters(5.0), clusters(1.0)
+    ahead = embeddings.lead(far, near, table).set_index("attribute")
+    both = [embeddings.separation(x, table, permutations=1).set_index("attribute") for x in (far, near)]
+    assert list(ahead.index) == list(embeddings.ATTRIBUTES)
+    for kind in ("silhouette", "purity"):
+        assert np.allclose(ahead[f"{kind}_lead"], both[0][kind] - both[1][kind]), "the mean difference over the points"
+    assert ahead.loc["genre", "silhouette_lead_low"] > 0
+    assert embeddings.lead(near, far, table).set_index("attribute").loc["genre", "silhouette_lead_high"] < 0
+    assert (embeddings.lead(far, far, table).filter(like="lead") == 0).all(axis=None)
+
+
+def test_the_interval_of_a_lead_is_over_performances():
+    x, table = clusters(1.0)
+    others = np.random.default_rng(1).normal(size=x.shape)
+    (own,), (other,) = (embeddings._cells(features, table, 10)["genre"] for features in (x, others))
+    difference = embeddings.purity(own.neighbours, own.codes) - embeddings.purity(other.neighbours, other.codes)
+    means = [difference[table["sequence"] == s].mean() for s in table["sequence"].unique()]
+    expected = stats.ttest_1samp(means, 0).confidence_interval(0.95)
+    row = embeddings.lead(x, others, table).set_index("attribute").loc["genre"]
+    assert row[["purity_lead_low", "purity_lead_high"]].tolist() == pytest.approx([expected.low, expected.high])
 
 
 def test_levels_that_separate_within_a_dance_only_are_seen_there():
@@ -107,3 +138,33 @@ def test_another_data_set_comes_onto_our_body(tmp_path):
     features = embeddings.motion_features(encoder, ours, np.arange(18))
     assert features.shape == (18, 16) and torch.isfinite(features).all()
     assert training.encode(encoder, ours)[1].shape == (18, 12)  # music absent is a row of zeros
+
+
+@pytest.fixture(scope="module")
+def danced(tmp_path_factory):
+    """Four choreographies of three trials, b4 for the test, and the folder of their music's analyses."""
+    root = tmp_path_factory.mktemp("danced")
+    written_data.write_imperialdance(root, ("b0", "b1", "k0", "b4"))
+    for i, name in enumerate(("b_ch0", "b_ch1", "k_ch0", "b_ch4")):
+        written_data.write_music(root / "music" / f"{name}.wav", beat_s=0.4 + 0.03 * i)
+    dataset = datasets.load(root)
+    return dataset, pd.Series(np.where(dataset.index["choreography"] == "b4", "test", "pretrain")), root / "analyses"
+
+
+@pytest.mark.parametrize("known_body", [True, False])
+def test_trials_beyond_pretraining_are_cut_as_its_pieces_are(danced, known_body):
+    dataset, splits, cache = danced
+    if not known_body:  # then the canonical body is the median of the whole data set
+        dataset = replace(dataset, skeleton=replace(dataset.skeleton, lengths=()))
+    cutting = Cutting(16)
+    few, every = (build(dataset, splits, spread_trials(dataset.index, splits, n), cutting, cache) for n in (1, 3))
+    seen, trained = embeddings.seen_pieces(dataset, few, cutting, 36, cache)
+    assert set(seen.table["choreography"]) == {"b0", "k0"} and len(seen) == 36, "2 genres x 2 levels x 3 primitives x 3 trials"
+    assert trained.sum() == 12 and set(seen.table["sequence"][trained]) <= set(few.table["sequence"])
+    place = every.table.reset_index().set_index(["sequence", "primitive"])["index"]
+    rows = place.loc[pd.MultiIndex.from_frame(seen.table[["sequence", "primitive"]])].to_numpy(copy=True)
+    whole, part = every.batch(rows), seen.batch(range(36))
+    torch.testing.assert_close(part["motion"], whole["motion"])
+    torch.testing.assert_close(part["music"], whole["music"])
+    fewer, _ = embeddings.seen_pieces(dataset, few, cutting, 24, cache)
+    assert (fewer.table.groupby(["choreography", "level", "primitive"]).size() == 2).all()

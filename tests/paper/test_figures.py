@@ -94,6 +94,31 @@ def test_fig_4_counts_its_matches_and_names_the_peaks():
     assert "expert: 1 of 2 matched, BAR 50 %" in labelled and "(labelled)" in labelled
     silent = words(figures.beat_alignment([performance(music_peaks=np.zeros(0))], 4.0, False, False))
     assert "no music intensity" in silent and "(onset)" in silent and "BAR" not in silent
+    assert "onset strength" not in silent, "a curve of the music only where there is music"
+
+
+def test_fig_4_has_the_music_s_curve_with_its_peaks_on_it():
+    times = np.arange(0, 4, 0.023)
+    found = performance(music_intensity=1 + np.cos(2 * np.pi * (times - 1.1)), music_times=times)
+    figure = figures.beat_alignment([found], 4.0, False, True)
+    (ax,) = figure.axes
+    curve = next(line for line in ax.lines if len(line.get_xdata()) == len(times))
+    peaks = next(line for line in ax.lines if line.get_marker() == "v")
+    assert curve.get_ydata().min() > 1.2, "above the motion's curve, which ends at 1"
+    assert np.allclose(peaks.get_ydata(), np.interp(peaks.get_xdata(), times, curve.get_ydata()))
+    assert "onset strength" in words(figure) and "synthetic" not in words(figure)
+
+
+def test_numbers_on_a_map_do_not_overprint():
+    rng = np.random.default_rng(0)
+    points = pd.DataFrame(rng.normal(size=(900, 2)), columns=["x", "y"])  # every cluster has its centre at the same place
+    points = points.assign(genre=np.repeat(list("abc"), 300), level="expert", primitive=np.tile([0, 1, 2], 300))
+    figure = figures.feature_map(points, "genre", True)
+    figure.draw_without_rendering()
+    numbers = [text for text in figure.findobj(Text) if text.get_text() in ("1", "2", "3")]
+    boxes = [text.get_window_extent() for text in numbers]
+    assert len(numbers) == 9
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
 
 def test_fig_6_draws_what_is_there():

@@ -30,9 +30,10 @@ CONTRACT = (
 def fake_metrics(lines, seed=0) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     rows = []
+    made = ((1, "accuracy", 60), (1, "level_within", 70), (2, "l2", -1.5), (2, "mse", 0.01), (3, "mse", 90))
     for row in lines:
         for s in range(row.seeds):
-            for task, metric, value in ((1, "accuracy", 60), (1, "level_within", 70), (2, "l2", -1.5), (3, "mse", 90)):
+            for task, metric, value in made:
                 if row.method.protocol == "direct" and task != 3:
                     continue
                 rows.append((row.name, row.method.protocol, s, 5, 20, task, metric, value + rng.normal()))
@@ -104,6 +105,9 @@ def test_what_a_reader_sees():
     ours = shown[shown["Method"] == "Ours"].iloc[0]
     assert "±" in ours["Task 1 ↑ (synthetic)"] and ours["Task 2 (paper)"] == "2.56×10^-4" and ours["Seeds"] == "3"
     assert "nan" not in shown.to_string()
+    scores = ["Score MSE ↓ (synthetic)", "Score ρ ↑ (synthetic)", "Score in 90 % interval (synthetic)"]
+    places = [list(shown).index(name) for name in ("Task 2 (paper)", *scores)]
+    assert places == list(range(places[0], places[0] + 4)), "beside the paper's L2"
     text = tables.markdown(shown)
     assert len(text.splitlines()) == len(shown) + 2 and text.startswith("| Method |")
 
@@ -190,9 +194,14 @@ def test_rows_of_a_table_become_tests_against_ours(bench):
     assert table.loc["ours", "task1_ci_low"] <= table.loc["ours", "task1_mean"] <= table.loc["ours", "task1_ci_high"]
     for (name, protocol, *_, task, metric), interval in found.items():  # the same means as the tidy measures
         own = metrics[(metrics["method"] == name) & (metrics["protocol"] == protocol) & (metrics["task"] == task)]
-        scale = 1e-4 if (task, metric) == (2, "mse") else 1
-        value = own.loc[own["metric"] == metric, "value"].mean()
-        assert interval.mean == pytest.approx(value) or scale != 1, (name, metric)
+        assert interval.mean == pytest.approx(own.loc[own["metric"] == metric, "value"].mean()), (name, metric)
+    own = [o.pieces for o in made if o.pieces["method"].iloc[0] == "chance"]
+    errors = [p["predicted_score"] - p["true_score"] for p in own]
+    inside = [e.abs() <= 1.6449 * p["predicted_score_sd"] for e, p in zip(errors, own, strict=True)]
+    chance = table.loc["chance"]
+    assert chance["score_mse"] == pytest.approx(np.mean([(e**2).mean() for e in errors])), "squared points of 0 to 100"
+    assert chance["score_coverage_90"] == pytest.approx(100 * np.mean([i.mean() for i in inside]))
+    assert table.loc["direct", ["score_mse", "score_coverage_90"]].isna().all(), "direct has no score"
 
 
 def test_performance_values_pair_by_performance():
