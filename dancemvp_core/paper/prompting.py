@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -83,7 +83,7 @@ def plan(where: list[tuple[int, int]], seeds: int) -> list[Job]:
 
 
 def table4(
-    metrics: pd.DataFrame, where: list[tuple[int, int]], synthetic: bool, underfit: Iterable[str] = ()
+    metrics: pd.DataFrame, where: list[tuple[int, int]], synthetic: bool, conditions: Mapping[str, str] | None = None
 ) -> pd.DataFrame:
     """Return Table 4 (``tables.COLUMNS``, genres and shots): ours under both protocols for every g, then controls and floors.
 
@@ -97,7 +97,7 @@ def table4(
         pairs = here[["method", "protocol"]].drop_duplicates().itertuples(index=False, name=None)
         lines = [(name, replace(known[name], protocol=protocol, interpretation=ROLES[protocol])) for name, protocol in pairs]
         printed_at = partial(_printed, genres=int(g))
-        part = tables.comparison_table(here, lines, synthetic, underfit, printed_at)
+        part = tables.comparison_table(here, lines, synthetic, conditions, printed_at)
         part.insert(part.columns.get_loc("protocol") + 1, "genres", g)
         part.insert(part.columns.get_loc("genres") + 1, "shots", n)
         parts.append(part)

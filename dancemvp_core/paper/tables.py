@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from pandas.io.formats.style import Styler
 from dancemvp_core.dance.sequences import DanceDataset
 from dancemvp_core.paper import arithmetic, printed
 from dancemvp_core.pretraining import methods
+from dancemvp_core.pretraining.condition import CONDITIONS
 from dancemvp_core.pretraining.methods import Method
 from dancemvp_core.runs.provenance import METRICS_COLUMNS
 from dancemvp_core.tasks import stats
@@ -26,7 +27,7 @@ COLUMNS = [
     *(f"paper_{task}" for task in TASKS),
     "interpretation",
     *ATTRIBUTES,
-    *("level_within_ci_low", "level_within_ci_high", "score_spearman", "bar_spearman", "synthetic", "underfit"),
+    *("level_within_ci_low", "level_within_ci_high", "score_spearman", "bar_spearman", "synthetic", "condition"),
 ]
 _RANKS = {"score_spearman": (2, "spearman"), "bar_spearman": (3, "spearman")}
 
@@ -35,20 +36,19 @@ def comparison_table(
     metrics: pd.DataFrame,
     lines: Iterable[tuple],
     synthetic: bool,
-    underfit: Iterable[str] = (),
+    conditions: Mapping[str, str] | None = None,
     paper: Callable[[str, Method], tuple[float, float, float]] = lambda name, method: printed.results(name),
 ) -> pd.DataFrame:
     """Return a table (COLUMNS) with one row for each line (name, method under its protocol, ...).
 
     ``metrics`` is tidy (METRICS_COLUMNS) and has one number of shots and one of choreographies, which the caller chooses.
     Lines without metrics are left out. Values that are undefined or not predicted are nan. Intervals are 95 % t-intervals
-    over seeds, nan for one seed. ``underfit``: names of the methods whose validation curve was still rising. ``paper``
+    over seeds, nan for one seed. ``conditions``: the condition of each method by its name (``Outcomes.condition``). ``paper``
     returns the paper's values for a line. Raises ValueError for a missing column and for a line with two values for one seed.
     """
     missing = [column for column in METRICS_COLUMNS if column not in metrics]
     if missing:
         raise ValueError(f"metrics: no column {missing[0]!r}; expected {', '.join(METRICS_COLUMNS)}")
-    underfit = set(underfit)
     rows = []
     for name, method, *_ in lines:
         own = metrics[(metrics["method"] == name) & (metrics["protocol"] == method.protocol)]
@@ -60,7 +60,7 @@ def comparison_table(
         row = {
             "method": name, "motion_encoder": method.motion or "none", "music_encoder": method.music or "none",
             "objective": method.objective, "protocol": method.protocol, "n_seeds": own["seed"].nunique(),
-            "interpretation": method.interpretation, "synthetic": synthetic, "underfit": name in underfit,
+            "interpretation": method.interpretation, "synthetic": synthetic, "condition": (conditions or {}).get(name, ""),
         }  # fmt: skip
         for task, key in TASKS.items():
             row |= dict(zip((f"{task}_{s}" for s in _STATISTICS), stats.t_interval(values.get(key, ())), strict=True))
@@ -131,7 +131,7 @@ def readable(table: pd.DataFrame, labels: dict[str, str] | None = None) -> pd.Da
         out[f"Task {i} {sign} ({where})"] = [with_spread(row, task) for _, row in table.iterrows()]
         out[f"Task {i} (paper)"] = table[f"paper_{task}"].map(number)
     out[f"Level within ({where})"] = table["level_within"].map(number)
-    out["Seeds"] = table["n_seeds"].astype(str) + table["underfit"].map({True: " (underfit)", False: ""}).astype(str)
+    out["Seeds"] = table["n_seeds"].astype(str) + table["condition"].map({c: f" ({c})" for c in CONDITIONS}).fillna("").astype(str)
     return out.astype(str).reset_index(drop=True)
 
 

@@ -1,8 +1,9 @@
 """Objectives of pre-training, one class for each. ``training.train`` trains all of them.
 
 An objective is a module with the ``encoder`` that is kept and with everything else that the training needs (heads,
-momentum copies, queues). ``loss(views, labels)`` takes the two augmented views of a batch. The training calls
-``after_step(share)`` after each step of the optimiser; ``share`` is the part of the run that is done.
+momentum copies, queues). ``loss(views, labels)`` takes the two augmented views of a batch, ``trivial_loss(views, labels)`` says
+what constant features reach on it. The training calls ``after_step(share, steps)`` after each step of the optimiser; ``share`` is
+the part of the run that is done, ``steps`` the length of the run.
 """
 
 from __future__ import annotations
@@ -27,8 +28,17 @@ class Objective(nn.Module):
         super().__init__()
         self.encoder = encoder
 
-    def after_step(self, share: float) -> None:
+    def trivial_loss(self, views: Views, labels: Tensor) -> float | Tensor:
+        """Return the loss on a batch of an encoder that gives all pieces the same features: a collapsed one."""
+        raise NotImplementedError
+
+    def after_step(self, share: float, steps: int) -> None:
         """Update what the optimiser does not update; the default does nothing."""
+
+
+def among_views(labels: Tensor) -> float:
+    """Return the contrastive loss of N pieces with constant features: all 2N - 1 other views of the batch are equally near."""
+    return math.log(2 * len(labels) - 1)
 
 
 class InfoNCE(Objective):
@@ -45,6 +55,9 @@ class InfoNCE(Objective):
     def loss(self, views: Views, labels: Tensor) -> Tensor:
         return losses.info_nce(*self.encoder.both(views), self.temperature)
 
+    def trivial_loss(self, views: Views, labels: Tensor) -> float:
+        return among_views(labels)
+
 
 class SupCon(Objective):
     """Supervised contrastive learning: all views of pieces of one class are positives (Khosla et al. 2020)."""
@@ -57,6 +70,9 @@ class SupCon(Objective):
         z = torch.cat(self.encoder.both(views))
         return losses.sup_con(z, torch.cat([labels, labels]), self.temperature)
 
+    def trivial_loss(self, views: Views, labels: Tensor) -> float:
+        return among_views(labels)
+
 
 class CrossEntropy(Objective):
     """Cross-entropy of a linear classifier of the pre-train classes on the features of both views."""
@@ -68,6 +84,9 @@ class CrossEntropy(Objective):
     def loss(self, views: Views, labels: Tensor) -> Tensor:
         z = torch.cat(self.encoder.both(views))
         return F.cross_entropy(self.classifier(torch.relu(z)), torch.cat([labels, labels]))
+
+    def trivial_loss(self, views: Views, labels: Tensor) -> float:
+        return math.log(self.classifier.out_features)
 
 
 def follow(slow: nn.Module, fast: nn.Module, momentum: float) -> None:
@@ -201,6 +220,10 @@ class MotionReconstruction(Objective):
 
     def loss(self, views: Views, labels: Tensor) -> Tensor:
         return sum(F.mse_loss(self.encoder.generate(v["music"])[1], v["motion"]) for v in views) / len(views)
+
+    def trivial_loss(self, views: Views, labels: Tensor) -> Tensor:
+        """Return the variance of the motion over the batch: the distance to the mean piece, which is the best single answer."""
+        return torch.cat([v["motion"] for v in views]).var(dim=0, correction=0).mean()
 
 
 OBJECTIVES = {

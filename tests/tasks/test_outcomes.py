@@ -13,6 +13,7 @@ from dancemvp_core.dance.skeleton import IMPERIALDANCE21
 from dancemvp_core.models import prompter
 from dancemvp_core.paper import printed, prompting, tables
 from dancemvp_core.pretraining import methods, networks, pretrained, training
+from dancemvp_core.pretraining.condition import condition
 from dancemvp_core.pretraining.pretrained import Pretraining
 from dancemvp_core.runs.provenance import METRICS_COLUMNS, Paths
 from dancemvp_core.runs.workspace import Workspace
@@ -40,7 +41,8 @@ def test_an_encoder_is_trained_once_and_comes_back_from_its_file(pieces, tmp_pat
     encoder, history = made(path, pieces, checkpoint=checkpoint)
     assert list(tmp_path.iterdir()) == [path], "the checkpoint of a finished run is removed"
     facts = pretrained.encoder_facts(path)
-    assert json.loads(facts["underfit"]) == training.still_improving(history)
+    assert facts["condition"] == condition(history)
+    assert {"loss", "trivial_loss", "spread", "knn_level_within", "watched"} <= set(history)
 
     features, rows = Features.kept(path, pieces)
     assert np.array_equal(rows, pieces.rows("test"))
@@ -77,27 +79,6 @@ def test_pieces_without_levels_and_few_of_them_pre_train_all_the_same(tmp_path):
     assert np.isfinite(history["loss"]).all() and set(history.filter(like="knn")) == {"knn_primitive"}
     single = bare.table.assign(sequence=0)
     assert training.nearest_neighbour_accuracy(np.eye(6), single) == {}
-
-
-@pytest.mark.parametrize(
-    ("curve", "expected"),
-    [
-        ([0.2, 0.3, 0.4, 0.5], True),
-        ([0.2, 0.5, 0.5, 0.505], False),
-        ([0.5, 0.4, 0.3, 0.2], False),
-        ([0.5], True),
-        ([0.2, 0.3], True),
-        ([0.1, 0.2, 0.3, 0.5, 0.50, 0.51, 0.505, 0.51], False),  # quarters of two epochs: 0.505 and 0.5075
-        ([0.1, 0.2, 0.3, 0.3, 0.40, 0.40, 0.45, 0.45], True),
-    ],
-)
-def test_underfit_is_a_validation_curve_that_still_goes_up(curve, expected):
-    history = pd.DataFrame({"loss": 1.0, "knn_genre": curve, "knn_level": curve})
-    assert training.still_improving(history) is expected
-    without_labels = pd.DataFrame({"loss": [4.0, *(4 * (1 - c) for c in curve)]})
-    assert training.still_improving(without_labels.iloc[:1]) is True
-    assert training.still_improving(pd.DataFrame({"loss": [4.0, 3.0, 2.0, 1.0]})) is True
-    assert training.still_improving(pd.DataFrame({"loss": [4.0, 2.0, 1.0, 1.0]})) is False
 
 
 @pytest.mark.parametrize("protocol", ["prompt", "prompt-query", "prompt-id", "finetune", "chance"])
@@ -213,7 +194,7 @@ def test_table_4_and_the_curves_hold_what_was_measured_beside_what_the_paper_pri
     jobs = [job for job in prompting.plan(points, 2) if job.name in ("ours", "chance", "direct", "body_only")]
     metrics = pd.concat([outcomes.outcome(*job).metrics for job in jobs], ignore_index=True)
 
-    table = prompting.table4(metrics, points, synthetic=True, underfit=["ours"])
+    table = prompting.table4(metrics, points, synthetic=True, conditions={"ours": "underfit"})
     assert set(tables.COLUMNS) < set(table.columns)
     assert table[["method", "protocol", "genres"]].head(4).to_numpy().tolist() == [
         ["ours", "prompt", 2], ["ours", "finetune", 2], ["ours", "prompt", 1], ["ours", "finetune", 1]
