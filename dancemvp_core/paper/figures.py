@@ -255,12 +255,12 @@ def pretraining(history: pd.DataFrame, synthetic: bool) -> Figure:
     left.plot(epochs, history["loss"], color=BLACK, marker=marker, ms=2.5)
     left.plot(epochs, history["trivial_loss"], color=GREY, ls="--")
     left.set(xlabel="epoch", title="loss (dashed: trivial)")
-    curves = {c.removeprefix("knn_"): 100 * history[c] for c in history if c.startswith("knn_")}
-    colours = {"genre": VERMILION, "choreography": PURPLE, "primitive": GREEN, "level": GREY, "level_within": BLUE}
+    curves = {c.removeprefix("knn_").replace("_", " "): 100 * history[c] for c in history if c.startswith("knn_")}
+    colours = {"genre": VERMILION, "choreography": PURPLE, "primitive": GREEN, "level": GREY, "level within": BLUE}
     ends = _spread(np.array([curve.iloc[-1] for curve in curves.values()]), 9) if curves else ()
     for (label, curve), end in zip(curves.items(), ends, strict=True):
         right.plot(epochs, curve, color=colours[label], marker=marker, ms=2.5)
-        right.annotate(label.replace("_", " "), (1.03, end), xycoords=("axes fraction", "data"), color=colours[label], fontsize=7, va="center")
+        right.annotate(label, (1.03, end), xycoords=("axes fraction", "data"), color=colours[label], fontsize=7, va="center")
     right.set(xlabel="epoch", ylim=(0, 104), yticks=(0, 50, 100), title="k-NN accuracy (%)")
     if not curves:
         right.text(0.5, 0.5, "no labels", ha="center", color=GREY, transform=right.transAxes)

@@ -1,5 +1,6 @@
 """Comparison tables from tidy metrics: columns, floors, seeds; a method that is added to the method table appears."""
 
+import io
 import itertools
 
 import numpy as np
@@ -41,7 +42,8 @@ def fake_metrics(lines, seed=0) -> pd.DataFrame:
 
 def as_table(lines, metrics=None):
     metrics = fake_metrics(lines) if metrics is None else metrics
-    return tables.comparison_table(metrics, [(r.name, r.method) for r in lines], synthetic=True, conditions={"svt": "collapsed", "ours": ""})
+    conditions = {"svt": "collapsed", "ours": ""}
+    return tables.comparison_table(metrics, [(r.name, r.method) for r in lines], synthetic=True, conditions=conditions)
 
 
 def test_columns_and_rows_of_the_contract():
@@ -102,6 +104,9 @@ def test_what_a_reader_sees():
     ours = shown[shown["Method"] == "Ours"].iloc[0]
     assert "±" in ours["Task 1 ↑ (synthetic)"] and ours["Task 2 (paper)"] == "2.56×10^-4" and ours["Seeds"] == "3"
     assert "nan" not in shown.to_string()
+    assert list(shown.loc[shown["Method"] == "svt", "Seeds"]) == ["1 (collapsed)"]
+    again = tables.readable(pd.read_csv(io.StringIO(as_table(lines).to_csv())), {"ours": "Ours"})
+    assert list(again["Seeds"]) == list(shown["Seeds"]), "also of a table that was read from its file"
     text = tables.markdown(shown)
     assert len(text.splitlines()) == len(shown) + 2 and text.startswith("| Method |")
 

@@ -18,7 +18,7 @@ EACH = {m.objective: m.pretraining for m in methods.everyone().values()}  # one 
 
 def constant_features(objective):
     """Let an objective's networks give the same features for every piece: their last layer has no weights, only a bias."""
-    modules = [objective.encoder, getattr(objective, "key_encoder", None), *getattr(objective, "teacher", [])[:1]]
+    modules = [objective.encoder, getattr(objective, "slow", [None])[0], *getattr(objective, "teacher", [])[:1]]
     with torch.no_grad():
         for encoder in filter(None, modules):
             encoder.last.weight.zero_()

@@ -1,7 +1,5 @@
 """Pre-training once, evaluating a row: files that come back as they went, tidy measures, and the mean over subsets."""
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -69,6 +67,18 @@ def test_other_settings_or_pieces_train_again(pieces, tmp_path):
         made(path, **{"pieces": pieces} | arguments)
         stamps.append(pretrained.encoder_facts(path)["stamp"])
     assert len(set(stamps)) == len(stamps)
+
+
+def test_one_seed_that_is_not_trained_enough_marks_its_row(pieces, tmp_path):
+    where = Workspace(pieces, IMPERIALDANCE21, WIDTH, Paths("smoke", "tiny", tmp_path))
+    source = Outcomes(where, SETTINGS)
+    for seed, state in enumerate(("", "underfit", "collapsed")):
+        encoder = networks.new_objective(OURS, seed, WIDTH, pieces, IMPERIALDANCE21).encoder
+        rows, hidden = np.arange(2), torch.zeros(2, 32)
+        pretrained.save_encoder(where.paths.encoder(OURS, seed), encoder, rows, hidden, {"condition": state})
+    assert [source.condition("ours", seeds) for seeds in (1, 2, 3)] == ["", "underfit", "collapsed"]
+    assert source.condition("contrastivedance", 2) == "underfit", "the same pre-training"
+    assert source.condition("chance", 3) == source.condition("random_init", 3) == ""
 
 
 def test_pieces_without_levels_and_few_of_them_pre_train_all_the_same(tmp_path):
