@@ -262,14 +262,18 @@ def _spread(heights: np.ndarray, apart: float) -> np.ndarray:
 
 @styled
 def pretraining(history: pd.DataFrame, synthetic: bool) -> Figure:
-    """Return a figure of one pre-training over its epochs: the loss (left), the k-NN accuracy on validation pieces (right)."""
+    """Return a figure of one pre-training over its epochs: the loss (left), the k-NN accuracy on validation pieces (right).
+
+    A dashed line is the loss of constant features (``trivial_loss``).
+    """
     figure, (left, right) = plt.subplots(1, 2, figsize=(COLUMN_IN, 1.9), width_ratios=(1, 1.25))
     epochs = history["epoch"]
     marker = "o" if len(epochs) <= 12 else ""
     left.plot(epochs, history["loss"], color=BLACK, marker=marker, ms=2.5)
-    left.set(xlabel="epoch", title="loss")
-    curves = {c.removeprefix("knn_"): 100 * history[c] for c in history if c.startswith("knn_")}
-    colours = {"genre": VERMILION, "choreography": PURPLE, "primitive": GREEN, "level": BLUE}
+    left.plot(epochs, history["trivial_loss"], color=GREY, ls="--")
+    left.set(xlabel="epoch", title="loss (dashed: trivial)")
+    curves = {c.removeprefix("knn_").replace("_", " "): 100 * history[c] for c in history if c.startswith("knn_")}
+    colours = {"genre": VERMILION, "choreography": PURPLE, "primitive": GREEN, "level": GREY, "level within": BLUE}
     ends = _spread(np.array([curve.iloc[-1] for curve in curves.values()]), 9) if curves else ()
     for (label, curve), end in zip(curves.items(), ends, strict=True):
         right.plot(epochs, curve, color=colours[label], marker=marker, ms=2.5)

@@ -1,13 +1,15 @@
 """Objectives of pre-training, one class for each. ``training.train`` trains all of them.
 
 An objective is a module with the ``encoder`` that is kept and with everything else that the training needs (heads,
-momentum copies, queues). ``loss(views, labels)`` takes the two augmented views of a batch. The training calls
-``after_step(share)`` after each step of the optimiser; ``share`` is the part of the run that is done.
+momentum copies, queues). ``loss(views, labels)`` takes the two augmented views of a batch, ``trivial_loss(views, labels)`` says
+what constant features reach on it. The training calls ``after_step(share, steps)`` after each step of the optimiser; ``share`` is
+the part of the run that is done, ``steps`` the length of the run.
 """
 
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 
 import torch
@@ -27,8 +29,17 @@ class Objective(nn.Module):
         super().__init__()
         self.encoder = encoder
 
-    def after_step(self, share: float) -> None:
+    def trivial_loss(self, views: Views, labels: Tensor) -> float | Tensor:
+        """Return the loss on a batch of an encoder that gives all pieces the same features: a collapsed one."""
+        raise NotImplementedError
+
+    def after_step(self, share: float, steps: int) -> None:
         """Update what the optimiser does not update; the default does nothing."""
+
+
+def among_views(labels: Tensor) -> float:
+    """Return the contrastive loss of N pieces with constant features: all 2N - 1 other views of the batch are equally near."""
+    return math.log(2 * len(labels) - 1)
 
 
 class InfoNCE(Objective):
@@ -45,6 +56,9 @@ class InfoNCE(Objective):
     def loss(self, views: Views, labels: Tensor) -> Tensor:
         return losses.info_nce(*self.encoder.both(views), self.temperature)
 
+    def trivial_loss(self, views: Views, labels: Tensor) -> float:
+        return among_views(labels)
+
 
 class SupCon(Objective):
     """Supervised contrastive learning: all views of pieces of one class are positives (Khosla et al. 2020)."""
@@ -57,6 +71,9 @@ class SupCon(Objective):
         z = torch.cat(self.encoder.both(views))
         return losses.sup_con(z, torch.cat([labels, labels]), self.temperature)
 
+    def trivial_loss(self, views: Views, labels: Tensor) -> float:
+        return among_views(labels)
+
 
 class CrossEntropy(Objective):
     """Cross-entropy of a linear classifier of the pre-train classes on the features of both views."""
@@ -68,6 +85,9 @@ class CrossEntropy(Objective):
     def loss(self, views: Views, labels: Tensor) -> Tensor:
         z = torch.cat(self.encoder.both(views))
         return F.cross_entropy(self.classifier(torch.relu(z)), torch.cat([labels, labels]))
+
+    def trivial_loss(self, views: Views, labels: Tensor) -> float:
+        return math.log(self.classifier.out_features)
 
 
 def follow(slow: nn.Module, fast: nn.Module, momentum: float) -> None:
@@ -83,33 +103,72 @@ def _frozen_copy(module: nn.Module) -> nn.Module:
     return copy.deepcopy(module).requires_grad_(False)
 
 
+def slow_momentum(inertia: float, steps: int, least: float = 0.9) -> float:
+    """Return the momentum of a moving average over the share ``inertia`` of a run of ``steps`` steps, at least ``least``.
+
+    A paper's momentum is a number of steps: 0.999 looks back over 1,000 of them. In a run of a few hundred, such an average
+    never leaves the initial weights.
+    """
+    return max(least, 1 - 1 / max(1.0, inertia * steps))
+
+
 class MoCo(Objective):
-    """MoCo v2 (He et al. 2020): a momentum encoder computes the keys, and a first-in, first-out queue of keys has negatives."""
+    """MoCo v2 (He et al. 2020; Chen et al. 2020): a momentum encoder computes the keys, and a first-in, first-out queue of keys
+    has the negatives.
+
+    As in the papers: the projection head of v2 with one hidden layer, which only the training uses, and temperature 0.2.
+    Scaled: the papers' momentum 0.999 is a memory of 1,000 steps of 10^6, and their queue has 5 % of the images. Here the memory
+    is ``inertia`` of the run (``slow_momentum``), and the queue has 128 keys. The keys of a queue must come from similar encoders.
+    With 512 keys of batches of 32, the oldest were 16 steps old: in a short run the encoder changes so much in this time that
+    the keys' age tells more than their piece.
+    Other than in the papers: one device, so that the batch norm cannot be shuffled among devices, and the optimiser (``Training``).
+    """
 
     def __init__(
-        self, encoder: DanceEncoder, classes: int, temperature: float = 0.2, momentum: float = 0.99, queue: int = 512
+        self, encoder: DanceEncoder, classes: int, temperature: float = 0.2, inertia: float = 0.02, queue: int = 128
     ):
         super().__init__(encoder)
-        self.temperature, self.momentum = temperature, momentum
-        self.key_encoder = _frozen_copy(encoder)
+        self.temperature, self.inertia = temperature, inertia
+        features = encoder.last.out_features
+        self.project = nn.Sequential(nn.ReLU(), nn.Linear(features, features))
+        self.slow = _frozen_copy(nn.ModuleList([encoder, self.project]))
         start = torch.Generator().manual_seed(0)
-        keys = torch.randn(queue, encoder.last.out_features, generator=start)
-        self.register_buffer("queue", F.normalize(keys, dim=1))
+        self.register_buffer("queue", F.normalize(torch.randn(queue, features, generator=start), dim=1))
         self.register_buffer("head", torch.zeros((), dtype=torch.long))
         self.fresh: Tensor | None = None
 
     def loss(self, views: Views, labels: Tensor) -> Tensor:
+        encoder, project = self.slow
         with torch.no_grad():
-            keys = F.normalize(self.key_encoder(views[1]), dim=1)
+            keys = F.normalize(project(encoder(views[1])), dim=1)
         self.fresh = keys
-        return losses.queue_nce(self.encoder(views[0]), keys, self.queue, self.temperature)
+        return losses.queue_nce(self.project(self.encoder(views[0])), keys, self.queue, self.temperature)
 
-    def after_step(self, share: float) -> None:
+    def trivial_loss(self, views: Views, labels: Tensor) -> float:
+        return math.log(len(self.queue) + 1)
+
+    def after_step(self, share: float, steps: int) -> None:
         """Move the key encoder towards the query encoder, and replace the oldest keys in the queue by the newest."""
-        follow(self.key_encoder, self.encoder, self.momentum)
+        momentum = slow_momentum(self.inertia, steps)
+        follow(self.slow[0], self.encoder, momentum)
+        follow(self.slow[1], self.project, momentum)
         place = (self.head + torch.arange(len(self.fresh), device=self.queue.device)) % len(self.queue)
         self.queue[place] = self.fresh
         self.head.copy_((self.head + len(self.fresh)) % len(self.queue))
+
+
+class Prototypes(nn.Module):
+    """DINO's head, (N, D) -> (N, K): an MLP with three layers, unit length, and the cosine to K prototypes of unit length."""
+
+    def __init__(self, features: int, prototypes: int):
+        super().__init__()
+        sizes = (features, 2 * features, 2 * features, features)
+        layers = [layer for pair in itertools.pairwise(sizes) for layer in (nn.Linear(*pair), nn.GELU())]
+        self.mlp = nn.Sequential(*layers[:-1])
+        self.prototypes = nn.Parameter(torch.randn(prototypes, features))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return F.linear(F.normalize(self.mlp(z), dim=1), F.normalize(self.prototypes, dim=1))
 
 
 class SVT(Objective):
@@ -120,11 +179,10 @@ class SVT(Objective):
     views.
     """
 
-    def __init__(self, encoder: DanceEncoder, classes: int, prototypes: int = 256, momentum: float = 0.99):
+    def __init__(self, encoder: DanceEncoder, classes: int, prototypes: int = 256, inertia: float = 0.003):
         super().__init__(encoder)
-        self.momentum = momentum
-        features = encoder.last.out_features
-        self.head = nn.Sequential(nn.Linear(features, features), nn.GELU(), nn.Linear(features, prototypes))
+        self.inertia = inertia
+        self.head = Prototypes(encoder.last.out_features, prototypes)
         self.teacher = _frozen_copy(nn.ModuleList([encoder, self.head]))
         self.register_buffer("centre", torch.zeros(prototypes))
         self.seen: Tensor | None = None
@@ -148,9 +206,13 @@ class SVT(Objective):
         pairs = [(g, t) for i, g in enumerate(guesses) for j, t in enumerate(targets) if i != j]
         return sum(losses.self_distillation(g, t, self.centre) for g, t in pairs) / len(pairs)
 
-    def after_step(self, share: float) -> None:
+    def trivial_loss(self, views: Views, labels: Tensor) -> float:
+        """Return ln K: the centre takes from a constant teacher all that it says, and the targets are uniform."""
+        return math.log(len(self.centre))
+
+    def after_step(self, share: float, steps: int) -> None:
         """Update the teacher with a momentum that rises to 1 on a cosine, and the centre of its outputs with momentum 0.9."""
-        momentum = 1 - (1 - self.momentum) * (math.cos(math.pi * share) + 1) / 2
+        momentum = 1 - (1 - slow_momentum(self.inertia, steps)) * (math.cos(math.pi * share) + 1) / 2
         follow(self.teacher[0], self.encoder, momentum)
         follow(self.teacher[1], self.head, momentum)
         self.centre.lerp_(self.seen, 0.1)
@@ -201,6 +263,10 @@ class MotionReconstruction(Objective):
 
     def loss(self, views: Views, labels: Tensor) -> Tensor:
         return sum(F.mse_loss(self.encoder.generate(v["music"])[1], v["motion"]) for v in views) / len(views)
+
+    def trivial_loss(self, views: Views, labels: Tensor) -> Tensor:
+        """Return the variance of the motion over the batch: the distance to the mean piece, which is the best single answer."""
+        return torch.cat([v["motion"] for v in views]).var(dim=0, correction=0).mean()
 
 
 OBJECTIVES = {

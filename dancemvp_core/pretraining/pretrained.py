@@ -22,6 +22,7 @@ from dancemvp_core import code_hash, files
 from dancemvp_core.dance.pieces import PieceSet, evenly_spaced
 from dancemvp_core.dance.skeleton import Skeleton
 from dancemvp_core.pretraining import methods, training
+from dancemvp_core.pretraining.condition import condition, level_within, spread
 from dancemvp_core.pretraining.networks import Width, augmentation, build_encoder, new_objective
 from dancemvp_core.pretraining.training import Training
 
@@ -47,10 +48,10 @@ class Pretraining:
     training: Training
 
     def run(self, checkpoint: Path | None = None, progress: Callable = lambda epochs: epochs) -> tuple[nn.Module, pd.DataFrame]:
-        """Train, and return the encoder and its history, with k-NN accuracies on validation pieces.
+        """Train, and return the encoder and its history, with k-NN accuracies and the spread of z on validation pieces.
 
-        ``checkpoint`` and ``progress`` are those of ``training.Hooks``. Without validation pieces, the accuracies are those
-        on pre-train pieces.
+        ``checkpoint`` and ``progress`` are those of ``training.Hooks``. Without validation pieces, these are measured on
+        pre-train pieces.
         """
         pieces = self.pieces
         objective = new_objective(self.name, self.seed, self.width, pieces, self.skeleton)
@@ -61,7 +62,8 @@ class Pretraining:
         watched = pieces.table.iloc[rows].reset_index(drop=True)
 
         def watch(encoder):
-            return training.nearest_neighbour_accuracy(training.encode(encoder, pieces, rows)[1].numpy(), watched)
+            z = training.encode(encoder, pieces, rows)[1].numpy()
+            return training.nearest_neighbour_accuracy(z, watched) | level_within(z, watched) | {"spread": spread(z)}
 
         hooks = training.Hooks(checkpoint, watch, progress)
         how = (self.training, augmentation(self.name), self.seed, self.skeleton.mirror, hooks)
@@ -89,8 +91,7 @@ class Pretraining:
             return encoder, pd.DataFrame(json.loads(facts["history"]))
         encoder, history = self.run(checkpoint, progress)
         rows = evaluated_rows(self.pieces, self.name)
-        underfit = json.dumps(training.still_improving(history))
-        facts = {"stamp": self.stamp, "underfit": underfit, "history": json.dumps(history.to_dict("records"))}
+        facts = {"stamp": self.stamp, "condition": condition(history), "history": json.dumps(history.to_dict("records"))}
         save_encoder(path, encoder, rows, training.encode(encoder, self.pieces, rows)[0], facts)
         if checkpoint:
             checkpoint.unlink(missing_ok=True)
@@ -107,7 +108,7 @@ def evaluated_rows(pieces: PieceSet, pretraining: str) -> np.ndarray:
 
 
 def encoder_facts(path: Path) -> dict[str, str]:
-    """Return the facts that ``Pretraining.finished`` writes into an encoder's file, as JSON texts: stamp, history, underfit."""
+    """Return the facts that ``Pretraining.finished`` writes into an encoder's file, as texts: stamp, condition, history (JSON)."""
     with safe_open(path, framework="pt") as file:
         return dict(file.metadata() or {})
 

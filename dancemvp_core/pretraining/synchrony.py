@@ -8,13 +8,15 @@ They need no label, no beat and no rate.
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dancemvp_core.models import losses
 from dancemvp_core.models.encoders import MUSIC_FEATURES, DanceEncoder
-from dancemvp_core.pretraining.objectives import Objective, Views
+from dancemvp_core.pretraining.objectives import Objective, Views, among_views
 
 BEATS = 8  # in a piece
 LAGS = 13  # places of the distribution, from one beat early to one beat late
@@ -31,6 +33,11 @@ def standardised(x: Tensor) -> Tensor:
 def around(x: Tensor, reach: int, outside: float = 0.0) -> Tensor:
     """Return x at each time and lag, (N, T) -> (N, T, 2 reach + 1); ``outside`` stands before the start and after the end."""
     return F.pad(x, (reach, reach), value=outside).unfold(1, 2 * reach + 1, 1)
+
+
+def shifts(frames: int) -> int:
+    """Return by how many of the piece's ``frames`` the music is shifted at most, either way: 1.25 beats."""
+    return round(1.25 * frames / BEATS)
 
 
 def _shared(lags: int, device: torch.device) -> Tensor:
@@ -69,8 +76,7 @@ class Synchrony(nn.Module):
     def loss(self, pieces: dict[str, Tensor]) -> Tensor:
         """Return InfoNCE of motion and music in time; the negatives are the same music, shifted by up to 1.25 beats."""
         heard, danced = self.streams(pieces)
-        frames = heard.shape[1]
-        reach = round(1.25 * frames / BEATS)
+        frames, reach = heard.shape[1], shifts(heard.shape[1])
         correlations = torch.einsum("nt,ntl->nl", heard, around(danced, reach)) / frames
         return F.cross_entropy(self.log_scale.exp() * correlations, torch.full((len(heard),), reach, device=heard.device))
 
@@ -121,3 +127,7 @@ class SynchronyInfoNCE(Objective):
                  for h in hidden]  # fmt: skip
         agree = sum(losses.info_nce(*map(encoder.last, pair), self.temperature) for pair in (hidden, alone)) / 2
         return agree + sum(encoder.interaction.loss(view) for view in views) / 2
+
+    def trivial_loss(self, views: Views, labels: Tensor) -> float:
+        """Return the trivial values of Eq. 1 and of the interaction, which without features takes all shifts for equally likely."""
+        return among_views(labels) + math.log(2 * shifts(views[0]["music"].shape[2]) + 1)

@@ -114,11 +114,12 @@ def train(
 ) -> pd.DataFrame:
     """Pre-train ``objective.encoder`` in place on the pre-train pieces, and return a table with one row for each epoch.
 
-    Its columns: epoch, loss, learning_rate, precision, seconds, and the measures of ``hooks.watch``. ``pieces`` and
-    ``objective`` are on the same device. The same seed on the same machine gives the same weights. ``precision_for``
-    chooses the precision on the first batch. If the checkpoint has the same settings, the run continues from it and ends
-    with the same weights as a run without interruption. Raises FloatingPointError if a loss or a gradient is not finite;
-    the message names the first value that is not finite. Raises ValueError for fewer than two pre-train pieces.
+    Its columns: epoch, loss, trivial_loss (``Objective.trivial_loss``), learning_rate, precision, seconds, and the measures of
+    ``hooks.watch``. Both losses are means over the epoch. ``pieces`` and ``objective`` are on the same device. The same seed on
+    the same machine gives the same weights. ``precision_for`` chooses the precision on the first batch. If the checkpoint has
+    the same settings, the run continues from it and ends with the same weights as a run without interruption. Raises
+    FloatingPointError if a loss or a gradient is not finite; the message names the first value that is not finite. Raises
+    ValueError for fewer than two pre-train pieces.
     """
     hooks = hooks or Hooks()
     loop = _Loop(objective, pieces, training, augmentation, seed, mirror)
@@ -133,9 +134,10 @@ def train(
     saved = time.monotonic()
     for epoch in hooks.progress(range(len(history), training.epochs)):
         started = time.perf_counter()
-        loss = loop.epoch(epoch)
-        row = {"epoch": epoch + 1, "loss": loss, "learning_rate": training.rate((epoch + 1) / training.epochs)}
-        row |= {"precision": precision, "seconds": time.perf_counter() - started}
+        loss, trivial = loop.epoch(epoch)
+        row = {"epoch": epoch + 1, "loss": loss, "trivial_loss": trivial}
+        row |= {"learning_rate": training.rate((epoch + 1) / training.epochs), "precision": precision}
+        row |= {"seconds": time.perf_counter() - started}
         history.append(row | (hooks.watch(objective.encoder) if hooks.watch else {}))
         if hooks.checkpoint and time.monotonic() - saved >= hooks.checkpoint_every_s:
             save_checkpoint(hooks.checkpoint, *state, history)
@@ -175,19 +177,21 @@ class _Loop:
         views = self.views(first, torch.Generator(device=self.device).manual_seed(seed))
         return precision_for(self.objective, views, self.codes[first])
 
-    def epoch(self, number: int) -> float:
-        """Train for one pass over the pre-train pieces, and return the mean loss."""
+    def epoch(self, number: int) -> tuple[float, float]:
+        """Train for one pass over the pre-train pieces, and return the means of the loss and of its trivial value."""
         self.objective.train()
+        trivial = 0.0
         sums = torch.zeros(2, device=self.device)  # sums of the losses and of the gradients' norms
         order = shuffle(self.rows, self.pieces.windows[self.rows], self.training.same_music, self.generator)
         for step in range(self.steps):
             chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
             views = self.views(chosen, self.generator)
+            trivial += self.objective.trivial_loss(views, self.codes[chosen])  # a tensor where it depends on the pieces
             sums += self.step(views, self.codes[chosen], number, step)
         total, norms = sums.tolist()
         if not np.isfinite([total, norms]).all():
             raise FloatingPointError(not_finite(self.objective, views, self.codes[chosen], f"epoch {number + 1}"))
-        return total / self.steps
+        return total / self.steps, float(trivial) / self.steps
 
     def step(self, views: Views, labels: Tensor, epoch: int, step: int) -> Tensor:
         """Make one step of the optimiser, and return (2,): the loss, and the gradient's norm before clipping."""
@@ -201,7 +205,7 @@ class _Loop:
         if self.device.type == "cpu" and not (loss.isfinite() and norm.isfinite()):  # on a GPU, the test would wait for it
             raise FloatingPointError(not_finite(self.objective, views, labels, f"epoch {epoch + 1}, step {step + 1}"))
         self.optimizer.step()
-        self.objective.after_step(share)
+        self.objective.after_step(share, self.training.epochs * self.steps)
         return torch.stack([loss.detach(), norm])
 
 
@@ -225,22 +229,6 @@ def shuffle(rows: Tensor, windows: Tensor, together: int, generator: torch.Gener
     run = torch.unique(window * len(order) + rank // together, return_inverse=True)[1]
     place = torch.rand(int(run.max()) + 1, generator=generator, device=rows.device)
     return rows[order[torch.argsort(place[run], stable=True)]]
-
-
-def still_improving(history: pd.DataFrame, tolerance: float = 0.01) -> bool:
-    """Return whether the validation curve of a run was still rising at its end, so that the run was too short ("underfit").
-
-    The curve is the mean of the k-NN accuracies (``knn_*``) or, without labels, the relative decrease of the loss. It
-    still rises if its mean over the last quarter of the epochs is more than ``tolerance`` above its mean over the quarter
-    before. After a single epoch the answer is True, because one epoch cannot show the opposite.
-    """
-    accuracies = history.filter(regex="^knn_")
-    curve = accuracies.mean(axis=1) if len(accuracies.columns) else 1 - history["loss"] / history["loss"].iloc[0]
-    quarter = max(1, len(curve) // 4)
-    if len(curve) < 2 * quarter or len(curve) < 2:
-        return True
-    gain = curve.iloc[-quarter:].mean() - curve.iloc[-2 * quarter : -quarter].mean()
-    return bool(gain > tolerance)
 
 
 def save_checkpoint(path: Path, objective, optimizer, generator, stamp: str, history: list[dict]) -> None:

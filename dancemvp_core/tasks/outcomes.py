@@ -20,6 +20,7 @@ from dancemvp_core.dance.pieces import PieceSet
 from dancemvp_core.dance.skeleton import Skeleton
 from dancemvp_core.models.prompter import PrompterSettings
 from dancemvp_core.pretraining import methods
+from dancemvp_core.pretraining.condition import CONDITIONS
 from dancemvp_core.pretraining.pretrained import encoder_facts
 from dancemvp_core.runs.provenance import METRICS_COLUMNS, Run
 from dancemvp_core.runs.workspace import Workspace
@@ -156,11 +157,14 @@ class Outcomes:
         return [self.outcome(*job, shots) for job in progress(jobs)]
 
     def condition(self, name: str, seeds: int) -> str:
-        """Return the condition of a row."""
+        """Return the condition of a row over its seeds 0, 1, ...: "collapsed" or "underfit" if one of them is, else "".
+
+        ``pretraining.condition`` defines them. A row without a pre-training has none.
+        """
         if name not in methods.everyone():
             return ""
-        facts = encoder_facts(self.where.paths.encoder(pretraining_of(name), 0))
-        return "underfit" if json.loads(facts.get("underfit", "false")) else ""
+        found = {encoder_facts(self.where.paths.encoder(pretraining_of(name), seed)).get("condition", "") for seed in range(seeds)}
+        return next((worst for worst in CONDITIONS if worst in found), "")
 
     def _stamp(self, *key) -> str:
         """Return a hash of everything that an outcome depends on."""

@@ -1,5 +1,6 @@
 """Comparison tables from tidy metrics: columns, floors, seeds; a method that is added to the method table appears."""
 
+import io
 import itertools
 
 import numpy as np
@@ -108,6 +109,9 @@ def test_what_a_reader_sees():
     scores = ["Score MSE ↓ (synthetic)", "Score ρ ↑ (synthetic)", "Score in 90 % interval (synthetic)"]
     places = [list(shown).index(name) for name in ("Task 2 (paper)", *scores)]
     assert places == list(range(places[0], places[0] + 4)), "beside the paper's L2"
+    assert list(shown.loc[shown["Method"] == "svt", "Seeds"]) == ["3 (collapsed)"]
+    again = tables.readable(pd.read_csv(io.StringIO(as_table(lines).to_csv())), {"ours": "Ours"})
+    assert list(again["Seeds"]) == list(shown["Seeds"]), "also of a table that was read from its file"
     text = tables.markdown(shown)
     assert len(text.splitlines()) == len(shown) + 2 and text.startswith("| Method |")
 

@@ -8,7 +8,7 @@ import torch
 from tiny import piece_set
 
 from dancemvp_core.dance.skeleton import IMPERIALDANCE21
-from dancemvp_core.pretraining import methods, networks, training
+from dancemvp_core.pretraining import methods, networks, objectives, training
 from dancemvp_core.pretraining.augment import Augmentation
 from dancemvp_core.pretraining.objectives import SVT, MoCo
 from dancemvp_core.pretraining.training import Hooks
@@ -96,35 +96,42 @@ def test_a_checkpoint_of_other_settings_is_not_resumed(tmp_path):
     assert history["loss"].tolist() == alone["loss"].tolist()
 
 
+def test_a_memory_is_a_share_of_the_run_and_at_least_ten_steps():
+    assert objectives.slow_momentum(0.02, 50_000) == pytest.approx(0.999)
+    assert objectives.slow_momentum(0.02, 2_000) == pytest.approx(1 - 1 / 40)
+    assert objectives.slow_momentum(0.02, 100) == objectives.slow_momentum(0.003, 1) == 0.9
+
+
 def test_moco_queue_is_first_in_first_out_and_keys_follow_slowly():
     torch.manual_seed(0)
     encoder = networks.build_encoder(methods.METHODS["ours"], IMPERIALDANCE21, networks.Width((8,), 16, 12))
-    moco, pieces = MoCo(encoder, 12, momentum=0.9, queue=10), piece_set(trials=4)
-    before, key_before = moco.queue.clone(), weights(moco.key_encoder)
+    moco, pieces = MoCo(encoder, 12, inertia=0.1, queue=10), piece_set(trials=4)
+    before = moco.queue.clone()
     for step in range(3):
         view = pieces.batch(torch.arange(4) + 4 * step)
         moco.loss((view, view), torch.zeros(4)).backward()
         newest = moco.fresh.clone()
-        moco.after_step(0.0)
+        moco.after_step(0.0, 40)
         place = (torch.arange(4) + 4 * step) % 10
         assert torch.equal(moco.queue[place], newest)
         assert torch.allclose(moco.queue.norm(dim=1), torch.ones(10), atol=1e-5)
     assert not torch.equal(moco.queue[8:], before[8:]) and int(moco.head) == 2
-    assert all(p.grad is None for p in moco.key_encoder.parameters())
+    assert all(p.grad is None for p in moco.slow.parameters())
     with torch.no_grad():
-        for p in moco.encoder.parameters():
+        for p in (*moco.encoder.parameters(), *moco.project.parameters()):
             p.add_(1.0)
-    frozen = weights(moco.key_encoder)
-    moco.after_step(0.0)
-    for name, p in moco.encoder.named_parameters():
-        assert torch.allclose(moco.key_encoder.state_dict()[name], 0.9 * frozen[name] + 0.1 * p, atol=1e-6)
-    assert key_before.keys() == frozen.keys()
+    frozen = [p.clone() for p in moco.slow.parameters()]
+    moco.after_step(0.0, 400)  # a memory of 40 steps
+    for old, slow, fast in zip(
+        frozen, moco.slow.parameters(), (*moco.encoder.parameters(), *moco.project.parameters()), strict=True
+    ):
+        assert torch.allclose(slow, 0.975 * old + 0.025 * fast, atol=1e-6)
 
 
 def test_svt_views_differ_in_rate_and_its_centre_follows_the_teacher():
     torch.manual_seed(0)
     encoder = networks.build_encoder(methods.METHODS["svt"], IMPERIALDANCE21, networks.Width((8,), 16, 12))
-    svt, pieces = SVT(encoder, 12, prototypes=32, momentum=0.9), piece_set(trials=2)
+    svt, pieces = SVT(encoder, 12, prototypes=32), piece_set(trials=2)
     view = pieces.batch(torch.arange(6))
     whole, parts = svt.temporal_views((view, view))
     assert torch.equal(whole[1]["motion"], view["motion"][:, :, ::2])
@@ -132,13 +139,32 @@ def test_svt_views_differ_in_rate_and_its_centre_follows_the_teacher():
     svt.loss((view, view), torch.zeros(6)).backward()
     assert all(p.grad is None for p in svt.teacher.parameters())
     centre = svt.centre.clone()
-    svt.after_step(0.0)
+    svt.after_step(0.0, 100)
     assert torch.allclose(svt.centre, 0.9 * centre + 0.1 * svt.seen)
     slow = weights(svt.teacher)
     with torch.no_grad():
-        svt.head[0].weight.add_(1.0)
-    svt.after_step(1.0)  # at the end of the run the teacher stands still
-    assert torch.allclose(svt.teacher[1][0].weight, slow["1.0.weight"])
+        svt.head.mlp[0].weight.add_(1.0)
+    svt.after_step(1.0, 100)  # at the end of the run the teacher stands still
+    assert torch.allclose(svt.teacher[1].mlp[0].weight, slow["1.mlp.0.weight"])
+    svt.after_step(0.0, 100)
+    assert torch.allclose(svt.teacher[1].mlp[0].weight, slow["1.mlp.0.weight"] + 0.1, atol=1e-6)
+
+
+def test_prototype_scores_are_cosines():
+    torch.manual_seed(0)
+    head, z = objectives.Prototypes(12, 7), torch.randn(5, 12)
+    scores = head(z)
+    assert scores.shape == (5, 7) and float(scores.detach().abs().max()) <= 1 + 1e-6
+    expected = torch.cosine_similarity(head.mlp(z)[:, None], head.prototypes[None], dim=2)
+    torch.testing.assert_close(scores, expected)
+
+
+@pytest.mark.parametrize("name", ["moco", "svt"])
+def test_moco_and_svt_leave_the_loss_of_constant_features(name):
+    pieces, learner = piece_set(trials=8), objective(methods.METHODS[name])
+    history = training.train(learner, pieces, training.Training(epochs=6, batch_size=16, learning_rate=3e-3), AUGMENTATION, 0)
+    last = history.iloc[-1]
+    assert last["loss"] < 0.85 * last["trivial_loss"]
 
 
 def test_a_checkpoint_is_written_at_most_once_in_its_interval(tmp_path):

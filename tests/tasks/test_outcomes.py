@@ -1,7 +1,5 @@
 """Pre-training once, evaluating a row: files that come back as they went, tidy measures, and the mean over subsets."""
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,6 +11,7 @@ from dancemvp_core.dance.skeleton import IMPERIALDANCE21
 from dancemvp_core.models import prompter
 from dancemvp_core.paper import comparison, printed, prompting, tables
 from dancemvp_core.pretraining import methods, networks, pretrained, training
+from dancemvp_core.pretraining.condition import condition
 from dancemvp_core.pretraining.pretrained import Pretraining
 from dancemvp_core.runs.provenance import METRICS_COLUMNS, Paths
 from dancemvp_core.runs.workspace import Workspace
@@ -40,7 +39,8 @@ def test_an_encoder_is_trained_once_and_comes_back_from_its_file(pieces, tmp_pat
     encoder, history = made(path, pieces, checkpoint=checkpoint)
     assert list(tmp_path.iterdir()) == [path], "the checkpoint of a finished run is removed"
     facts = pretrained.encoder_facts(path)
-    assert json.loads(facts["underfit"]) == training.still_improving(history)
+    assert facts["condition"] == condition(history)
+    assert {"loss", "trivial_loss", "spread", "knn_level_within", "watched"} <= set(history)
 
     features, rows = Features.kept(path, pieces)
     assert np.array_equal(rows, pieces.rows("test"))
@@ -69,6 +69,18 @@ def test_other_settings_or_pieces_train_again(pieces, tmp_path):
     assert len(set(stamps)) == len(stamps)
 
 
+def test_one_seed_that_is_not_trained_enough_marks_its_row(pieces, tmp_path):
+    where = Workspace(pieces, IMPERIALDANCE21, WIDTH, Paths("smoke", "tiny", tmp_path))
+    source = Outcomes(where, SETTINGS)
+    for seed, state in enumerate(("", "underfit", "collapsed")):
+        encoder = networks.new_objective(OURS, seed, WIDTH, pieces, IMPERIALDANCE21).encoder
+        rows, hidden = np.arange(2), torch.zeros(2, 32)
+        pretrained.save_encoder(where.paths.encoder(OURS, seed), encoder, rows, hidden, {"condition": state})
+    assert [source.condition("ours", seeds) for seeds in (1, 2, 3)] == ["", "underfit", "collapsed"]
+    assert source.condition("contrastivedance", 2) == "underfit", "the same pre-training"
+    assert source.condition("chance", 3) == source.condition("random_init", 3) == ""
+
+
 def test_pieces_without_levels_and_few_of_them_pre_train_all_the_same(tmp_path):
     bare = piece_set(("b0",), trials=1)
     bare.table["level"] = None
@@ -77,27 +89,6 @@ def test_pieces_without_levels_and_few_of_them_pre_train_all_the_same(tmp_path):
     assert np.isfinite(history["loss"]).all() and set(history.filter(like="knn")) == {"knn_primitive"}
     single = bare.table.assign(sequence=0)
     assert training.nearest_neighbour_accuracy(np.eye(6), single) == {}
-
-
-@pytest.mark.parametrize(
-    ("curve", "expected"),
-    [
-        ([0.2, 0.3, 0.4, 0.5], True),
-        ([0.2, 0.5, 0.5, 0.505], False),
-        ([0.5, 0.4, 0.3, 0.2], False),
-        ([0.5], True),
-        ([0.2, 0.3], True),
-        ([0.1, 0.2, 0.3, 0.5, 0.50, 0.51, 0.505, 0.51], False),  # quarters of two epochs: 0.505 and 0.5075
-        ([0.1, 0.2, 0.3, 0.3, 0.40, 0.40, 0.45, 0.45], True),
-    ],
-)
-def test_underfit_is_a_validation_curve_that_still_goes_up(curve, expected):
-    history = pd.DataFrame({"loss": 1.0, "knn_genre": curve, "knn_level": curve})
-    assert training.still_improving(history) is expected
-    without_labels = pd.DataFrame({"loss": [4.0, *(4 * (1 - c) for c in curve)]})
-    assert training.still_improving(without_labels.iloc[:1]) is True
-    assert training.still_improving(pd.DataFrame({"loss": [4.0, 3.0, 2.0, 1.0]})) is True
-    assert training.still_improving(pd.DataFrame({"loss": [4.0, 2.0, 1.0, 1.0]})) is False
 
 
 @pytest.mark.parametrize("protocol", ["prompt", "prompt-query", "prompt-id", "finetune", "chance"])
