@@ -94,7 +94,8 @@ METHODS: dict[str, Method] = {
         "finetune",
         (2,),
         "Student and teacher use temporal views at full and half frame rate; the student also uses halves. A transformer "
-        "over skeleton frames replaces the video transformer.",
+        "over skeleton frames replaces the video transformer. The head is DINO's with batch norm and 256 prototypes. The teacher's "
+        "momentum first looks back over 0.3 % of the run, at least ten steps.",
     ),
     "crossentropy": Method(
         "CrossEntropy",

@@ -179,6 +179,13 @@ class SVT(Objective):
     There are no negatives. The teacher's input is the whole piece, at full and at half frame rate. The student's input is
     these two views and both halves of the piece at full rate. The student predicts the teacher's prototypes of the other
     views.
+
+    As in the paper, which has them from DINO: the head (``Prototypes``), the temperatures 0.1 and 0.04, the centre with momentum
+    0.9, and a teacher whose momentum rises to 1 on a cosine.
+    Scaled: DINO's first momentum 0.996 is a memory of 250 steps of 10^5; here it is ``inertia`` of the run (``slow_momentum``).
+    There are 256 prototypes, where DINO has 65,536.
+    Other than in the paper: the views are cut in time only, the prototypes are not frozen in the first epoch of the run (1 % of
+    DINO's, but a quarter of a short one), and the weight decay is constant.
     """
 
     def __init__(self, encoder: DanceEncoder, classes: int, prototypes: int = 256, inertia: float = 0.003):
