@@ -84,8 +84,9 @@ METHODS: dict[str, Method] = {
         "moco",
         "finetune",
         (2,),
-        "MoCo v2: momentum encoder and queue. The paper does not state the encoders; we use SimCLR's. Momentum is 0.99 and "
-        "the queue has 512 keys because a run here has hundreds of steps and the original has millions.",
+        "Momentum encoder and queue, with the temperature 0.07 and the linear projection of the MoCo paper. The paper does not "
+        "state the encoders; we use SimCLR's. The momentum looks back over 2 % of the run, at least ten steps, and the queue has "
+        "128 keys, because a run here has hundreds of steps and the original has a million.",
     ),
     "svt": Method(
         "SVT",
@@ -95,7 +96,8 @@ METHODS: dict[str, Method] = {
         "finetune",
         (2,),
         "Student and teacher use temporal views at full and half frame rate; the student also uses halves. A transformer "
-        "over skeleton frames replaces the video transformer.",
+        "over skeleton frames replaces the video transformer. The head is DINO's with batch norm and 256 prototypes. The teacher's "
+        "momentum first looks back over 0.3 % of the run, at least ten steps.",
     ),
     "crossentropy": Method(
         "CrossEntropy",

@@ -9,7 +9,6 @@ the part of the run that is done, ``steps`` the length of the run.
 from __future__ import annotations
 
 import copy
-import itertools
 import math
 
 import torch
@@ -113,58 +112,61 @@ def slow_momentum(inertia: float, steps: int, least: float = 0.9) -> float:
 
 
 class MoCo(Objective):
-    """MoCo v2 (He et al. 2020; Chen et al. 2020): a momentum encoder computes the keys, and a first-in, first-out queue of keys
-    has the negatives.
+    """MoCo (He et al. 2020): a momentum encoder computes the keys, and a first-in, first-out queue of keys has the negatives.
 
-    As in the papers: the projection head of v2 with one hidden layer, which only the training uses, and temperature 0.2.
-    Scaled: the papers' momentum 0.999 is a memory of 1,000 steps of 10^6, and their queue has 5 % of the images. Here the memory
-    is ``inertia`` of the run (``slow_momentum``), and the queue has 128 keys. The keys of a queue must come from similar encoders.
-    With 512 keys of batches of 32, the oldest were 16 steps old: in a short run the encoder changes so much in this time that
-    the keys' age tells more than their piece.
-    Other than in the papers: one device, so that the batch norm cannot be shuffled among devices, and the optimiser (``Training``).
+    As in the paper: a linear projection (``encoder.last``) with temperature 0.07. The temperature 0.2 belongs to MoCo v2, whose
+    projection has a hidden layer.
+    Scaled: the paper's momentum 0.999 is a memory of 1,000 steps of 10^6, and its queue has 5 % of the images. Here the memory is
+    ``inertia`` of the run (``slow_momentum``), and the queue has 128 keys. The keys of a queue must come from similar encoders, so
+    none may be older than the memory: with 512 keys of batches of 32, the oldest were made 16 steps ago.
+    Other than in the paper: one device, so that the batch norm cannot be shuffled among devices, and the optimiser (``Training``).
     """
 
     def __init__(
-        self, encoder: DanceEncoder, classes: int, temperature: float = 0.2, inertia: float = 0.02, queue: int = 128
+        self, encoder: DanceEncoder, classes: int, temperature: float = 0.07, inertia: float = 0.02, queue: int = 128
     ):
         super().__init__(encoder)
         self.temperature, self.inertia = temperature, inertia
-        features = encoder.last.out_features
-        self.project = nn.Sequential(nn.ReLU(), nn.Linear(features, features))
-        self.slow = _frozen_copy(nn.ModuleList([encoder, self.project]))
+        self.key_encoder = _frozen_copy(encoder)
         start = torch.Generator().manual_seed(0)
-        self.register_buffer("queue", F.normalize(torch.randn(queue, features, generator=start), dim=1))
+        keys = torch.randn(queue, encoder.last.out_features, generator=start)
+        self.register_buffer("queue", F.normalize(keys, dim=1))
         self.register_buffer("head", torch.zeros((), dtype=torch.long))
         self.fresh: Tensor | None = None
 
     def loss(self, views: Views, labels: Tensor) -> Tensor:
-        encoder, project = self.slow
         with torch.no_grad():
-            keys = F.normalize(project(encoder(views[1])), dim=1)
+            keys = F.normalize(self.key_encoder(views[1]), dim=1)
         self.fresh = keys
-        return losses.queue_nce(self.project(self.encoder(views[0])), keys, self.queue, self.temperature)
+        return losses.queue_nce(self.encoder(views[0]), keys, self.queue, self.temperature)
 
     def trivial_loss(self, views: Views, labels: Tensor) -> float:
         return math.log(len(self.queue) + 1)
 
     def after_step(self, share: float, steps: int) -> None:
         """Move the key encoder towards the query encoder, and replace the oldest keys in the queue by the newest."""
-        momentum = slow_momentum(self.inertia, steps)
-        follow(self.slow[0], self.encoder, momentum)
-        follow(self.slow[1], self.project, momentum)
+        follow(self.key_encoder, self.encoder, slow_momentum(self.inertia, steps))
         place = (self.head + torch.arange(len(self.fresh), device=self.queue.device)) % len(self.queue)
         self.queue[place] = self.fresh
         self.head.copy_((self.head + len(self.fresh)) % len(self.queue))
 
 
 class Prototypes(nn.Module):
-    """DINO's head, (N, D) -> (N, K): an MLP with three layers, unit length, and the cosine to K prototypes of unit length."""
+    """DINO's head, (N, D) -> (N, K): an MLP with three layers, unit length, and the cosine to K prototypes of unit length.
+
+    The MLP has batch norm, an option of DINO (Caron et al. 2021). The features of a new encoder differ little between pieces.
+    Without batch norm, the head makes this difference smaller still: the teacher then answers all pieces alike, the centre takes
+    this answer away, and nothing is left to learn.
+    """
 
     def __init__(self, features: int, prototypes: int):
         super().__init__()
-        sizes = (features, 2 * features, 2 * features, features)
-        layers = [layer for pair in itertools.pairwise(sizes) for layer in (nn.Linear(*pair), nn.GELU())]
-        self.mlp = nn.Sequential(*layers[:-1])
+        hidden = 2 * features
+        self.mlp = nn.Sequential(
+            *(nn.Linear(features, hidden, bias=False), nn.BatchNorm1d(hidden), nn.GELU()),
+            *(nn.Linear(hidden, hidden, bias=False), nn.BatchNorm1d(hidden), nn.GELU()),
+            nn.Linear(hidden, features),
+        )
         self.prototypes = nn.Parameter(torch.randn(prototypes, features))
 
     def forward(self, z: Tensor) -> Tensor:
@@ -177,6 +179,13 @@ class SVT(Objective):
     There are no negatives. The teacher's input is the whole piece, at full and at half frame rate. The student's input is
     these two views and both halves of the piece at full rate. The student predicts the teacher's prototypes of the other
     views.
+
+    As in the paper, which has them from DINO: the head (``Prototypes``), the temperatures 0.1 and 0.04, the centre with momentum
+    0.9, and a teacher whose momentum rises to 1 on a cosine.
+    Scaled: DINO's first momentum 0.996 is a memory of 250 steps of 10^5; here it is ``inertia`` of the run (``slow_momentum``).
+    There are 256 prototypes, where DINO has 65,536.
+    Other than in the paper: the views are cut in time only, the prototypes are not frozen in the first epoch of the run (1 % of
+    DINO's, but a quarter of a short one), and the weight decay is constant.
     """
 
     def __init__(self, encoder: DanceEncoder, classes: int, prototypes: int = 256, inertia: float = 0.003):
