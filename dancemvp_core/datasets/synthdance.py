@@ -54,7 +54,6 @@ GENERATOR_VERSION = 1
 STYLED_VERSION = 2  # of data whose dancers have a strong style
 PRACTICE_TRIALS = 30.0  # trials after which practice has two thirds of its effect
 MARKER_NOISE_M = 0.0004
-STRONGEST_STYLE = 2.0  # beyond it, the body would not look like a dancer's
 
 TEST_CHOREOGRAPHIES = tuple(name for name, split in SPLIT.items() if split == "test")
 
@@ -85,9 +84,11 @@ SPREAD = {
 }  # fmt: skip
 # Variation from dancer to dancer.
 PERSONAL = {"timing": 0.08, "posture_deg": 1.2, "range": 0.04, "bias_s": 0.015, "side": 0.03, "bone": 0.03}
-# Largest habit of a dancer at style 1: degrees of each limb's rotations (half in the trunk), the logarithm of a limb's range, s
-# by which a limb follows the trunk, the share of a stroke that is slow, and the logarithm of the bounce.
-STYLE = {"posture_deg": 12.0, "range": 0.4, "delay_s": 0.04, "linger": 0.15, "groove": 0.7}
+# Largest habits of a dancer at style 1: degrees of a limb's rotations (half in the trunk), the logarithm of a limb's range, s by
+# which a limb follows the trunk, the share of a stroke that is slow, and the logarithm of the bounce. The sizes were chosen so
+# that hand-crafted features of a piece tell seen from unseen dancers of one choreography and level with an AUC of 0.98 (0.56
+# without style), and not by the result of any method.
+STYLE = {"posture_deg": 18.0, "range": 0.6, "delay_s": 0.06, "linger": 0.22, "groove": 1.0}
 LIMBS = {"arm": ("shrug", "raise", "swing", "turn", "elbow"), "leg": ("hip", "out", "turnout", "knee", "point")}
 # Directions in which the postures of dancers differ, in degrees per unit.
 POSTURE = (
@@ -265,7 +266,7 @@ class Dancers:
 
 
 def habit(name: str, style: float, seed: int = 0) -> Habit:
-    """Draw the habits of a dancer by name; ``style`` 0 has none, and the habits of ``style`` 1 have the sizes ``STYLE``.
+    """Draw the habits of a dancer by name; ``style`` 0 has none, and at ``style`` 1 they have the sizes ``STYLE``.
 
     The draw does not know the level. The mean logarithm of the ranges over limbs and trunk is 0, so that the range of the
     whole body stays that of the level.
@@ -625,8 +626,8 @@ def write(
     and not on ``jobs``. Raises DataError if ``out`` is not empty or a parameter is out of range.
     """
     out, dancers = Path(out), Dancers.of(dancers)
-    if dancers.group not in ("seen", "unseen") or not 0 <= dancers.style <= STRONGEST_STYLE:
-        raise DataError(f"{dancers}: expected the group 'seen' or 'unseen', and a style from 0 to {STRONGEST_STYLE:g}")
+    if dancers.group not in ("seen", "unseen") or not 0 <= dancers.style <= 1:
+        raise DataError(f"{dancers}: expected the group 'seen' or 'unseen', and a style from 0 to 1")
     if trials < 1 or seed < 0:
         raise DataError(f"trials {trials}, seed {seed}: expected at least one trial and a seed from 0")
     names = list(choreographies or (CHOREOGRAPHIES if dancers == Dancers() else TEST_CHOREOGRAPHIES))
