@@ -16,13 +16,14 @@ from dancemvp_core.tasks import rows
 from dancemvp_core.tasks.features import Features
 from dancemvp_core.tasks.outcomes import Setting
 
+STYLED = (("strong style", "seen"), ("strong style", "unseen"))
+
 
 @pytest.fixture(scope="module")
 def joined():
     seen, others = piece_set(trials=8), piece_set(("b4", "k4"), trials=6, seed=1)
-    styled = [piece_set(("b4", "k4"), trials=6, seed=seed) for seed in (2, 3)]
-    groups = {("default", "unseen"): others, ("strong style", "seen"): styled[0], ("strong style", "unseen"): styled[1]}
-    return unseen_dancers.join(seen, groups), seen, others
+    styled = {group: piece_set(("b4", "k4"), trials=6, seed=seed) for seed, group in enumerate(STYLED, start=2)}
+    return unseen_dancers.join(seen, {("default", "unseen"): others} | styled), seen, others
 
 
 def cast(both, name):
@@ -36,7 +37,7 @@ def workspace(pieces, root):
 def test_joined_set_keeps_pieces_apart_and_shares_the_music(joined):
     both, _, others = joined
     sizes = both.table.groupby(["cast", "dancers"]).size().to_dict()
-    assert sizes == {("default", "seen"): 96, ("default", "unseen"): 72, ("strong style", "seen"): 72, ("strong style", "unseen"): 72}
+    assert sizes == {("default", "seen"): 96} | dict.fromkeys([("default", "unseen"), *STYLED], 72)
     assert len(both.motion) == 96 + 3 * 72 and both.table["sequence"].nunique() == 32 + 3 * 24
     assert (both.table.groupby("sequence")[["cast", "dancers"]].nunique() == 1).all(axis=None)
     windows = both.table.groupby(["choreography", "primitive"])["window"].nunique()
@@ -119,5 +120,5 @@ def test_who_dances_is_recognised_only_where_features_tell_it(joined):
 
 def test_a_choreography_without_music_is_refused(joined):
     _, seen, _ = joined
-    with pytest.raises(ValueError, match="default, unseen dancers: .* not among the test choreographies"):
+    with pytest.raises(ValueError, match=r"default, unseen dancers: .* not among the test choreographies"):
         unseen_dancers.join(seen, {("default", "unseen"): piece_set(("b0",), trials=2)})

@@ -231,8 +231,8 @@ def test_only_a_strong_style_tells_who_dances():
 
     def habits_seen(motion):
         body = np.stack([skeleton.canonical_body(m, BODY, np.array(BODY.lengths)) for m in motion])
-        return np.concatenate([np.linalg.norm(np.diff(body, axis=2), axis=1).mean(axis=1), np.ptp(body, axis=2).reshape(len(body), -1)],
-                              axis=1)  # fmt: skip
+        speed = np.linalg.norm(np.diff(body, axis=2), axis=1).mean(axis=1)
+        return np.concatenate([speed, np.ptp(body, axis=2).reshape(len(body), -1)], axis=1)
 
     def accuracy(style, trials=15):
         right = []
