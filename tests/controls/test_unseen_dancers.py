@@ -105,6 +105,14 @@ def test_the_table_has_both_casts_and_the_interval_over_choreographies(measured)
     assert list(shown["cast"]) == ["default", "strong style"] and {"dancer", "level within, unseen"} <= set(shown)
 
 
+def test_rows_of_one_modality_meet_the_default_cast_only(joined, tmp_path, monkeypatch):
+    both, seen, _ = joined
+    monkeypatch.setattr(unseen_dancers, "joined_features", lambda *_: Features(both.motion[..., :2].flatten(1)))
+    for name, casts in (("motion_only", {"default"}), ("ours", {"default", "strong style"})):
+        measured = unseen_dancers.compare(name, both, workspace(seen, tmp_path), Setting("chance", 0, 3), PrompterSettings())
+        assert set(measured["cast"]) == casts
+
+
 def test_who_dances_is_recognised_only_where_features_tell_it(joined):
     table = cast(joined[0], "strong style")
     rng = np.random.default_rng(0)
