@@ -39,6 +39,16 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a number from 0 to 1")
+    return value
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="dancemvp", description="DanceMVP: data sets, and the assessment of your own recordings.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -52,7 +62,10 @@ def _parser() -> argparse.ArgumentParser:
     synth.add_argument(
         "--dancers", choices=("seen", "unseen"), default="seen", help="unseen: the test choreographies by other dancers"
     )
-    synth.add_argument("--split", choices=("released",), help="whose test choreographies the unseen dancers dance (default: ours)")
+    synth.add_argument(
+        "--style", type=_share, default=0.0, help="personal style from 0 to 1; above 0: the test choreographies only (%(default)s)"
+    )
+    synth.add_argument("--split", choices=("released",), help="whose test choreographies those are (default: ours)")
     synth.add_argument("--jobs", type=_count, default=2, help="parallel jobs (%(default)s)")
     synth.set_defaults(run=_synth)
 
@@ -113,14 +126,15 @@ def _synth(arguments) -> int:
     from dancemvp_core.tasks import splits
 
     a = arguments
-    choreographies = list(splits.TEST) if a.split and a.dancers == "unseen" else None
+    dancers = synthdance.Dancers(a.dancers, a.style)
+    choreographies = list(splits.TEST) if a.split and dancers != synthdance.Dancers() else None
     with files.naming_full_disk(a.out), tqdm(desc="synth", unit="file", disable=not sys.stderr.isatty()) as bar:
 
         def progress(done: int, total: int, file: str) -> None:
             bar.total, bar.n = total, done
             bar.set_postfix_str(file)
 
-        synthdance.write(a.out, a.trials, a.seed, a.dancers, choreographies, a.jobs, progress)
+        synthdance.write(a.out, a.trials, a.seed, dancers, choreographies, a.jobs, progress)
     print(f"SynthDance written to {a.out}")
     return 0
 

@@ -197,6 +197,9 @@ def project(tmp_path_factory) -> Path:
         seen, unseen = (make(root, "smoke") for make in (profiles.synthdance_root, profiles.unseen_dancers_root))
         synthdance.write(seen, SMALL["trials"], choreographies=["b0", "k3", "b4", "k4"])
         synthdance.write(unseen, SMALL["trials"], dancers="unseen", choreographies=["b4", "k4"])
+        for group in ("seen", "unseen"):
+            styled = profiles.strong_style_root(root, "smoke", group)
+            synthdance.write(styled, 2 * SMALL["shots"], dancers=synthdance.Dancers(group, 1.0), choreographies=["b4", "k4"])
         synthdance.write_aistpp(profiles.aistpp_standin_root(root), dancers=2, routines=1)
         yield root
 

@@ -181,6 +181,17 @@ def test_unseen_dancers_dance_the_test_choreographies_of_the_split(tmp_path):
     assert set(datasets.load(tmp_path / "out").index["choreography"]) == set(splits.TEST)
 
 
+def test_dancers_with_a_style_dance_the_test_choreographies(tmp_path, capsys):
+    command = ["data", "synth", str(tmp_path / "out"), "--trials", "1", "--style", "1"]
+    assert cli.main(command) == 0
+    dataset = datasets.load(tmp_path / "out")
+    assert dataset.facts["style"] == 1 and dataset.facts["dancers"] == "seen" and len(dataset) == 15
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        cli.main([*command[:-1], "2"])
+    assert "--style: '2', expected a number from 0 to 1" in lines(capsys)[0]
+
+
 def test_synth_writes_what_check_accepts(tmp_path, capsys):
     out = tmp_path / "synth"
     assert cli.main(["data", "synth", str(out), "--trials", "1", "--dancers", "unseen", "--seed", "3"]) == 0

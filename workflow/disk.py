@@ -14,6 +14,8 @@ from dancemvp_core.runs.profiles import (
     SYNTHDANCE,
     Profile,
     aistpp_standin_root,
+    strong_style_root,
+    strong_style_trials,
     synthdance_root,
     unseen_dancers_root,
     with_split,
@@ -46,7 +48,8 @@ def needed(profile: Profile, own_data: bool = False, own_aistpp: bool = False, o
     if only:
         return parts
     if not own_data:
-        parts["unseen dancers"] = UNSEEN_CHOREOGRAPHIES * profile.trials * motion
+        trials = profile.trials + 2 * strong_style_trials(profile)
+        parts["other dancers"] = UNSEEN_CHOREOGRAPHIES * trials * motion
     if not own_aistpp:
         parts["the stand-in for AIST++"] = STANDIN
     sizes = [(weights(name, profile), seeds(method, profile)) for name, method in pretrainings(profile).items()]
@@ -80,6 +83,7 @@ def lacking(paths: provenance.Paths, parts: dict[str, int]) -> str:
     for split in SPLITS:
         if paths.dataset == with_split(SYNTHDANCE, split):
             own += [synthdance_root(paths.root, paths.profile), unseen_dancers_root(paths.root, paths.profile, split)]
+            own += [strong_style_root(paths.root, paths.profile, dancers, split) for dancers in ("seen", "unseen")]
     written = sum(size(folder) for folder in [*own, aistpp_standin_root(paths.root)])
     missing = sum(parts.values()) - written
     free = shutil.disk_usage(paths.root).free

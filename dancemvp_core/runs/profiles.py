@@ -287,6 +287,20 @@ def unseen_dancers_root(project: Path, profile: str, split: str = "") -> Path:
     return project / "build" / "data" / with_split(name, split)
 
 
+def strong_style_root(project: Path, profile: str, dancers: str, split: str = "") -> Path:
+    """Return the folder of a split's test choreographies in SynthDance, by the "seen" or "unseen" dancers with a strong style.
+
+    It has as many trials as the tables' support and an equal query need.
+    """
+    name = f"{SYNTHDANCE}-strong-style-{dancers}-dancers-{strong_style_trials(PROFILES[profile])}-trials"
+    return project / "build" / "data" / with_split(name, split)
+
+
+def strong_style_trials(profile: Profile) -> int:
+    """Return the number of trials in each file of the dancers with a strong style: half are query, half are support."""
+    return 2 * profile.shots
+
+
 def with_split(name: str, split: str) -> str:
     """Return the name of a data set under a split, so that results of two splits are never in one folder."""
     return f"{name}-{split}-split" if split else name

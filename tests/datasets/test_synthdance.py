@@ -8,11 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from dancemvp_core import datasets
 from dancemvp_core.dance import rhythm, skeleton
 from dancemvp_core.dance.sequences import LEVELS, DataError
 from dancemvp_core.datasets import synthdance, synthmoves, synthmusic
+from dancemvp_core.datasets.synthdance import Dancers
 
 BODY = skeleton.IMPERIALDANCE21
 NAMES = synthdance.CHOREOGRAPHIES
@@ -113,10 +118,11 @@ def test_an_unknown_choreography_is_one_line():
 # --- body
 
 
+@pytest.mark.parametrize("style", [0, 1])
 @pytest.mark.parametrize("name", ["b4", "h1"])
 @pytest.mark.parametrize("level", LEVELS)
-def test_bones_keep_their_length_and_feet_do_not_sink(name, level):
-    who = synthdance.cast(name, level)
+def test_bones_keep_their_length_and_feet_do_not_sink(name, level, style):
+    who = synthdance.cast(name, level, dancers=Dancers("seen", style))
     motion = synthdance.perform(name, who, 4, marker_noise_m=0).motion
     assert motion.shape == (4, 3, 1000, 21) and motion.dtype == np.float32 and np.isfinite(motion).all()
     for child, parent in BODY.bones:
@@ -149,6 +155,105 @@ def test_five_dancers_each_with_a_body_and_one_level():
     assert len(unseen) == 5 and not unseen & set(people)
 
 
+# --- personal style
+
+# A hand's place in m in three frames of the second trial, and the score: of the generator's first version.
+FIRST_VERSION = [
+    ("b4", "expert", "seen", [[0.4955, 0.7923, -0.141], [0.5705, 1.1544, 0.2458], [0.8533, 1.5065, 0.2292]], 75.4),
+    ("h1", "beginner", "seen", [[0.1606, 0.7959, 0.1289], [0.1083, 1.1105, -0.0219], [0.202, 1.1221, -0.1023]], 31.9),
+    ("u3", "intermediate", "unseen", [[0.3202, 0.9156, -0.2042], [0.3596, 1.1005, -0.1882], [0.341, 1.2792, -0.0193]], 34.53),
+]
+
+
+@pytest.mark.parametrize("name, level, group, hand, score", FIRST_VERSION)
+def test_the_default_cast_dances_as_in_the_first_version(name, level, group, hand, score):
+    danced = synthdance.perform(name, synthdance.cast(name, level, dancers=group), 2)
+    np.testing.assert_allclose(danced.motion[1, :, [0, 333, 777], BODY.index("LHand")], hand, atol=2e-4)
+    assert danced.truth["score"][1] == score
+    plain = synthdance.cast(name, level, dancers=Dancers(group)).habit
+    assert (plain.gain == 1).all() and plain.groove == 1
+    assert not plain.posture.any() and not plain.delay_s.any() and plain.linger == 0
+
+
+def test_a_style_is_the_persons_in_every_choreography():
+    seen = [synthdance.cast(name, level, dancers=Dancers("seen", 1)) for name in NAMES for level in LEVELS]
+    habits = {who.name: set() for who in seen}
+    for who in seen:
+        habits[who.name].add((who.habit.gain.tobytes(), who.habit.posture.tobytes(), who.habit.delay_s.tobytes()))
+    assert len(habits) == 5 and all(len(same) == 1 for same in habits.values())
+    assert len(set.union(*habits.values())) == 5
+    dances = synthdance.TEST_CHOREOGRAPHIES
+    unseen = [synthdance.cast(name, level, dancers=Dancers("unseen", 1)) for name in dances for level in LEVELS]
+    assert len({who.habit.gain.tobytes() for who in unseen}) == len({who.name for who in unseen}) == 15
+    assert not {who.name for who in unseen} & set(habits)
+
+
+def test_a_style_does_not_depend_on_the_level():
+    arm, leg, trunk = (synthmoves.INDEX[name] for name in ("Lraise", "Rknee", "bend"))
+
+    def drawn(level):
+        habits = [synthdance.dancer(level, number, dancers=Dancers("seen", 1)).habit for number in range(300)]
+        return np.array([[*h.posture[[arm, leg, trunk]], *np.log(h.gain[[arm, leg, trunk]]), *h.delay_s[[arm, leg]],
+                          h.linger, np.log(h.groove)] for h in habits])  # fmt: skip
+
+    for level in LEVELS:
+        rows = drawn(level)
+        assert (rows.std(axis=0) > 0).all()
+        assert (np.abs(rows.mean(axis=0)) < 4 * rows.std(axis=0) / np.sqrt(len(rows))).all()
+    limbs = [synthmoves.INDEX[name] for name in ("Lelbow", "Relbow", "Lhip", "Rhip", "twist")]
+    gain = synthdance.habit("somebody", 1.0).gain[limbs]
+    assert np.log(gain).mean() == pytest.approx(0, abs=1e-12) and np.log(gain).std() > 0.1
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_style_changes_the_motion_and_nothing_that_makes_the_level(level):
+    plain, styled = (synthdance.perform("j3", synthdance.cast("j3", level, dancers=Dancers("seen", s)), 3) for s in (0, 1))
+    pd.testing.assert_frame_equal(plain.truth, styled.truth)
+    assert np.abs(plain.motion - styled.motion).max() > 0.1
+
+
+def test_the_beat_tells_the_level_with_style_as_without():
+    def rate(level, style):
+        rates = []
+        for name in NAMES[::2]:
+            dance = synthdance.choreography(name)
+            for motion in synthdance.perform(dance, synthdance.cast(name, level, dancers=Dancers("seen", style)), 4).motion:
+                peaks = rhythm.intensity_peaks(rhythm.motion_intensity(motion, 100), 100)
+                rates.append(100 * rhythm.beat_alignment_rate(dance.accents_s, peaks))
+        return np.mean(rates)
+
+    plain, styled = ([rate(level, style) for level in LEVELS] for style in (0, 1))
+    assert np.diff(styled).min() > 5 and np.abs(np.subtract(plain, styled)).max() < 6
+
+
+def test_only_a_strong_style_tells_who_dances():
+    """Speed and reach of each joint on one body: can a classifier tell seen from unseen dancers of a dance and a level?"""
+
+    def habits_seen(motion):
+        body = np.stack([skeleton.canonical_body(m, BODY, np.array(BODY.lengths)) for m in motion])
+        speed = np.linalg.norm(np.diff(body, axis=2), axis=1).mean(axis=1)
+        return np.concatenate([speed, np.ptp(body, axis=2).reshape(len(body), -1)], axis=1)
+
+    def accuracy(style, trials=15):
+        right = []
+        for name in ("b4", "k4"):
+            for level in LEVELS:
+                who = [synthdance.cast(name, level, dancers=Dancers(group, style)) for group in ("seen", "unseen")]
+                x = np.concatenate([habits_seen(synthdance.perform(name, w, trials, fps=25.0).motion) for w in who])
+                classifier = make_pipeline(StandardScaler(), LogisticRegression())
+                right.append(cross_val_score(classifier, x, np.arange(2 * trials) < trials, cv=5).mean())
+        return np.mean(right)
+
+    assert accuracy(0) < 0.8 < 0.95 < accuracy(1)
+
+
+def test_data_with_style_say_so(tmp_path):
+    synthdance.write(tmp_path / "styled", trials=1, dancers=Dancers("seen", 0.5))
+    facts = json.loads((tmp_path / "styled" / "dataset.json").read_text())
+    assert facts["generator_version"] == 2 and facts["style"] == 0.5 and facts["synthetic"] is True
+    assert facts["dancers"] == "seen" and facts["choreographies"] == list(synthdance.TEST_CHOREOGRAPHIES)
+
+
 # --- rhythm
 
 
@@ -169,9 +274,10 @@ def test_speed_is_greatest_on_the_accent():
     assert abs(np.mean(off)) < 0.01 and np.median(np.abs(off)) < 0.03
 
 
-def test_truth_holds_the_timing_errors_that_the_motion_shows():
+@pytest.mark.parametrize("style", [0, 1])
+def test_truth_holds_the_timing_errors_that_the_motion_shows(style):
     dance = synthdance.choreography("k4")
-    danced = synthdance.perform(dance, "intermediate", 20)
+    danced = synthdance.perform(dance, synthdance.cast("k4", "intermediate", dancers=Dancers("seen", style)), 20)
     shown, true = [], []
     for motion, row in zip(danced.motion, danced.truth.itertuples(), strict=True):
         peaks = rhythm.intensity_peaks(rhythm.motion_intensity(motion, 100), 100)
@@ -254,7 +360,7 @@ def test_the_tree_is_imperialdances(tree):
     assert set(contents(tree)) == names
     assert np.load(tree / "dance_level_i_k_ch1.npy", mmap_mode="r").shape == (3, 3, 1000, 21)
     facts = json.loads((tree / "dataset.json").read_text())
-    assert facts["synthetic"] is True and facts["generator_version"] == 1 and facts["seed"] == 7
+    assert facts["synthetic"] is True and facts["generator_version"] == 1 and facts["seed"] == 7 and "style" not in facts
     dance = synthdance.choreography("k1", 7)
     sound = soundfile.info(tree / "music" / "k_ch1.flac")
     assert sound.samplerate == 22050 and sound.duration == pytest.approx(dance.window_s, abs=1e-3)
@@ -285,7 +391,8 @@ def test_a_folder_that_is_not_empty_is_refused(tmp_path):
     assert "\n" not in str(fault.value) and [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
 
 
-@pytest.mark.parametrize("wrong", [{"trials": 0}, {"seed": -1}, {"dancers": "others"}, {"choreographies": ["x1"]}])
+@pytest.mark.parametrize("wrong", [{"trials": 0}, {"seed": -1}, {"dancers": "others"}, {"dancers": Dancers("seen", 1.5)},
+                                   {"choreographies": ["x1"]}])  # fmt: skip
 def test_a_wrong_parameter_is_one_line_and_writes_nothing(tmp_path, wrong):
     with pytest.raises(DataError, match="expected"):
         synthdance.write(tmp_path / "out", **({"trials": 1} | wrong))

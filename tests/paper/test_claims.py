@@ -1,5 +1,6 @@
 """The claims: complete, each rule able to give each verdict on planted tables, and the paper's own sums right."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -349,17 +350,29 @@ def test_experts_match():
 
 
 def test_level_of_unseen_dancers():
-    def of(value, half):
-        row = {"method": "ours", "level_within": value, "n_seeds": 3}
-        row |= {"level_within_ci_low": value - half, "level_within_ci_high": value + half}
-        others = [("seen", "prompt"), ("unseen", "finetune"), ("unseen", "prompt")]  # the last one is asked about
-        rows = [row | {"dancers": d, "protocol": p} for d, p in others]
-        rows[0] |= {"level_within_ci_low": 0.0, "level_within_ci_high": 100.0}
-        rows[1] |= {"level_within_ci_low": 0.0, "level_within_ci_high": 100.0}
-        return verdict("level_of_unseen_dancers", {}, results(extra_unseen_dancers__csv=pd.DataFrame(rows)))
+    def table(value, half):
+        lines = []
+        for method, protocol, cast, dancers in itertools.product(
+            ("ours", "handcrafted"), ("prompt", "finetune"), ("default", "strong style"), ("seen", "unseen")
+        ):
+            asked = (method, protocol, cast, dancers) == ("ours", "prompt", "strong style", "unseen")
+            level, spread = (value, half) if asked else (90.0, 1.0)
+            lines.append({"method": method, "protocol": protocol, "cast": cast, "dancers": dancers, "n_seeds": 3, "dancer": 97.0,
+                          "level_within": level, "level_within_ci_low": level - spread,
+                          "level_within_ci_high": level + spread})  # fmt: skip
+        return pd.DataFrame(lines)
 
-    assert of(60.0, 5.0) == HOLDS and of(20.0, 5.0) == FAILS and of(35.0, 5.0) == INCONCLUSIVE
-    assert of(60.0, np.nan) == INCONCLUSIVE
+    def of(rows):
+        return verdict("level_of_unseen_dancers", {}, results(extra_unseen_dancers__csv=rows))
+
+    assert of(table(60.0, 5.0)) == HOLDS and of(table(20.0, 5.0)) == FAILS and of(table(35.0, 5.0)) == INCONCLUSIVE
+    assert of(table(60.0, np.nan)) == INCONCLUSIVE
+    # The default cast alone decides nothing, and neither does a table of the time before there were casts.
+    good = table(60.0, 5.0)
+    assert of(good[good["cast"] == "default"]) == of(good.drop(columns="cast")) == NOT_TESTABLE
+    assert of(good[good["method"] != "ours"]) == NOT_TESTABLE
+    found = rules.RULES["level_of_unseen_dancers"](results(extra_unseen_dancers__csv=good))
+    assert found.measured == 60.0 and "30.0 points less than on seen dancers (90.0 %)" in found.text and "97 %" in found.text
 
 
 def test_time():

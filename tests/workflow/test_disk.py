@@ -49,7 +49,8 @@ def test_a_finished_run_took_what_is_reckoned():
         pytest.skip("no finished smoke run here")
     parts = disk.needed(profiles.load("smoke"))
     folders = (paths.build, paths.results, paths.figures, profiles.synthdance_root(PROJECT, "smoke"),
-               profiles.unseen_dancers_root(PROJECT, "smoke"), profiles.aistpp_standin_root(PROJECT))  # fmt: skip
+               profiles.unseen_dancers_root(PROJECT, "smoke"), profiles.aistpp_standin_root(PROJECT),
+               *(profiles.strong_style_root(PROJECT, "smoke", dancers) for dancers in ("seen", "unseen")))  # fmt: skip
     took = sum(disk.size(folder) for folder in folders)
     kept = sum(parts.values()) - parts["training"]  # checkpoints go when a network is trained
     assert 0.8 * kept <= took <= 1.05 * kept
