@@ -113,7 +113,7 @@ class Prompter(nn.Module):
         self.joins = nn.ModuleDict({t: Join(z.shape[1], settings.text_width, settings.width) for t in tasks})
         self.heads = nn.ModuleDict({t: nn.Linear(settings.width, outputs[t] if text == "input" else 1) for t in tasks})
         self.raw_spread = nn.Parameter(torch.tensor(-3.0))
-        self.register_buffer("values", torch.tensor(LEVELS))
+        self.register_buffer("values", torch.tensor(LEVELS), persistent=False)
         self.to(support.device)
 
     def encode_texts(self, which: Tensor | None = None) -> dict[str, Tensor]:
@@ -121,8 +121,8 @@ class Prompter(nn.Module):
         if self.text == "vectors":
             return {task: self.text_norm(vectors) for task, vectors in self.vectors.items()}
         if self.text == "input":
-            distinct, place = which.unique(return_inverse=True)
-            return {"input": self.input_norm(self.encoder(self.token_ids[distinct])[place])}
+            few = len(self.token_ids) <= len(which)
+            return {"input": self.input_norm(self.encoder(self.token_ids)[which] if few else self.encoder(self.token_ids[which]))}
         sizes = [len(s) for s in self.sentences.values()]
         encoded = self.encoder(self.token_ids).split(sizes)
         return {task: self.text_norm(t) for task, t in zip(self.sentences, encoded, strict=True)}
@@ -132,8 +132,9 @@ class Prompter(nn.Module):
         """Return texts (C, E) standardised over the candidates: this removes what all candidates have in common."""
         return (t - t.mean(dim=0)) / (t.std(dim=0, correction=0) + 1e-3)
 
-    def forward(self, hidden: Tensor, encoded: dict[str, Tensor]) -> dict[str, tuple]:
-        """Return {task: prediction} from ``encode_texts``: (logits,), (mean, log_var) or (rate,)."""
+    def forward(self, hidden: Tensor, which: Tensor | None = None, encoded: dict[str, Tensor] | None = None) -> dict[str, tuple]:
+        """Return {task: prediction}: (logits,), (mean, log_var) or (rate,). ``encoded``: what ``encode_texts`` has returned."""
+        encoded = encoded or self.encode_texts(which)
         z = F.dropout((self.last(hidden) - self.mean) / self.spread, self.dropout, self.training)
         out = {}
         for task in self.tasks:
@@ -154,7 +155,7 @@ class Prompter(nn.Module):
         """
         encoded = None if self.text == "input" else self.encode_texts()
         parts = [
-            self(hidden[i : i + AT_ONCE], encoded or self.encode_texts(which[i : i + AT_ONCE]))
+            self(hidden[i : i + AT_ONCE], None if which is None else which[i : i + AT_ONCE], encoded)
             for i in range(0, len(hidden), AT_ONCE)
         ]
         return {task: tuple(map(torch.cat, zip(*(p[task] for p in parts), strict=True))) for task in self.tasks}

@@ -142,87 +142,97 @@ def stops(longest: int) -> list[int]:
     return found
 
 
-def fit(prompter: Prompter, support: Inputs, target: Targets, settings: PrompterSettings) -> Iterator[tuple[int, Prompter]]:
-    """Train a prompter in place on the support, and yield (steps, prompter with averaged weights) at each of ``stops``.
+def batches(rows: Tensor, at_once: int, steps: int, seed: int) -> Tensor:
+    """Return the rows of each step's batch, (steps, at_once). A pass over the rows permutes them and drops an incomplete batch."""
+    drawn = torch.Generator(rows.device).manual_seed(seed)
+    whole = len(rows) // at_once * at_once
+    passes = [rows[torch.randperm(len(rows), generator=drawn, device=rows.device)[:whole]] for _ in range(0, steps * at_once, whole)]
+    return torch.cat(passes).view(-1, at_once)[:steps]
 
-    The loss is the sum of the tasks' losses. A cross-entropy is divided by the logarithm of the number of classes (with one
-    for each attribute, it is their mean), and BAR's squared error by the variance of BAR. The score's log-likelihood has no
-    divisor. The averaged weights follow those of the
-    last 20 steps or so: with them a stop needs no falling learning rate.
+
+def fit(problem: Problem, parts: list[np.ndarray], settings: PrompterSettings, seed: int) -> dict[int, list[Prompter]]:
+    """Fit a new prompter on each part of the support (its rows), and return the prompters at each of ``stops``.
+
+    The seed draws a prompter's weights, batches and dropout. A prompter does not depend on the other parts, rounding aside.
+    Parts with equally large batches are fitted together: one step is a step of all their prompters.
     """
-    hidden = support.hidden
-    optimizer = torch.optim.AdamW(
-        prompter.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-    )
-    averaged = copy.deepcopy(prompter).eval()
-    rate_variance = target["rhythm"].var().clamp(min=1e-4)
-    at_once = min(settings.batch_size, len(hidden))
-    order, place, wanted = torch.randperm(len(hidden), device=hidden.device), 0, set(stops(settings.steps))
-    prompter.train()
-    for step in range(1, settings.steps + 1):
-        if place + at_once > len(hidden):
-            order, place = torch.randperm(len(hidden), device=hidden.device), 0
-        rows = order[place : place + at_once]
-        place += at_once
-        for group in optimizer.param_groups:
-            group["lr"] = settings.learning_rate * min(1.0, step / WARM_UP)
-        batch = support.part(rows)
-        guess = prompter(batch.hidden, prompter.encode_texts(batch.which))
-        loss = hidden.new_zeros(())
-        named = [task for task in guess if task not in ("score", "rhythm")]
-        for task in named:
-            logits = guess[task][0]
-            loss = loss + F.cross_entropy(logits, target[task][rows]) / np.log(max(logits.shape[1], 2)) / len(named)
-        if "score" in guess:
-            loss = loss + score_distribution(*guess["score"], target["score"][rows])
-        if "rhythm" in guess:
-            loss = loss + F.mse_loss(guess["rhythm"][0], target["rhythm"][rows]) / rate_variance
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(prompter.parameters(), 5.0)
-        optimizer.step()
-        follow(averaged, prompter, min(MEMORY, (step - 1) / (step - 1 + WARM_UP)))
-        if step in wanted:
-            yield step, averaged
-    prompter.eval()
+    at_once = [min(settings.batch_size, len(rows)) for rows in parts]
+    fitted: dict[int, list] = {stop: [None] * len(parts) for stop in stops(settings.steps)}
+    for size in set(at_once):
+        places = [i for i, own in enumerate(at_once) if own == size]
+        for stop, prompters in fit_together(problem, [parts[i] for i in places], settings, seed).items():
+            for i, prompter in zip(places, prompters, strict=True):
+                fitted[stop][i] = prompter
+    return fitted
 
 
-def answers_at_stops(
-    new: Callable[[Tensor], Prompter],
-    support: Inputs,
-    target: Targets,
-    asked: Inputs,
-    settings: PrompterSettings,
-    seed: int,
-    last_stop: int | None = None,
-) -> dict[int, Answers]:
-    """Fit a new prompter on the support, and return its answers for the ``asked`` pieces at each stop up to ``last_stop``.
+def fit_together(problem: Problem, parts: list[np.ndarray], settings: PrompterSettings, seed: int) -> dict[int, list[Prompter]]:
+    """Do the work of ``fit`` for parts with equally large batches.
 
-    The seed draws the prompter's weights and the batches.
+    The weights of the P prompters are the rows of one tensor, and so are the averaged weights: these follow the weights of the
+    last 20 steps or so. With them a stop needs no falling learning rate.
     """
-    out = {}
-    with seeded(seed, support.hidden.device):
-        for step, prompter in fit(new(support.hidden), support, target, settings):
-            predicted = prompter.predict(asked.hidden, asked.which)
-            out[step] = {task: tuple(c.cpu().numpy().astype(np.float64) for c in columns) for task, columns in predicted.items()}
-            if step == last_stop:
-                break
+    support, device, out = problem.support, problem.support.hidden.device, {}
+    rows = [torch.as_tensor(part, device=device) for part in parts]
+    at_once = min(settings.batch_size, len(parts[0]))
+    order = torch.stack([batches(own, at_once, settings.steps, seed) for own in rows], dim=1)
+    rate_variance = torch.stack([problem.target["rhythm"][own].var().clamp(min=1e-4) for own in rows])[:, None]
+    with seeded(seed, device):
+        prompters = []
+        for own in rows:
+            torch.manual_seed(seed)
+            prompters.append(problem.new(support.hidden[own]).train())
+        weights = torch.stack([nn.utils.parameters_to_vector(p.parameters()).detach() for p in prompters]).requires_grad_()
+        known = [name for name, _ in prompters[0].named_parameters()]
+        buffers = {
+            name: torch.stack([p.state_dict()[name] for p in prompters]) for name in prompters[0].state_dict() if name not in known
+        }
+
+        def named(weights: Tensor) -> dict[str, Tensor]:
+            own = list(prompters[0].parameters())
+            return {n: w.view_as(p) for n, w, p in zip(known, weights.split([p.numel() for p in own]), own, strict=True)}
+
+        def guess(weights, buffers, *batch):
+            return torch.func.functional_call(prompters[0], named(weights) | buffers, batch)
+
+        guesses = torch.func.vmap(guess, randomness="same")
+        optimizer = torch.optim.AdamW([weights], settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
+        averaged = weights.detach().clone()
+        for step in range(1, settings.steps + 1):
+            now = order[step - 1]
+            optimizer.param_groups[0]["lr"] = settings.learning_rate * min(1.0, step / WARM_UP)
+            batch = [part[now] for part in support if part is not None]
+            loss(guesses(weights, buffers, *batch), {task: values[now] for task, values in problem.target.items()}, rate_variance).backward()
+            weights.grad.mul_((5.0 / (weights.grad.norm(dim=1, keepdim=True) + 1e-6)).clamp(max=1.0))
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            averaged.lerp_(weights.detach(), 1 - min(MEMORY, (step - 1) / (step - 1 + WARM_UP)))
+            if step in stops(settings.steps):
+                out[step] = []
+                for i, prompter in enumerate(prompters):
+                    kept = copy.deepcopy(prompter).eval()
+                    kept.load_state_dict(named(averaged[i]) | {name: values[i] for name, values in buffers.items()})
+                    out[step].append(kept)
     return out
 
 
-def left_out_answers(problem: Problem, settings: PrompterSettings, seed: int) -> dict[int, Answers]:
-    """Return the answers for the support at each stop, each from a prompter that has not seen the piece's fold."""
-    out: dict[int, Answers] = {}
-    new, support, fold = problem.new, problem.support, problem.fold
-    for left_out in np.unique(fold):
-        own, rest = np.flatnonzero(fold == left_out), np.flatnonzero(fold != left_out)
-        known = {task: values[torch.as_tensor(rest, device=values.device)] for task, values in problem.target.items()}
-        for step, answers in answers_at_stops(new, support.part(rest), known, support.part(own), settings, seed).items():
-            for task, columns in answers.items():
-                whole = out.setdefault(step, {}).setdefault(task, tuple(np.zeros((len(fold), *c.shape[1:])) for c in columns))
-                for all_rows, column in zip(whole, columns, strict=True):
-                    all_rows[own] = column
-    return out
+def loss(guess: dict[str, tuple[Tensor, ...]], target: Targets, rate_variance: Tensor) -> Tensor:
+    """Return the sum over P prompters of their losses. ``guess``: (P, B, C) or (P, B); target (P, B); rate_variance (P, 1).
+
+    The loss of a prompter is the sum of the tasks' losses. A cross-entropy is divided by the logarithm of the number of classes
+    (with one for each attribute, it is their mean), and BAR's squared error by the variance of BAR. The score's
+    log-likelihood has no divisor.
+    """
+    total = rate_variance.new_zeros(())
+    named = [task for task in guess if task not in ("score", "rhythm")]
+    for task in named:
+        logits = guess[task][0].flatten(0, 1)
+        total = total + F.cross_entropy(logits, target[task].flatten()) / np.log(max(logits.shape[1], 2)) / len(named)
+    if "score" in guess:
+        total = total + score_distribution(*guess["score"], target["score"])
+    if "rhythm" in guess:
+        total = total + ((guess["rhythm"][0] - target["rhythm"]) ** 2 / rate_variance).mean()
+    return len(rate_variance) * total
 
 
 def choose(left_out: dict[int, Answers], target: Targets, attributes: np.ndarray | None) -> dict[str, Choice]:
