@@ -107,7 +107,6 @@ class Prompter(nn.Module):
         else:
             everything = [sentence for task in sentences for sentence in sentences[task]]
             self.encoder = TOWERS[text](everything, settings.text_width)
-            self.register_buffer("token_ids", self.encoder.ids(everything), persistent=False)
         self.input_norm = nn.BatchNorm1d(settings.text_width) if text == "input" else None
         outputs = {"vocabulary": classes, "score": 2, "rhythm": 1}
         self.joins = nn.ModuleDict({t: Join(z.shape[1], settings.text_width, settings.width) for t in tasks})
@@ -121,10 +120,10 @@ class Prompter(nn.Module):
         if self.text == "vectors":
             return {task: self.text_norm(vectors) for task, vectors in self.vectors.items()}
         if self.text == "input":
-            few = len(self.token_ids) <= len(which)
-            return {"input": self.input_norm(self.encoder(self.token_ids)[which] if few else self.encoder(self.token_ids[which]))}
+            few = len(self.sentences["input"]) <= len(which)
+            return {"input": self.input_norm(self.encoder()[which] if few else self.encoder(which))}
         sizes = [len(s) for s in self.sentences.values()]
-        encoded = self.encoder(self.token_ids).split(sizes)
+        encoded = self.encoder().split(sizes)
         return {task: self.text_norm(t) for task, t in zip(self.sentences, encoded, strict=True)}
 
     @staticmethod

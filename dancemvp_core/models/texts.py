@@ -18,38 +18,42 @@ def tokenize(texts: list[str]) -> list[list[str]]:
 class TextEncoder(nn.Module):
     """A BERT of one layer without pre-trained weights (Devlin et al. 2019), texts -> (n, width): the mean of the last states.
 
-    The vocabulary consists of the words in ``texts``; any other word becomes "unknown". Each digit of a number is a token.
+    A token is a word, digit or mark at a place. The n texts have few distinct tokens, U, and the layer computes queries, keys
+    and values once for each of these. A text then attends to those of the U tokens that it contains.
     """
 
     def __init__(self, texts: list[str], width: int = 64, heads: int = 2):
         super().__init__()
-        words = sorted({word for tokens in tokenize(texts) for word in tokens})
-        self.index = {word: i + 2 for i, word in enumerate(words)}  # 0 pads, 1 is unknown
+        tokens = [list(enumerate(words)) for words in tokenize(texts)]
+        words = sorted({word for text in tokens for _, word in text})
+        distinct = {token: i for i, token in enumerate(sorted({token for text in tokens for token in text}))}
+        numbers = [torch.tensor([distinct[token] for token in text]) for text in tokens]
+        self.register_buffer("place", torch.tensor([place for place, _ in distinct]), persistent=False)
+        self.register_buffer("word", torch.tensor([words.index(word) for _, word in distinct]), persistent=False)
+        self.register_buffer("tokens", nn.utils.rnn.pad_sequence(numbers, batch_first=True, padding_value=-1), persistent=False)
+        contains = (self.tokens[:, :, None] == torch.arange(len(distinct))).any(dim=1)
+        self.register_buffer("contains", contains, persistent=False)
         self.heads, self.segment = heads, nn.Parameter(torch.empty(1, width))
-        self.words, self.places = nn.Embedding(len(words) + 2, width), nn.Embedding(64, width)
+        self.words, self.places = nn.Embedding(len(words), width), nn.Embedding(self.tokens.shape[1], width)
         self.attention, self.joined = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.up, self.down = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
         self.norms = nn.ModuleList(nn.LayerNorm(width, eps=1e-12) for _ in range(3))
         for name, p in self.named_parameters():
             nn.init.normal_(p, std=0.02) if p.ndim > 1 else nn.init.constant_(p, float(name.endswith("weight")))
 
-    def ids(self, texts: list[str]) -> Tensor:
-        """Return token ids, (n, longest), padded with 0."""
-        rows = [[self.index.get(word, 1) for word in tokens] for tokens in tokenize(texts)]
-        longest = max(map(len, rows))
-        return torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=self.segment.device)
-
-    def forward(self, ids: Tensor) -> Tensor:
-        x = self.norms[0](self.words(ids) + self.places.weight[: ids.shape[1]] + self.segment)
-        query, key, value = self.attention(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (n, heads, longest, .)
-        padding = (0, -ids.shape[1] % 16)  # a CPU's softmax of 16 numbers is several times as fast as one of 9
-        there = F.pad(ids, padding)[:, None, None] > 0
-        logits = F.pad(query @ key.mT / query.shape[-1] ** 0.5, padding).masked_fill(~there, float("-inf"))
-        attended = logits.softmax(dim=-1)[..., : ids.shape[1]] @ value
-        x = self.norms[1](x + self.joined(attended.transpose(1, 2).flatten(2)))
+    def forward(self, which: Tensor | None = None) -> Tensor:
+        """Return the vectors of the texts numbered ``which``, or of all."""
+        tokens, contains = (self.tokens, self.contains) if which is None else (self.tokens[which], self.contains[which])
+        there, tokens = tokens >= 0, tokens.clamp(min=0)
+        x = self.norms[0](self.words(self.word) + self.places(self.place) + self.segment)
+        query, key, value = self.attention(x).unflatten(1, (3, self.heads, -1)).permute(1, 2, 0, 3)  # each (heads, U, .)
+        logits = (query @ key.mT / query.shape[-1] ** 0.5).transpose(0, 1)  # (U, heads, U)
+        chosen = logits.index_select(0, tokens.flatten()).unflatten(0, tokens.shape)  # (n, longest, heads, U)
+        weights = chosen.masked_fill(~contains[:, None, None], float("-inf")).softmax(dim=-1)
+        attended = torch.einsum("nlhu,hud->nlhd", weights, value).flatten(2)
+        x = self.norms[1](x.index_select(0, tokens.flatten()).unflatten(0, tokens.shape) + self.joined(attended))
         x = self.norms[2](x + self.down(F.gelu(self.up(x))))
-        mask = (ids > 0).to(x.dtype)[..., None]
-        return (x * mask).sum(dim=1) / mask.sum(dim=1)
+        return (x * there[..., None]).sum(dim=1) / there.sum(dim=1, keepdim=True)
 
 
 @functools.cache
@@ -73,13 +77,8 @@ class MiniLM(nn.Module):
 
     def __init__(self, sentences: list[str], width: int):
         super().__init__()
-        self.place = {sentence: i for i, sentence in enumerate(dict.fromkeys(sentences))}
-        self.register_buffer("frozen", minilm_vectors(tuple(self.place)), persistent=False)
+        self.register_buffer("frozen", minilm_vectors(tuple(sentences)), persistent=False)
         self.project = nn.Linear(self.frozen.shape[1], width)
 
-    def ids(self, sentences: list[str]) -> Tensor:
-        """Return the number of each sentence, (n,). Raises KeyError for a sentence that was not given at the start."""
-        return torch.tensor([self.place[sentence] for sentence in sentences], device=self.frozen.device)
-
-    def forward(self, ids: Tensor) -> Tensor:
-        return self.project(self.frozen[ids])
+    def forward(self, which: Tensor | None = None) -> Tensor:
+        return self.project(self.frozen if which is None else self.frozen[which])
