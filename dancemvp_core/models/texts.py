@@ -28,11 +28,14 @@ class TextEncoder(nn.Module):
         words = sorted({word for text in tokens for _, word in text})
         distinct = {token: i for i, token in enumerate(sorted({token for text in tokens for token in text}))}
         numbers = [torch.tensor([distinct[token] for token in text]) for text in tokens]
-        self.register_buffer("place", torch.tensor([place for place, _ in distinct]), persistent=False)
-        self.register_buffer("word", torch.tensor([words.index(word) for _, word in distinct]), persistent=False)
-        self.register_buffer("tokens", nn.utils.rnn.pad_sequence(numbers, batch_first=True, padding_value=-1), persistent=False)
-        contains = (self.tokens[:, :, None] == torch.arange(len(distinct))).any(dim=1)
-        self.register_buffer("contains", contains, persistent=False)
+        tables = {
+            "place": torch.tensor([place for place, _ in distinct]),
+            "word": torch.tensor([words.index(word) for _, word in distinct]),
+            "tokens": nn.utils.rnn.pad_sequence(numbers, batch_first=True, padding_value=-1),  # (n, longest)
+        }
+        tables["contains"] = (tables["tokens"][..., None] == torch.arange(len(distinct))).any(dim=1)  # (n, U)
+        for name, table in tables.items():
+            self.register_buffer(name, table, persistent=False)
         self.heads, self.segment = heads, nn.Parameter(torch.empty(1, width))
         self.words, self.places = nn.Embedding(len(words), width), nn.Embedding(self.tokens.shape[1], width)
         self.attention, self.joined = nn.Linear(width, 3 * width), nn.Linear(width, width)
@@ -77,7 +80,7 @@ class MiniLM(nn.Module):
 
     def __init__(self, sentences: list[str], width: int):
         super().__init__()
-        self.register_buffer("frozen", minilm_vectors(tuple(sentences)), persistent=False)
+        self.register_buffer("frozen", minilm_vectors(tuple(sentences)).clone(), persistent=False)
         self.project = nn.Linear(self.frozen.shape[1], width)
 
     def forward(self, which: Tensor | None = None) -> Tensor:
