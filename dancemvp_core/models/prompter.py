@@ -99,14 +99,11 @@ class Prompter(nn.Module):
             z = self.last(support)
         self.register_buffer("mean", z.mean(dim=0))
         self.register_buffer("spread", z.std(dim=0).clamp(min=1e-5))
-        self.text, self.tasks, self.dropout = text, tasks, settings.dropout
-        self.sentences = sentences
+        self.text, self.tasks, self.dropout, self.sentences = text, tasks, settings.dropout, sentences
         if text == "vectors":
-            drawn = {task: torch.randn(len(s), settings.text_width) for task, s in sentences.items()}
-            self.vectors = nn.ParameterDict(drawn)
+            self.vectors = nn.ParameterDict({task: torch.randn(len(s), settings.text_width) for task, s in sentences.items()})
         else:
-            everything = [sentence for task in sentences for sentence in sentences[task]]
-            self.encoder = TOWERS[text](everything, settings.text_width)
+            self.encoder = TOWERS[text]([sentence for said in sentences.values() for sentence in said], settings.text_width)
         self.input_norm = nn.BatchNorm1d(settings.text_width) if text == "input" else None
         outputs = {"vocabulary": classes, "score": 2, "rhythm": 1}
         self.joins = nn.ModuleDict({t: Join(z.shape[1], settings.text_width, settings.width) for t in tasks})

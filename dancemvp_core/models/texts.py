@@ -27,19 +27,16 @@ class TextEncoder(nn.Module):
         tokens = [list(enumerate(words)) for words in tokenize(texts)]
         words = sorted({word for text in tokens for _, word in text})
         distinct = {token: i for i, token in enumerate(sorted({token for text in tokens for token in text}))}
-        numbers = [torch.tensor([distinct[token] for token in text]) for text in tokens]
-        tables = {
-            "place": torch.tensor([place for place, _ in distinct]),
-            "word": torch.tensor([words.index(word) for _, word in distinct]),
-            "tokens": nn.utils.rnn.pad_sequence(numbers, batch_first=True, padding_value=-1),  # (n, longest)
-        }
-        tables["contains"] = (tables["tokens"][..., None] == torch.arange(len(distinct))).any(dim=1)  # (n, U)
-        for name, table in tables.items():
+        longest = max(map(len, tokens))
+        numbers = torch.tensor([[distinct[t] for t in text] + [-1] * (longest - len(text)) for text in tokens])  # (n, longest)
+        contains = (numbers[..., None] == torch.arange(len(distinct))).any(dim=1)  # (n, U)
+        place, word = torch.tensor([(place, words.index(word)) for place, word in distinct]).unbind(1)
+        for name, table in (("tokens", numbers), ("contains", contains), ("place", place), ("word", word)):
             self.register_buffer(name, table, persistent=False)
         self.heads, self.segment = heads, nn.Parameter(torch.empty(1, width))
-        self.words, self.places = nn.Embedding(len(words), width), nn.Embedding(self.tokens.shape[1], width)
-        self.attention, self.joined = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.up, self.down = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+        self.words, self.places = nn.Embedding(len(words), width), nn.Embedding(longest, width)
+        sizes = (width, 3 * width), (width, width), (width, 2 * width), (2 * width, width)
+        self.attention, self.joined, self.up, self.down = (nn.Linear(*size) for size in sizes)
         self.norms = nn.ModuleList(nn.LayerNorm(width, eps=1e-12) for _ in range(3))
         for name, p in self.named_parameters():
             nn.init.normal_(p, std=0.02) if p.ndim > 1 else nn.init.constant_(p, float(name.endswith("weight")))

@@ -115,7 +115,9 @@ def same_answers(a, b, asked):
     """Compare what two prompters predict. Some weights change no answer, and of these AdamW makes rounding errors large."""
     for task, columns in prompting.answers_of(a, asked).items():
         for x, y in zip(columns, prompting.answers_of(b, asked)[task], strict=True):
-            np.testing.assert_allclose(x, y, atol=5e-4, rtol=1e-3, err_msg=task)
+            if x.ndim == 2:  # a constant added to all logits is one of these weights
+                x, y = x - x.mean(axis=1, keepdims=True), y - y.mean(axis=1, keepdims=True)
+            np.testing.assert_allclose(x, y, atol=1e-4, rtol=1e-3, err_msg=task)
 
 
 def test_a_pass_over_the_rows_is_a_permutation():
