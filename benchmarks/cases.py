@@ -238,7 +238,7 @@ def inference(setting: Setting) -> Iterator[Pair | str]:
     def answers(network):
         @torch.inference_mode()
         def work():
-            return prompter(network.hidden(batch), prompter.encode_texts())
+            return prompter(network.hidden(batch))
 
         return work
 

@@ -55,7 +55,7 @@ def inference(
 
     @torch.inference_mode()
     def once():
-        return prompter(encoder.hidden(batch), prompter.encode_texts())
+        return prompter(encoder.hidden(batch))
 
     return repeated(once)
 

@@ -99,21 +99,17 @@ class Prompter(nn.Module):
             z = self.last(support)
         self.register_buffer("mean", z.mean(dim=0))
         self.register_buffer("spread", z.std(dim=0).clamp(min=1e-5))
-        self.text, self.tasks, self.dropout = text, tasks, settings.dropout
-        self.sentences = sentences
+        self.text, self.tasks, self.dropout, self.sentences = text, tasks, settings.dropout, sentences
         if text == "vectors":
-            drawn = {task: torch.randn(len(s), settings.text_width) for task, s in sentences.items()}
-            self.vectors = nn.ParameterDict(drawn)
+            self.vectors = nn.ParameterDict({task: torch.randn(len(s), settings.text_width) for task, s in sentences.items()})
         else:
-            everything = [sentence for task in sentences for sentence in sentences[task]]
-            self.encoder = TOWERS[text](everything, settings.text_width)
-            self.register_buffer("token_ids", self.encoder.ids(everything), persistent=False)
+            self.encoder = TOWERS[text]([sentence for said in sentences.values() for sentence in said], settings.text_width)
         self.input_norm = nn.BatchNorm1d(settings.text_width) if text == "input" else None
         outputs = {"vocabulary": classes, "score": 2, "rhythm": 1}
         self.joins = nn.ModuleDict({t: Join(z.shape[1], settings.text_width, settings.width) for t in tasks})
         self.heads = nn.ModuleDict({t: nn.Linear(settings.width, outputs[t] if text == "input" else 1) for t in tasks})
         self.raw_spread = nn.Parameter(torch.tensor(-3.0))
-        self.register_buffer("values", torch.tensor(LEVELS))
+        self.register_buffer("values", torch.tensor(LEVELS), persistent=False)
         self.to(support.device)
 
     def encode_texts(self, which: Tensor | None = None) -> dict[str, Tensor]:
@@ -121,10 +117,10 @@ class Prompter(nn.Module):
         if self.text == "vectors":
             return {task: self.text_norm(vectors) for task, vectors in self.vectors.items()}
         if self.text == "input":
-            distinct, place = which.unique(return_inverse=True)
-            return {"input": self.input_norm(self.encoder(self.token_ids[distinct])[place])}
+            few = len(self.sentences["input"]) <= len(which)
+            return {"input": self.input_norm(self.encoder()[which] if few else self.encoder(which))}
         sizes = [len(s) for s in self.sentences.values()]
-        encoded = self.encoder(self.token_ids).split(sizes)
+        encoded = self.encoder().split(sizes)
         return {task: self.text_norm(t) for task, t in zip(self.sentences, encoded, strict=True)}
 
     @staticmethod
@@ -132,8 +128,9 @@ class Prompter(nn.Module):
         """Return texts (C, E) standardised over the candidates: this removes what all candidates have in common."""
         return (t - t.mean(dim=0)) / (t.std(dim=0, correction=0) + 1e-3)
 
-    def forward(self, hidden: Tensor, encoded: dict[str, Tensor]) -> dict[str, tuple]:
-        """Return {task: prediction} from ``encode_texts``: (logits,), (mean, log_var) or (rate,)."""
+    def forward(self, hidden: Tensor, which: Tensor | None = None, encoded: dict[str, Tensor] | None = None) -> dict[str, tuple]:
+        """Return {task: prediction}: (logits,), (mean, log_var) or (rate,). ``encoded``: what ``encode_texts`` has returned."""
+        encoded = encoded or self.encode_texts(which)
         z = F.dropout((self.last(hidden) - self.mean) / self.spread, self.dropout, self.training)
         out = {}
         for task in self.tasks:
@@ -154,7 +151,7 @@ class Prompter(nn.Module):
         """
         encoded = None if self.text == "input" else self.encode_texts()
         parts = [
-            self(hidden[i : i + AT_ONCE], encoded or self.encode_texts(which[i : i + AT_ONCE]))
+            self(hidden[i : i + AT_ONCE], None if which is None else which[i : i + AT_ONCE], encoded)
             for i in range(0, len(hidden), AT_ONCE)
         ]
         return {task: tuple(map(torch.cat, zip(*(p[task] for p in parts), strict=True))) for task in self.tasks}

@@ -6,6 +6,7 @@ import functools
 import re
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -15,33 +16,44 @@ def tokenize(texts: list[str]) -> list[list[str]]:
 
 
 class TextEncoder(nn.Module):
-    """A small BERT without pre-trained weights, texts -> (n, width): the mean of the tokens' last hidden states.
+    """A BERT of one layer without pre-trained weights (Devlin et al. 2019), texts -> (n, width): the mean of the last states.
 
-    The vocabulary consists of the words in ``texts``; any other word becomes "unknown". Each digit of a number is a token.
+    A token is a word, digit or mark at a place. The n texts have few distinct tokens, U, and the layer computes queries, keys
+    and values once for each of these. A text then attends to those of the U tokens that it contains.
     """
 
-    def __init__(self, texts: list[str], width: int = 64, layers: int = 1, heads: int = 2):
+    def __init__(self, texts: list[str], width: int = 64, heads: int = 2):
         super().__init__()
-        from transformers import BertConfig, BertModel  # imported here because the import takes 6 s
+        tokens = [list(enumerate(words)) for words in tokenize(texts)]
+        words = sorted({word for text in tokens for _, word in text})
+        distinct = {token: i for i, token in enumerate(sorted({token for text in tokens for token in text}))}
+        longest = max(map(len, tokens))
+        numbers = torch.tensor([[distinct[t] for t in text] + [-1] * (longest - len(text)) for text in tokens])  # (n, longest)
+        contains = (numbers[..., None] == torch.arange(len(distinct))).any(dim=1)  # (n, U)
+        place, word = torch.tensor([(place, words.index(word)) for place, word in distinct]).unbind(1)
+        for name, table in (("tokens", numbers), ("contains", contains), ("place", place), ("word", word)):
+            self.register_buffer(name, table, persistent=False)
+        self.heads, self.segment = heads, nn.Parameter(torch.empty(1, width))
+        self.words, self.places = nn.Embedding(len(words), width), nn.Embedding(longest, width)
+        sizes = (width, 3 * width), (width, width), (width, 2 * width), (2 * width, width)
+        self.attention, self.joined, self.up, self.down = (nn.Linear(*size) for size in sizes)
+        self.norms = nn.ModuleList(nn.LayerNorm(width, eps=1e-12) for _ in range(3))
+        for name, p in self.named_parameters():
+            nn.init.normal_(p, std=0.02) if p.ndim > 1 else nn.init.constant_(p, float(name.endswith("weight")))
 
-        words = sorted({word for tokens in tokenize(texts) for word in tokens})
-        self.index = {word: i + 2 for i, word in enumerate(words)}  # 0 pads, 1 is unknown
-        size = {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": heads, "intermediate_size": 2 * width}
-        without = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "attn_implementation": "eager"}
-        config = BertConfig(vocab_size=len(words) + 2, max_position_embeddings=64, pad_token_id=0, **size, **without)
-        self.bert = BertModel(config, add_pooling_layer=False)
-
-    def ids(self, texts: list[str]) -> Tensor:
-        """Return token ids, (n, longest), padded with 0."""
-        rows = [[self.index.get(word, 1) for word in tokens] for tokens in tokenize(texts)]
-        longest = max(map(len, rows))
-        device = next(self.parameters()).device
-        return torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=device)
-
-    def forward(self, ids: Tensor) -> Tensor:
-        mask = (ids > 0).float()
-        states = self.bert(input_ids=ids, attention_mask=mask).last_hidden_state
-        return (states * mask[..., None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
+    def forward(self, which: Tensor | None = None) -> Tensor:
+        """Return the vectors of the texts numbered ``which``, or of all."""
+        tokens, contains = (self.tokens, self.contains) if which is None else (self.tokens[which], self.contains[which])
+        there, tokens = tokens >= 0, tokens.clamp(min=0)
+        x = self.norms[0](self.words(self.word) + self.places(self.place) + self.segment)
+        query, key, value = self.attention(x).unflatten(1, (3, self.heads, -1)).permute(1, 2, 0, 3)  # each (heads, U, .)
+        logits = (query @ key.mT / query.shape[-1] ** 0.5).transpose(0, 1)  # (U, heads, U)
+        chosen = logits.index_select(0, tokens.flatten()).unflatten(0, tokens.shape)  # (n, longest, heads, U)
+        weights = chosen.masked_fill(~contains[:, None, None], float("-inf")).softmax(dim=-1)
+        attended = torch.einsum("nlhu,hud->nlhd", weights, value).flatten(2)
+        x = self.norms[1](x.index_select(0, tokens.flatten()).unflatten(0, tokens.shape) + self.joined(attended))
+        x = self.norms[2](x + self.down(F.gelu(self.up(x))))
+        return (x * there[..., None]).sum(dim=1) / there.sum(dim=1, keepdim=True)
 
 
 @functools.cache
@@ -65,13 +77,8 @@ class MiniLM(nn.Module):
 
     def __init__(self, sentences: list[str], width: int):
         super().__init__()
-        self.place = {sentence: i for i, sentence in enumerate(dict.fromkeys(sentences))}
-        self.register_buffer("frozen", minilm_vectors(tuple(self.place)), persistent=False)
+        self.register_buffer("frozen", minilm_vectors(tuple(sentences)).clone(), persistent=False)
         self.project = nn.Linear(self.frozen.shape[1], width)
 
-    def ids(self, sentences: list[str]) -> Tensor:
-        """Return the number of each sentence, (n,). Raises KeyError for a sentence that was not given at the start."""
-        return torch.tensor([self.place[sentence] for sentence in sentences], device=self.frozen.device)
-
-    def forward(self, ids: Tensor) -> Tensor:
-        return self.project(self.frozen[ids])
+    def forward(self, which: Tensor | None = None) -> Tensor:
+        return self.project(self.frozen if which is None else self.frozen[which])

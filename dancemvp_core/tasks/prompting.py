@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,12 +18,11 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from dancemvp_core.device import seeded
 from dancemvp_core.models.losses import score_distribution
 from dancemvp_core.models.prompter import LEVELS, Prompter, PrompterSettings
-from dancemvp_core.pretraining.objectives import follow
 
 # --- sentences -------------------------------------------------------------------------------------------------------
 
@@ -90,6 +89,7 @@ def full_text(row: pd.Series) -> str:
 FIRST_STOP = 12  # steps; an earlier stop is never chosen
 WARM_UP = 10  # steps in which the learning rate rises
 MEMORY = 0.95  # momentum of the averaged weights
+LONGEST_GRADIENT = 5.0  # a longer gradient is shortened to this norm
 
 Answers = dict[str, tuple[np.ndarray, ...]]  # task -> (logits (N, C),), (mean (N,), log-variance (N,)) or (rate (N,),)
 Targets = dict[str, Tensor]  # task -> (N,): the number of the class, score/100, BAR/100
@@ -142,86 +142,135 @@ def stops(longest: int) -> list[int]:
     return found
 
 
-def fit(prompter: Prompter, support: Inputs, target: Targets, settings: PrompterSettings) -> Iterator[tuple[int, Prompter]]:
-    """Train a prompter in place on the support, and yield (steps, prompter with averaged weights) at each of ``stops``.
+def batches(rows: Tensor, at_once: int, steps: int, seed: int) -> Tensor:
+    """Return the rows of each step's batch, (steps, at_once). A pass over the rows permutes them and drops an incomplete batch."""
+    drawn = torch.Generator(rows.device).manual_seed(seed)
+    whole = len(rows) // at_once * at_once
+    passes = [
+        rows[torch.randperm(len(rows), generator=drawn, device=rows.device)[:whole]] for _ in range(0, steps * at_once, whole)
+    ]
+    return torch.cat(passes).view(-1, at_once)[:steps]
 
-    The loss is the sum of the tasks' losses. A cross-entropy is divided by the logarithm of the number of classes (with one
-    for each attribute, it is their mean), and BAR's squared error by the variance of BAR. The score's log-likelihood has no
-    divisor. The averaged weights follow those of the
-    last 20 steps or so: with them a stop needs no falling learning rate.
+
+def fit(problem: Problem, parts: list[np.ndarray], settings: PrompterSettings, seed: int) -> dict[int, list[Prompter]]:
+    """Fit a new prompter on each part of the support (its rows), and return the prompters at each of ``stops``.
+
+    The seed draws a prompter's weights, batches and dropout. A prompter does not depend on the other parts, rounding aside.
+    Parts with equally large batches are fitted together: one step is a step of all their prompters.
     """
-    hidden = support.hidden
-    optimizer = torch.optim.AdamW(
-        prompter.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-    )
-    averaged = copy.deepcopy(prompter).eval()
-    rate_variance = target["rhythm"].var().clamp(min=1e-4)
-    at_once = min(settings.batch_size, len(hidden))
-    order, place, wanted = torch.randperm(len(hidden), device=hidden.device), 0, set(stops(settings.steps))
-    prompter.train()
-    for step in range(1, settings.steps + 1):
-        if place + at_once > len(hidden):
-            order, place = torch.randperm(len(hidden), device=hidden.device), 0
-        rows = order[place : place + at_once]
-        place += at_once
-        for group in optimizer.param_groups:
-            group["lr"] = settings.learning_rate * min(1.0, step / WARM_UP)
-        batch = support.part(rows)
-        guess = prompter(batch.hidden, prompter.encode_texts(batch.which))
-        loss = hidden.new_zeros(())
-        named = [task for task in guess if task not in ("score", "rhythm")]
-        for task in named:
-            logits = guess[task][0]
-            loss = loss + F.cross_entropy(logits, target[task][rows]) / np.log(max(logits.shape[1], 2)) / len(named)
-        if "score" in guess:
-            loss = loss + score_distribution(*guess["score"], target["score"][rows])
-        if "rhythm" in guess:
-            loss = loss + F.mse_loss(guess["rhythm"][0], target["rhythm"][rows]) / rate_variance
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(prompter.parameters(), 5.0)
-        optimizer.step()
-        follow(averaged, prompter, min(MEMORY, (step - 1) / (step - 1 + WARM_UP)))
-        if step in wanted:
-            yield step, averaged
-    prompter.eval()
+    at_once = [min(settings.batch_size, len(rows)) for rows in parts]
+    fitted: dict[int, list] = {stop: [None] * len(parts) for stop in stops(settings.steps)}
+    for size in set(at_once):
+        places = [i for i, own in enumerate(at_once) if own == size]
+        for stop, prompters in fit_together(problem, [parts[i] for i in places], settings, seed).items():
+            for i, prompter in zip(places, prompters, strict=True):
+                fitted[stop][i] = prompter
+    return fitted
 
 
-def answers_at_stops(
-    new: Callable[[Tensor], Prompter],
-    support: Inputs,
-    target: Targets,
-    asked: Inputs,
-    settings: PrompterSettings,
-    seed: int,
-    last_stop: int | None = None,
-) -> dict[int, Answers]:
-    """Fit a new prompter on the support, and return its answers for the ``asked`` pieces at each stop up to ``last_stop``.
+def fit_together(problem: Problem, parts: list[np.ndarray], settings: PrompterSettings, seed: int) -> dict[int, list[Prompter]]:
+    """Do the work of ``fit`` for parts with equally large batches.
 
-    The seed draws the prompter's weights and the batches.
+    A stop yields averaged weights, which follow those of the last 20 steps or so: with them a stop needs no falling learning
+    rate.
     """
+    support, device, found = problem.support, problem.support.hidden.device, {}
+    rows = [torch.as_tensor(part, device=device) for part in parts]
+    at_once = min(settings.batch_size, len(parts[0]))
+    order = torch.stack([batches(own, at_once, settings.steps, seed) for own in rows], dim=1)
+    rate_variance = torch.stack([problem.target["rhythm"][own].var().clamp(min=1e-4) for own in rows])[:, None]
+    with seeded(seed, device):
+        stack = Stack([_seeded_prompter(problem, own, seed) for own in rows])
+        optimizer = torch.optim.AdamW([stack.weights], weight_decay=settings.weight_decay, fused=True)
+        averaged = stack.weights.detach().clone()
+        for step, now in enumerate(order, start=1):
+            optimizer.param_groups[0]["lr"] = settings.learning_rate * min(1.0, step / WARM_UP)
+            target = {task: values[now] for task, values in problem.target.items()}
+            optimizer.zero_grad(set_to_none=True)
+            loss(stack(*(part[now] for part in support if part is not None)), target, rate_variance).backward()
+            gradient = stack.weights.grad
+            gradient.mul_((LONGEST_GRADIENT / (gradient.norm(dim=1, keepdim=True) + 1e-6)).clamp(max=1.0))
+            optimizer.step()
+            averaged.lerp_(stack.weights.detach(), 1 - min(MEMORY, (step - 1) / (step - 1 + WARM_UP)))
+            if step in stops(settings.steps):
+                found[step] = stack.prompters(averaged)
+    return found
+
+
+def _seeded_prompter(problem: Problem, rows: Tensor, seed: int) -> Prompter:
+    torch.manual_seed(seed)
+    return problem.new(problem.support.hidden[rows])
+
+
+class Stack:
+    """Prompters of one shape that compute together: the weights of the P prompters are the rows of one tensor."""
+
+    def __init__(self, prompters: list[Prompter]):
+        self.like = prompters[0].train()
+        self.shapes = {name: p.shape for name, p in self.like.named_parameters()}
+        states = [prompter.state_dict() for prompter in prompters]
+        self.buffers = {name: torch.stack([s[name] for s in states]) for name in states[0] if name not in self.shapes}
+        self.weights = torch.stack([torch.cat([s[name].flatten() for name in self.shapes]) for s in states]).requires_grad_()
+        self._guesses = torch.func.vmap(self._guess, randomness="same")  # all prompters drop out the same numbers
+
+    def __call__(self, *batch: Tensor) -> dict[str, tuple[Tensor, ...]]:
+        """Return what each prompter predicts for its own batch: P comes first in all shapes."""
+        return self._guesses(self.weights, self.buffers, *batch)
+
+    def prompters(self, weights: Tensor) -> list[Prompter]:
+        """Return prompters that do not learn any more, with other weights than those of the stack."""
+        found = []
+        for i, own in enumerate(weights):
+            found.append(copy.deepcopy(self.like).eval())
+            found[i].load_state_dict(self._named(own) | {name: values[i] for name, values in self.buffers.items()})
+        return found
+
+    def _guess(self, weights: Tensor, buffers: dict[str, Tensor], *batch: Tensor) -> dict[str, tuple[Tensor, ...]]:
+        return torch.func.functional_call(self.like, self._named(weights) | buffers, batch)
+
+    def _named(self, weights: Tensor) -> dict[str, Tensor]:
+        parts = weights.split([shape.numel() for shape in self.shapes.values()])
+        return {name: part.view(shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
+
+
+def loss(guess: dict[str, tuple[Tensor, ...]], target: Targets, rate_variance: Tensor) -> Tensor:
+    """Return the sum over P prompters of their losses. ``guess``: (P, B, C) or (P, B); target (P, B); rate_variance (P, 1).
+
+    The loss of a prompter is the sum of the tasks' losses. A cross-entropy is divided by the logarithm of the number of classes
+    (with one for each attribute, it is their mean), and BAR's squared error by the variance of BAR. The score's
+    log-likelihood has no divisor.
+    """
+    total = rate_variance.new_zeros(())
+    named = [task for task in guess if task not in ("score", "rhythm")]
+    for task in named:
+        logits = guess[task][0].flatten(0, 1)
+        total = total + F.cross_entropy(logits, target[task].flatten()) / np.log(max(logits.shape[1], 2)) / len(named)
+    if "score" in guess:
+        total = total + score_distribution(*guess["score"], target["score"])
+    if "rhythm" in guess:
+        total = total + ((guess["rhythm"][0] - target["rhythm"]) ** 2 / rate_variance).mean()
+    return len(rate_variance) * total
+
+
+def answers_of(prompter: Prompter, asked: Inputs) -> Answers:
+    """Return a prompter's answers for the ``asked`` pieces."""
+    predicted = prompter.predict(asked.hidden, asked.which)
+    return {task: tuple(c.cpu().numpy().astype(np.float64) for c in columns) for task, columns in predicted.items()}
+
+
+def left_out_answers(fitted: dict[int, list[Prompter]], problem: Problem) -> dict[int, Answers]:
+    """Return the answers for the support at each stop, each from the prompter that has not seen the piece's fold.
+
+    ``fitted``: the prompters of each stop, one for each fold, fitted on the other folds.
+    """
+    folds = [np.flatnonzero(problem.fold == left_out) for left_out in np.unique(problem.fold)]
+    place = np.argsort(np.concatenate(folds))
     out = {}
-    with seeded(seed, support.hidden.device):
-        for step, prompter in fit(new(support.hidden), support, target, settings):
-            predicted = prompter.predict(asked.hidden, asked.which)
-            out[step] = {task: tuple(c.cpu().numpy().astype(np.float64) for c in columns) for task, columns in predicted.items()}
-            if step == last_stop:
-                break
-    return out
-
-
-def left_out_answers(problem: Problem, settings: PrompterSettings, seed: int) -> dict[int, Answers]:
-    """Return the answers for the support at each stop, each from a prompter that has not seen the piece's fold."""
-    out: dict[int, Answers] = {}
-    new, support, fold = problem.new, problem.support, problem.fold
-    for left_out in np.unique(fold):
-        own, rest = np.flatnonzero(fold == left_out), np.flatnonzero(fold != left_out)
-        known = {task: values[torch.as_tensor(rest, device=values.device)] for task, values in problem.target.items()}
-        for step, answers in answers_at_stops(new, support.part(rest), known, support.part(own), settings, seed).items():
-            for task, columns in answers.items():
-                whole = out.setdefault(step, {}).setdefault(task, tuple(np.zeros((len(fold), *c.shape[1:])) for c in columns))
-                for all_rows, column in zip(whole, columns, strict=True):
-                    all_rows[own] = column
+    for step, prompters in fitted.items():
+        parts = [answers_of(p, problem.support.part(own)) for p, own in zip(prompters, folds, strict=True)]
+        out[step] = {
+            task: tuple(np.concatenate(c)[place] for c in zip(*(p[task] for p in parts), strict=True)) for task in parts[0]
+        }
     return out
 
 
@@ -264,31 +313,33 @@ def _line(answer: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
     return slope, float(truth.mean() - slope * answer.mean())
 
 
-def chosen(problem: Problem, tasks: Iterable[str], settings: PrompterSettings, seed: int) -> dict[str, Choice]:
-    """Return the choice for each task by cross-validation.
+def fit_and_choose(
+    problem: Problem, tasks: Iterable[str], settings: PrompterSettings, seed: int
+) -> tuple[dict[int, Prompter], dict[str, Choice]]:
+    """Return the prompter at each stop, fitted on the whole support, and the choice for each task by cross-validation.
 
     A support of a single performance has nothing to leave out: classifications train longest, Tasks 2 and 3 stop first.
     """
-    if len(np.unique(problem.fold)) > 1:
-        return choose(left_out_answers(problem, settings, seed), problem.target, problem.attributes)
-    found = stops(settings.steps)
-    return {task: Choice(found[0] if task in ("score", "rhythm") else found[-1]) for task in tasks}
+    folds, everything = np.unique(problem.fold), np.arange(len(problem.fold))
+    others = [np.flatnonzero(problem.fold != left_out) for left_out in folds] if len(folds) > 1 else []
+    fitted = fit(problem, [*others, everything], settings, seed)
+    whole = {stop: prompters.pop() for stop, prompters in fitted.items()}
+    if others:
+        return whole, choose(left_out_answers(fitted, problem), problem.target, problem.attributes)
+    return whole, {task: Choice(min(whole) if task in ("score", "rhythm") else max(whole)) for task in tasks}
 
 
 def answer(problem: Problem, query: Inputs, tasks: Iterable[str], settings: PrompterSettings, seed: int) -> Answers:
     """Return a prompter's answers for the query: each task at its own stop, scaled, as cross-validation chose."""
-    choices = chosen(problem, tasks, settings, seed)
-    last = max(choice.stop for choice in choices.values())
-    at = answers_at_stops(problem.new, problem.support, problem.target, query, settings, seed, last)
+    whole, choices = fit_and_choose(problem, tasks, settings, seed)
+    at = {stop: answers_of(whole[stop], query) for stop in {choice.stop for choice in choices.values()}}
     return {task: scaled(task, at[choice.stop][task], choice) for task, choice in choices.items()}
 
 
 def fit_until_best(problem: Problem, task: str, settings: PrompterSettings, seed: int) -> Prompter:
     """Return one prompter for all tasks, fitted on the support until the stop that is best for one ``task``."""
-    stop = chosen(problem, (task,), settings, seed)[task].stop
-    with seeded(seed, problem.support.hidden.device):
-        fits = fit(problem.new(problem.support.hidden), problem.support, problem.target, settings)
-        return next(prompter for step, prompter in fits if step == stop)
+    whole, choices = fit_and_choose(problem, (task,), settings, seed)
+    return whole[choices[task].stop]
 
 
 def scaled(task: str, columns: tuple[np.ndarray, ...], choice: Choice) -> tuple[np.ndarray, ...]:

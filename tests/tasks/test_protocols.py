@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import transformers
 from tiny import piece_set
 
 from dancemvp_core.controls import leak_audit
@@ -208,8 +209,27 @@ def test_sentences_are_the_papers():
     assert texts.tokenize(["K-pop, 10"]) == [["k", "-", "pop", ",", "1", "0"]]
 
 
-def test_text_encoder_ignores_padding():
+def test_the_text_encoder_is_bert():
+    """The same weights in transformers' BERT, which reads each sentence alone and without padding."""
+    said = ["a longer sentence than the other", "short", "The performance score is 85", "a short sentence, the 2nd"]
     torch.manual_seed(0)
-    encoder = texts.TextEncoder(["a longer sentence than the other", "short"], 16).eval()
-    together, alone = encoder(encoder.ids(["short", "a longer sentence than the other"])), encoder(encoder.ids(["short"]))
-    assert torch.allclose(together[0], alone[0], atol=1e-5)
+    ours = texts.TextEncoder(said, 16)
+    torch.nn.utils.vector_to_parameters(0.3 * torch.randn(sum(p.numel() for p in ours.parameters())), ours.parameters())
+    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    config = transformers.BertConfig(vocab_size=ours.words.num_embeddings, hidden_dropout_prob=0.0, **size)
+    bert = transformers.BertModel(config, add_pooling_layer=False).eval()
+    layer, mine = bert.encoder.layer[0], ours.attention
+    own = layer.attention.self
+    pairs = [(layer.attention.output.dense, ours.joined), (layer.intermediate.dense, ours.up), (layer.output.dense, ours.down)]
+    norms = (bert.embeddings.LayerNorm, layer.attention.output.LayerNorm, layer.output.LayerNorm)
+    with torch.no_grad():
+        for theirs, part in (*pairs, *zip(norms, ours.norms, strict=True)):
+            theirs.load_state_dict(part.state_dict())
+        for theirs, weight, bias in zip((own.query, own.key, own.value), mine.weight.chunk(3), mine.bias.chunk(3), strict=True):
+            theirs.weight.copy_(weight), theirs.bias.copy_(bias)
+        bert.embeddings.word_embeddings.weight.copy_(ours.words.weight)
+        bert.embeddings.position_embeddings.weight[: len(ours.places.weight)] = ours.places.weight
+        bert.embeddings.token_type_embeddings.weight[:1] = ours.segment
+        expected = [bert(ours.word[row[row >= 0]][None]).last_hidden_state[0].mean(dim=0) for row in ours.tokens]
+        torch.testing.assert_close(ours(), torch.stack(expected), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(ours(torch.tensor([3, 1])), ours()[[3, 1]], atol=1e-6, rtol=1e-6)
