@@ -23,7 +23,7 @@ class _RowBlocks(torch.autograd.Function):
     @staticmethod
     def forward(ctx, z: Tensor, temperature: float) -> Tensor:
         rows = len(z)
-        loss, gradient = z.new_zeros(()), torch.zeros_like(z)
+        loss, anchors, others = z.new_zeros(()), torch.empty_like(z), torch.zeros_like(z.T)
         partners = torch.arange(rows, device=z.device).roll(rows // 2)[:, None]
         for start in range(0, rows, BLOCK):
             block, partner = (x[start : start + BLOCK] for x in (z, partners))
@@ -34,9 +34,9 @@ class _RowBlocks(torch.autograd.Function):
             total = share.exp_().sum(dim=1, keepdim=True)
             loss += total.log().sum()
             share.div_(total).scatter_(1, partner, share.gather(1, partner) - 1)
-            gradient[start : start + BLOCK] += share @ z
-            gradient.addmm_(share.T, block)
-        ctx.save_for_backward(gradient.div_(rows * temperature))
+            torch.mm(share, z, out=anchors[start : start + BLOCK])
+            others.addmm_(block.T, share)
+        ctx.save_for_backward((anchors + others.T) / (rows * temperature))
         return loss / rows
 
     @staticmethod
@@ -56,7 +56,7 @@ def info_nce(z_a: Tensor, z_b: Tensor, temperature: float = 0.1) -> Tensor:
         raise ValueError(f"expected two (N, D) batches with N >= 2, got {tuple(z_a.shape)}, {tuple(z_b.shape)}")
     n = len(z_a)
     z = F.normalize(torch.cat([z_a, z_b]), dim=1)
-    if n >= 2 * BLOCK:  # below, one matrix is faster
+    if n >= 4 * BLOCK:  # for fewer pairs, one matrix is faster
         return _RowBlocks.apply(z, temperature)
     similarity = z @ z.T / temperature
     similarity.fill_diagonal_(float("-inf"))
