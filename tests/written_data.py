@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import soundfile
 
-from dancemvp_core.dance.skeleton import SKELETONS
+from dancemvp_core.dance.skeleton import COCO17, IMPERIALDANCE21
 from dancemvp_core.datasets import imperialdance
 
 AIST_NAME = "gBR_sBM_cAll_d04_mBR2_ch08.pkl"
@@ -19,7 +19,7 @@ def moving(frames=1000, joints=21, trials=None, seed=0):
     phase, pace = rng.uniform(0, 6.28, shape), rng.uniform(1, 3, shape)
     time = np.arange(frames)[None, None, :, None] / 100
     motion = (rng.normal(size=shape) + np.sin(phase + pace * time)).astype(np.float32)
-    for skeleton in SKELETONS.values():
+    for skeleton in (IMPERIALDANCE21, COCO17):
         if joints == len(skeleton.joints):
             ends = {"head": 4, "nose": 4, "foot": -4, "toe": -4, "ankle": -4}
             motion[:, 1] += [sum(up for part, up in ends.items() if part in name.lower()) for name in skeleton.joints]

@@ -24,7 +24,8 @@ from dancemvp_core.assess.assessor import Assessor, Vocabulary
 from dancemvp_core.dance import music, pieces, rhythm
 from dancemvp_core.dance.sequences import DataError
 from dancemvp_core.dance.skeleton import COCO17, IMPERIALDANCE21, canonical_body, coco17_to_imperialdance21
-from dancemvp_core.datasets import aistpp, bvh, motioncsv
+from dancemvp_core.datasets import aistpp
+from dancemvp_core.formats import bvh, motioncsv, names
 from dancemvp_core.models.prompter import PrompterSettings
 from dancemvp_core.tasks import prompting, protocols
 from dancemvp_core.tasks.features import Features
@@ -121,7 +122,7 @@ def test_bvh_round_trip_of_real_positions(shared_data, tmp_path):
     motion = coco17_to_imperialdance21(aistpp.read_keypoints(path)[0])[:, :200]
     motion = canonical_body(motion, IMPERIALDANCE21)
     bvh_writer.write(tmp_path / "real.bvh", motion, IMPERIALDANCE21, 60)
-    read, fps = bvh.read(tmp_path / "real.bvh")
+    read, fps, *_ = bvh.read(tmp_path / "real.bvh")
     assert fps == pytest.approx(60)
     np.testing.assert_allclose(read, motion, atol=1e-4)
 
@@ -136,7 +137,7 @@ def test_an_aistpp_file_is_assessed(shared_data, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("names", "missing"),
+    ("listed", "missing"),
     [
         (list(bvh_writer.MIXAMO.values()), []),
         (["Hips", "Chest", "Chest2", "Neck", "Head"]
@@ -145,11 +146,11 @@ def test_an_aistpp_file_is_assessed(shared_data, tmp_path):
         (["Hips", "Spine", "Spine1", "Neck", "Head"], 16),
     ],
 )  # fmt: skip
-def test_joints_by_name(names, missing):
-    found, gone = bvh.joint_names(names, IMPERIALDANCE21)
+def test_joints_by_name(listed, missing):
+    found, gone = names.joint_names(listed, IMPERIALDANCE21)
     assert gone == missing or len(gone) == missing
-    assert len(found) + len(gone) == 21 and set(found.values()) <= set(names)
-    if "LeftCollar" in names:
+    assert len(found) + len(gone) == 21 and set(found.values()) <= set(listed)
+    if "LeftCollar" in listed:
         assert found["LShoulder"] == "LeftCollar" and found["LUArm"] == "LeftShoulder"
 
 
@@ -602,5 +603,6 @@ def test_bad_input_gets_one_line_and_writes_nothing(folder, tmp_path, capsys, mo
 
 def test_the_csv_reader_alone_says_what_it_read(tmp_path):
     columns_of(dancing()).to_csv(tmp_path / "a.csv", index=False)
-    motion, fps, skeleton = motioncsv.read(tmp_path / "a.csv")
+    motion, fps, skeleton, notes = motioncsv.read(tmp_path / "a.csv")
+    assert notes == ()
     assert motion.shape == (3, 720, 21) and fps is None and skeleton == IMPERIALDANCE21

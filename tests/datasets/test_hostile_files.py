@@ -22,6 +22,7 @@ from dancemvp_core import datasets
 from dancemvp_core.dance.sequences import DataError
 from dancemvp_core.dance.skeleton import IMPERIALDANCE21
 from dancemvp_core.datasets import aistpp, datacard, motionfiles
+from dancemvp_core.formats import npy
 
 NAME = "dance_level_e_b_ch0.npy"
 FULL = "motion,layout,fps,skeleton,music,music_offset_s,genre,choreography,level,trial,score,split"
@@ -184,7 +185,7 @@ def test_damaged_files_never_raise_anything_else(tmp_path):
     np.save(stored, moving(20, 5))
     stored = stored.getvalue()
     for _ in range(600):
-        for content, read, end in ((pickled, aistpp.read_keypoints, 350), (stored, motionfiles.open_npy, 128)):
+        for content, read, end in ((pickled, aistpp.read_keypoints, 350), (stored, npy.open_npy, 128)):
             damaged = bytearray(content[: dice.choice([len(content), dice.randrange(len(content))])])
             for _ in range(dice.randrange(4)):
                 if damaged:

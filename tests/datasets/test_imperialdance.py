@@ -7,6 +7,7 @@ from dancemvp_core import datasets
 from dancemvp_core.dance.sequences import LEVELS, DataError
 from dancemvp_core.dance.skeleton import IMPERIALDANCE21
 from dancemvp_core.datasets import imperialdance, motionfiles
+from dancemvp_core.formats import npy
 
 
 def base_of(array):
@@ -52,9 +53,9 @@ def test_other_floats_and_orders_become_float32(tmp_path, dtype, order):
 
 def test_a_few_sequences_show_the_upright_axis_and_none_the_index(tmp_path, monkeypatch):
     write_imperialdance(tmp_path, trials=2)
-    opened, real = [], motionfiles.open_npy
+    opened, real = [], npy.open_npy
     monkeypatch.setattr(motionfiles, "UPRIGHT_SEQUENCES", 3)
-    monkeypatch.setattr(motionfiles, "open_npy", lambda path: opened.append(path) or real(path))
+    monkeypatch.setattr(npy, "open_npy", lambda path: opened.append(path) or real(path))
     index = datasets.load(tmp_path).index
     assert len(opened) == 3
     assert list(index.columns) == motionfiles.INDEX_COLUMNS
