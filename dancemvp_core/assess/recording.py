@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from dancemvp_core import files
 from dancemvp_core.dance import orientation
 from dancemvp_core.dance.sequences import DanceSequence, DataError
 from dancemvp_core.dance.skeleton import SKELETONS, Skeleton, load_skeleton
@@ -69,7 +70,7 @@ def read(
     upright = orientation.find_upright([motion], skeleton)
     doubt = orientation.doubt(motion, skeleton)
     motion = orientation.turn_y_up(motion, upright.axis)
-    said = [f"read {joints} joints at {fps:.5g} fps from {path.name}; up axis {upright.axis}", *notes, *upright.notes]
+    said = [f"read {joints} joints at {fps:.5g} fps from {files.shown(path)}; up axis {upright.axis}", *notes, *upright.notes]
     if zeros.any():
         said.append(f"{int(zeros.sum())} joint positions at exactly 0, 0, 0 are taken as missing, of {frames * joints}")
     if doubt:

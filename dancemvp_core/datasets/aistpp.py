@@ -59,7 +59,7 @@ def motion_files(folder: Path) -> list[Path]:
 def ignored_names(root: Path, folder: Path) -> set[str]:
     """Names in AIST++'s ``ignore_list.txt``, one a line, beside the files or above; their annotations are faulty."""
     lists = [path for path in (root / "ignore_list.txt", folder / "ignore_list.txt") if path.is_file()]
-    return {line.strip() for path in lists for line in text_of(path, "one name a line").splitlines() if line.strip()}
+    return {line.strip() for path in lists for line in text_of(path, "one name a line").splitlines()}
 
 
 def load(path: str | Path, music: str | Path | None = None, gap_s: float = motionfiles.GAP_S) -> DanceDataset:
@@ -67,7 +67,8 @@ def load(path: str | Path, music: str | Path | None = None, gap_s: float = motio
 
     ``music`` is a folder with the tracks by id (mBR2.wav, .flac, .ogg or .mp3); the default is ``music/`` beside the
     motion. A pickle has no header, so each file is read once here; its motion is not kept. Sequences with a joint missing
-    for longer than ``gap_s``, or otherwise unusable motion, and those in ``ignore_list.txt`` are left out and counted in the notes. Raises DataError for a
+    for longer than ``gap_s``, or otherwise unusable motion, and those in ``ignore_list.txt`` are left out and counted in the
+    notes. Raises DataError for a
     foreign file name, a refused pickle, or if no usable motion is left.
     """
     root = Path(path)

@@ -97,7 +97,7 @@ MUSIC = {
 
 DRIVE_FOLDER = "1kSndi7ZIljpue_EzYXOpxZenHi52nujL"  # the authors' folder; the data set's page links to it
 FILE_NAME = "dance_level_{e|i|b}_{b|k|j|h|u}_ch{n}.npy"
-_FILE_PATTERN = re.compile(r"dance_level_([eib])_([bkjhu])_ch(\d+)\.npy")
+_FILE_PATTERN = re.compile(r"dance_level_([eib])_([bkjhu])_ch(\d+)\.(?i:npy)")
 _MUSIC_PATTERN = re.compile(r"([bkjhu])_ch(\d+)")
 
 
@@ -110,7 +110,7 @@ def parse_file_name(path: Path) -> tuple[str, str]:
     """(choreography, level) from a motion file's name; DataError if it is not one of the published names."""
     match = _FILE_PATTERN.fullmatch(path.name)
     choreography = f"{match[2]}{int(match[3])}" if match else ""
-    if choreography not in CHOREOGRAPHIES or path.name != motion_file_name(LEVEL_LETTERS[match[1]], choreography):
+    if choreography not in CHOREOGRAPHIES or path.stem != motion_file_name(LEVEL_LETTERS[match[1]], choreography)[:-4]:
         raise DataError(f"{path}: not a name of the data set, expected {FILE_NAME} with b 0-4, k 0-4, j 0-3, h 0-1, u 0-3")
     return choreography, LEVEL_LETTERS[match[1]]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from pathlib import Path
 
 import soundfile
 
+from dancemvp_core.dance.audio import open_sound
 from dancemvp_core.dance.orientation import TURNS
 from dancemvp_core.dance.sequences import LEVELS, DataError
 from dancemvp_core.formats import tables
@@ -136,11 +136,12 @@ def read_facts(root: Path, name: str) -> tuple[str, dict]:
 
 
 def audio_duration(path: Path) -> float:
-    """Length of an audio file in s, from its header; DataError if it is not audio or shorter than 1 s."""
+    """Length of an audio file in s; DataError if it is not audio or shorter than 1 s."""
     if not path.is_file():
         raise DataError(f"{path}: no such file, expected an audio file (wav, flac, ogg, mp3)")
     try:
-        duration = soundfile.info(os.fsencode(path)).duration  # a str must be valid UTF-8, bytes need not
+        with open_sound(path) as file:
+            duration = file.frames / file.samplerate
     except (soundfile.SoundFileError, OSError, TypeError):  # TypeError: a suffix for files without a header
         raise DataError(f"{path}: not readable as audio, expected WAV, FLAC, OGG or MP3") from None
     if not duration >= SHORTEST_MUSIC_S:
