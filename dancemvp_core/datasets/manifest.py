@@ -65,7 +65,7 @@ class _Row:
 
 def _read_row(root: Path, place: str, row: dict[str, str], skeletons: dict, scores: list[float]) -> _Row:
     """The statements of a row; DataError for one that cannot be. ``skeletons`` keeps those of earlier rows."""
-    row = {name: "" if text in tables.EMPTY else text for name, text in row.items()}
+    row = {name: "" if name in OPTIONAL and text in tables.EMPTY else text for name, text in row.items()}
     if not row["motion"]:
         raise DataError(f"{place}: motion is empty, expected a motion file in every row")
     layout = row.get("layout") or None
