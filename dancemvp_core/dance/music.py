@@ -49,10 +49,10 @@ ONSET_RANGE_DB = 0.5  # a smaller range has no peaks: a held tone has a range of
 
 
 def load_audio(path: str | Path, offset_s: float = 0.0, duration_s: float | None = None):
-    """Read one window of an audio file, mixed to mono, at one loudness, and resampled. Returns (float32 samples (n,), 22050).
+    """Read one window of an audio file, mixed to mono and resampled. Returns (float32 samples (n,), 22050).
 
-    A constant part is taken away. So a quieter copy, or one with an inverted channel, gives the same samples. With
-    ``duration_s`` None the window ends with the file. Only the window is decoded. Raises DataError if the file is not
+    A constant part is taken away, and an inverted channel is turned. With ``duration_s`` None the window ends with the
+    file. Only the window is decoded. Raises DataError if the file is not
     audio, contains NaN, is silent (peak below -60 dBFS) or shorter than 1 s, or if the window is not inside the file.
     """
     path = Path(path)
@@ -76,7 +76,7 @@ def load_audio(path: str | Path, offset_s: float = 0.0, duration_s: float | None
         )
     if not np.abs(samples).max() >= 10 ** (SILENCE_DBFS / 20):
         raise DataError(f"{path}: silent from {start:.2f} to {stop:.2f} s, expected a peak above {SILENCE_DBFS:.0f} dBFS")
-    return _resample(audio.levelled(samples), rate), SAMPLE_RATE
+    return _resample(samples, rate), SAMPLE_RATE
 
 
 def _window(path, length_s, offset_s, duration_s) -> tuple[float, float]:
@@ -103,9 +103,9 @@ def _resample(samples: np.ndarray, rate: float) -> np.ndarray:
 
 
 def _samples(path_or_samples, sr: float | None) -> np.ndarray:
-    """Mono samples (n,) at SAMPLE_RATE, from a file or from samples, so that features of different sources are comparable."""
+    """Mono samples (n,) at SAMPLE_RATE and at one loudness, from a file or from samples: features of all sources are comparable."""
     if isinstance(path_or_samples, str | os.PathLike):
-        return load_audio(path_or_samples)[0]
+        return audio.levelled(load_audio(path_or_samples)[0])
     samples = np.asarray(path_or_samples, dtype=np.float32)
     if sr is None:
         raise ValueError("samples need their sample rate: pass sr")
@@ -113,7 +113,7 @@ def _samples(path_or_samples, sr: float | None) -> np.ndarray:
         raise ValueError(f"expected finite mono samples (n,), got shape {samples.shape}")
     if len(samples) < SHORTEST_S * sr:
         raise ValueError(f"{len(samples) / sr:.2f} s of audio, expected at least {SHORTEST_S:.0f} s")
-    return _resample(audio.levelled(samples), sr)
+    return audio.levelled(_resample(samples, sr))
 
 
 def _hop(hop_s: float) -> int:
@@ -250,7 +250,7 @@ _ARRAYS = ("features", "beats_s", "music_intensity_s", "tempo_bpm")
 
 
 def _analyse_window(path: Path, offset_s: float, heard_s: float) -> dict[str, np.ndarray]:
-    samples, _ = load_audio(path, offset_s, heard_s)
+    samples = audio.levelled(load_audio(path, offset_s, heard_s)[0])
     hop = _hop(HOP_S)
     onset = _onset_strength(samples, hop)
     beats, tempo = _beats(onset, hop)

@@ -67,9 +67,8 @@ def load(path: str | Path, music: str | Path | None = None, gap_s: float = motio
 
     ``music`` is a folder with the tracks by id (mBR2.wav, .flac, .ogg or .mp3); the default is ``music/`` beside the
     motion. A pickle has no header, so each file is read once here; its motion is not kept. Sequences with a joint missing
-    for longer than ``gap_s``, or otherwise unusable motion, and those in ``ignore_list.txt`` are left out and counted in the
-    notes. Raises DataError for a
-    foreign file name, a refused pickle, or if no usable motion is left.
+    for longer than ``gap_s``, refused or damaged pickles, otherwise unusable motion, and what ``ignore_list.txt`` names are
+    left out and counted in the notes. Raises DataError for a foreign file name, or if no usable motion is left.
     """
     root = Path(path)
     folder = root / "keypoints3d" if (root / "keypoints3d").is_dir() else root
@@ -121,11 +120,11 @@ class _Found:
         """Read one file and store its record, or its fault."""
         try:
             label = parse_file_name(file)
-            motion, key = read_keypoints(file)
         except DataError as fault:
             self.faults.append(fault)
             return
         try:
+            motion, key = read_keypoints(file)
             motionfiles.check_motion(motion, COCO17, FPS, str(file), gap_s)
         except DataError as fault:
             self.dropped.append(str(fault))
