@@ -68,12 +68,12 @@ def _frame(content: bytes, place: int) -> tuple[int, int, bool] | None:
 
 
 def mono(samples: np.ndarray) -> np.ndarray:
-    """Channels (n, C) as one (n,) float32: their mean, without a constant part, each turned so that it agrees with the loudest."""
+    """Channels (n, C) as one (n,) float32: their mean, each turned so that it agrees with the loudest."""
     centred = samples - samples.mean(axis=0, dtype=np.float64)
     power = (centred**2).sum(axis=0)
     loudest = int(np.argmax(power))
     opposed = centred.T @ centred[:, loudest] < OPPOSED * np.sqrt(power * power[loudest])
-    return (centred * np.where(opposed, -1, 1)).mean(axis=1).astype(np.float32)
+    return (samples * np.where(opposed, np.float32(-1), np.float32(1))).mean(axis=1).astype(np.float32)
 
 
 def levelled(samples: np.ndarray) -> np.ndarray:

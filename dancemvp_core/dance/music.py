@@ -51,9 +51,7 @@ ONSET_RANGE_DB = 0.5  # a smaller range has no peaks: a held tone has a range of
 def load_audio(path: str | Path, offset_s: float = 0.0, duration_s: float | None = None):
     """Read one window of an audio file, mixed to mono and resampled. Returns (float32 samples (n,), 22050).
 
-    A constant part is taken away, and an inverted channel is turned. With ``duration_s`` None the window ends with the
-    file. Only the window is decoded. Raises DataError if the file is not
-    audio, contains NaN, is silent (peak below -60 dBFS) or shorter than 1 s, or if the window is not inside the file.
+    An inverted channel is turned, so that it cancels nothing. With ``duration_s`` None the window ends with the file. Only the window is decoded. Raises DataError if the file is not audio, contains NaN, is silent (peak below -60 dBFS) or shorter than 1 s, or if the window is not inside the file.
     """
     path = Path(path)
     if not path.is_file():
@@ -74,7 +72,7 @@ def load_audio(path: str | Path, offset_s: float = 0.0, duration_s: float | None
         raise DataError(
             f"{path}: truncated, {len(samples) / rate:.2f} s of audio from {start:.2f} s on, expected {stop - start:.2f} s"
         )
-    if not np.abs(samples).max() >= 10 ** (SILENCE_DBFS / 20):
+    if not np.ptp(samples) >= 2 * 10 ** (SILENCE_DBFS / 20):  # a constant part is silent too
         raise DataError(f"{path}: silent from {start:.2f} to {stop:.2f} s, expected a peak above {SILENCE_DBFS:.0f} dBFS")
     return _resample(samples, rate), SAMPLE_RATE
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from scipy.spatial.transform import Rotation
 
 EXPECTED = "a .bvh file"
-ROUNDED = 1e-3  # in frames per second: a frame time of 0.033333 s means 30
+ROUNDED = 1e-4  # a share: a frame time of 0.033333 s means 30 frames per second
 REST_JUMP = 4.0  # a first pose from which the body jumps so many times as far as ever again is a rest pose
 
 
@@ -133,7 +133,7 @@ def _frames(path: Path, text: str, channels: int) -> tuple[np.ndarray, float, li
         raise DataError(f"{path}: {len(values)} numbers after Frame Time, expected {channels} for each of {count[1]} frames")
     notes = [] if frames == int(count[1]) else [f"the file states {count[1]} frames and holds {frames}"]
     fps = 1 / seconds
-    return values.reshape(frames, channels), round(fps) if abs(fps - round(fps)) < ROUNDED else fps, notes
+    return values.reshape(frames, channels), round(fps) if abs(fps - round(fps)) < ROUNDED * fps else fps, notes
 
 
 def _positions(path: Path, joints: list[_Joint], values: np.ndarray) -> np.ndarray:

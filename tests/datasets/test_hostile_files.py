@@ -446,7 +446,7 @@ def test_motion_faults_in_a_manifest(tmp_path, fault):
     np.save(tmp_path / "b.npy", motion)
     dataset = datasets.load(tmp_path)
     assert len(dataset) == len(list(dataset)) == 1 and dataset.index["file"].tolist() == ["a.npy"]
-    (note,) = [note for note in datacard.card(dataset).notes if "left out" in note]
+    (note,) = [note for note in datacard.card(dataset).notes if "as unusable" in note]
     assert note.startswith("1 of 2 recordings are left out as unusable: b.npy; the first: ") and "line 3" in note
     (tmp_path / "manifest.csv").write_text("motion,layout,fps,skeleton\nb.npy,CTV,100,coco17\n")
     refused(lambda: datasets.load(tmp_path), "b.npy", "line 2")

@@ -169,7 +169,8 @@ def test_a_complete_tree_notes_only_its_shared_tracks(tmp_path):
     (tmp_path / "music_intensity.csv").write_text("\n".join(times))
     notes = datasets.load(tmp_path).notes
     assert len([n for n in notes if "share one track" in n]) == 3
-    assert [n for n in notes if "share one track" not in n and "100 trials" not in n] == []
+    expected = ("share one track", "100 trials", "no likely bodies")  # the joints move at random
+    assert [n for n in notes if not any(words in n for words in expected)] == []
 
 
 def test_dataset_json_names_the_set(tmp_path):
