@@ -51,7 +51,9 @@ ONSET_RANGE_DB = 0.5  # a smaller range has no peaks: a held tone has a range of
 def load_audio(path: str | Path, offset_s: float = 0.0, duration_s: float | None = None):
     """Read one window of an audio file, mixed to mono and resampled. Returns (float32 samples (n,), 22050).
 
-    An inverted channel is turned, so that it cancels nothing. With ``duration_s`` None the window ends with the file. Only the window is decoded. Raises DataError if the file is not audio, contains NaN, is silent (peak below -60 dBFS) or shorter than 1 s, or if the window is not inside the file.
+    An inverted channel is turned, so that it cancels nothing. With ``duration_s`` None the window ends with the file. Only
+    the window is decoded. Raises DataError if the file is not audio, contains NaN, is silent (peak below -60 dBFS) or
+    shorter than 1 s, or if the window is not inside the file.
     """
     path = Path(path)
     if not path.is_file():
