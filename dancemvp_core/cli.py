@@ -85,13 +85,13 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         type=Path,
         metavar="MOTION",
-        help=".npy, .csv, AIST++ .pkl or .bvh; several recordings of one choreography show the progression",
+        help=".npy, .csv, .bvh, .c3d or AIST++ .pkl; several recordings of one choreography show the progression",
     )
     assess.add_argument("music", type=Path, metavar="MUSIC", help="the music of the dance, in any format of libsndfile")
     assess.add_argument("--offset", type=_seconds, default=0.0, metavar="S", help="where in the music the motion begins, in s")
-    assess.add_argument("--fps", type=_seconds, help="frames per second, if the file does not state them (.npy)")
+    assess.add_argument("--fps", type=_seconds, help="frames per second, in place of what the file states")
     assess.add_argument("--layout", choices=("TVC", "CTV"), help="axes of .npy: frames, joints, xyz or xyz, frames, joints")
-    assess.add_argument("--skeleton", help="imperialdance21, coco17 or a skeleton JSON (default: recognised from the file)")
+    assess.add_argument("--skeleton", help="imperialdance21, coco17, h36m17 or a skeleton JSON (default: recognised from the file)")
     assess.add_argument("--checkpoint", type=Path, help="assessor.safetensors (default: the file that `make reproduce` writes)")
     assess.add_argument("--out", type=Path, default=Path("assessment"), help="folder of the report (./%(default)s)")
     assess.set_defaults(run=_assess)

@@ -62,6 +62,15 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def shown(path: str | Path) -> str:
+    """The name of a file as text that anything can print: its UTF-8, and ``\\xe9`` for bytes that are none.
+
+    A name that is not UTF-8, or any but ASCII under an ASCII locale, is a str with lone surrogates, which fonts, HTML and
+    terminals refuse.
+    """
+    return os.fsencode(Path(path).name).decode("utf-8", "backslashreplace")
+
+
 def write_text(path: Path, text: str) -> None:
     """Replace a text file (UTF-8). A byte that is not UTF-8 is written as ``\\udcff``, as in JSON."""
     with replacing(path) as temporary:

@@ -60,3 +60,36 @@ def write(path, motion, skeleton, fps, names=MIXAMO):
     lines += [" ".join(f"{v:.6f}" for v in row) for row in values]
     path.write_text("\n".join(lines) + "\n")
     return path
+
+
+def write_positions(path, motion, skeleton, fps, names=None, first=None):
+    """``motion`` (3, T, V) as BVH whose joints have six channels: each stands at its place from its parent, and none turns.
+
+    ``first`` (V, 3) is a rest pose, put before the motion as one more frame; ``names`` maps joints to the file's.
+    """
+    names = names or {joint: joint for joint in skeleton.joints}
+    place = motion.transpose(1, 2, 0).astype(float)
+    if first is not None:
+        place = np.concatenate([first[None], place])
+    children = {j: [c for c, p in skeleton.bones if p == j] for j in range(len(skeleton.joints))}
+    lines, columns = ["HIERARCHY"], []
+
+    def node(j, depth):
+        pad, parent = "\t" * depth, skeleton.parents[j]
+        lines.append(f"{pad}{'JOINT' if depth else 'ROOT'} {names[skeleton.joints[j]]}")
+        lines.append(f"{pad}{{\n{pad}\tOFFSET 1.0 2.0 3.0")
+        lines.append(f"{pad}\tCHANNELS 6 Xposition Yposition Zposition Zrotation Xrotation Yrotation")
+        at = place[:, j] - (place[:, parent] if parent >= 0 else 0)
+        columns.append(np.concatenate([at, np.full_like(at, 360.0)], axis=1))  # a whole turn is none
+        for c in children[j]:
+            node(c, depth + 1)
+        if not children[j]:
+            lines.append(f"{pad}\tEnd Site\n{pad}\t{{\n{pad}\t\tOFFSET 0 0 0\n{pad}\t}}")
+        lines.append(f"{pad}}}")
+
+    node(skeleton.root, 0)
+    values = np.concatenate(columns, axis=1)
+    lines += ["MOTION", f"Frames: {len(values)}", f"Frame Time: {1 / fps:.6f}"]
+    lines += [" ".join(f"{v:.6f}" for v in row) for row in values]
+    path.write_text("\n".join(lines) + "\n")
+    return path

@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import soundfile
 
-from dancemvp_core.dance.skeleton import SKELETONS
+from dancemvp_core.dance.skeleton import COCO17, IMPERIALDANCE21
 from dancemvp_core.datasets import imperialdance
 
 AIST_NAME = "gBR_sBM_cAll_d04_mBR2_ch08.pkl"
@@ -19,7 +19,7 @@ def moving(frames=1000, joints=21, trials=None, seed=0):
     phase, pace = rng.uniform(0, 6.28, shape), rng.uniform(1, 3, shape)
     time = np.arange(frames)[None, None, :, None] / 100
     motion = (rng.normal(size=shape) + np.sin(phase + pace * time)).astype(np.float32)
-    for skeleton in SKELETONS.values():
+    for skeleton in (IMPERIALDANCE21, COCO17):
         if joints == len(skeleton.joints):
             ends = {"head": 4, "nose": 4, "foot": -4, "toe": -4, "ankle": -4}
             motion[:, 1] += [sum(up for part, up in ends.items() if part in name.lower()) for name in skeleton.joints]
@@ -66,3 +66,47 @@ def write_manifest(root, rows, header="motion,layout,fps,skeleton"):
 
 def write_facts(root, **facts):
     (root / "dataset.json").write_text(json.dumps(facts))
+
+
+def motion_table(motion, skeleton, times=None):
+    """A motion (3, T, V) as the rows of a CSV, the header first; ``times`` are time stamps in the column time_s."""
+    header = [f"{joint}_{axis}" for joint in skeleton.joints for axis in "xyz"]
+    rows = [[f"{v:.5f}" for v in frame] for frame in motion.transpose(1, 2, 0).reshape(motion.shape[1], -1)]
+    if times is not None:
+        header, rows = ["time_s", *header], [[f"{t:.4f}", *row] for t, row in zip(times, rows, strict=True)]
+    return [header, *rows]
+
+
+def write_motive(path, motion, skeleton, fps, dancer="Anna", unit=1000):
+    """A CSV as Motive exports it: names in the rows above, rotations beside positions, markers beside bones, in mm."""
+    kinds, titles, parts, axes = [], [], [], []
+    for joint in skeleton.joints:
+        kinds += ["Bone"] * 7 + ["Bone Marker"] * 3
+        titles += [f"{dancer}:{joint}"] * 7 + [f"{dancer}:{joint}1"] * 3
+        parts += ["Rotation"] * 4 + ["Position"] * 6
+        axes += [*"XYZWXYZXYZ"]
+    facts = f"Format Version,1.25,Take Name,take,Capture Frame Rate,{fps:.6f},Export Frame Rate,{fps:.6f},"
+    lines = [facts + "Rotation Type,Quaternion,Length Units,Millimeters,Coordinate Space,Global", ""]
+    lines += [",Type," + ",".join(kinds), ",Name," + ",".join(titles), ",ID," + ",".join(["7F"] * len(kinds))]
+    lines += [",,"[:2] + ",".join(parts), "Frame,Time (Seconds)," + ",".join(axes)]
+    for k, frame in enumerate(motion.transpose(1, 2, 0)):
+        cells = []
+        for x, y, z in frame * unit:
+            cells += ["0", "0", "0", "1", *("" if np.isnan(v) else f"{v:.4f}" for v in (x, y, z)), "1", "2", "3"]
+        lines.append(",".join([str(k), f"{k / fps:.6f}", *cells]))
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def write_c3d(path, motion, skeleton, fps):
+    """A C3D file with a point for each joint, which a prefix names; NaN is a missing point. Needs ezc3d."""
+    import ezc3d
+
+    content = ezc3d.c3d()
+    content["parameters"]["POINT"]["RATE"]["value"] = [fps]
+    content["parameters"]["POINT"]["LABELS"]["value"] = tuple(f"Anna:{joint}" for joint in skeleton.joints)
+    points = np.ones((4, motion.shape[2], motion.shape[1]))
+    points[:3] = motion.transpose(0, 2, 1) * 1000
+    content["data"]["points"] = points
+    content.write(str(path))
+    return path

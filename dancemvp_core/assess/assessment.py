@@ -25,11 +25,11 @@ The report is a dict (times in s on the recording's clock; rates and probabiliti
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 
+from dancemvp_core import files
 from dancemvp_core.assess import timeline as beats
 from dancemvp_core.assess.assessor import Assessor, score_distribution
 from dancemvp_core.assess.recording import Analysis
@@ -87,7 +87,7 @@ def report(recordings: list[DanceSequence], heard: list[Analysis], assessor: Ass
         "format": FORMAT,
         "synthetic": assessor.facts["synthetic"],
         "assessor": assessor_summary(assessor),
-        "music": {"file": first.music.name, "offset_s": first.music_offset_s},
+        "music": {"file": files.shown(first.music), "offset_s": first.music_offset_s},
         "recordings": parts,
         "progression": progression(parts) if len(parts) > 1 else None,
     }
@@ -120,7 +120,7 @@ def assess(recording: DanceSequence, heard: Analysis, assessor: Assessor) -> dic
     if not len(measured["motion_peaks"]):
         notes.append("no accents in the motion: its intensity has no prominent peak")
     part = {
-        "file": Path(recording.source).name,
+        "file": files.shown(recording.source),
         "skeleton": recording.skeleton.name,
         "frames": recording.motion.shape[1],
         "fps": recording.fps,

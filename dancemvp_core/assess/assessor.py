@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from dancemvp_core.dance.pieces import resample
 from dancemvp_core.dance.sequences import DataError
-from dancemvp_core.dance.skeleton import Skeleton, canonical_body, coco17_to_imperialdance21
+from dancemvp_core.dance.skeleton import TO_IMPERIALDANCE21, Skeleton, canonical_body
 from dancemvp_core.models import encoders
 
 FORMAT = "dancemvp-assessor-2"
@@ -54,11 +54,11 @@ class Assessor:
     def body(self, motion: np.ndarray, skeleton: Skeleton) -> np.ndarray | None:
         """A motion (3, T, V) on the assessor's skeleton; None if the skeletons do not match.
 
-        COCO's joints are mapped to ImperialDance's. Any other skeleton must have all joints of the assessor's skeleton by
-        name.
+        COCO's and Human3.6M's joints are mapped to ImperialDance's. Any other skeleton must have all joints of the assessor's
+        skeleton by name.
         """
-        if skeleton.name == "coco17" and self.skeleton.name == "imperialdance21":
-            return coco17_to_imperialdance21(motion)
+        if skeleton.name in TO_IMPERIALDANCE21 and self.skeleton.name == "imperialdance21":
+            return TO_IMPERIALDANCE21[skeleton.name](motion)
         if set(self.skeleton.joints) <= set(skeleton.joints):
             return motion[:, :, [skeleton.index(joint) for joint in self.skeleton.joints]]
         return None

@@ -25,7 +25,9 @@ def write(out: Path, report: dict, figures: dict) -> list[Path]:
 
     Each file is replaced as a whole.
     """
-    text = page(report)  # made first: if it fails, the folder is unchanged
+    text = page(report)  # made first, as the drawings are: if one fails, there is no folder
+    for figure in figures.values():
+        figure.draw_without_rendering()
     files.write_json(out / "report.json", report)
     files.write_text(out / "report.html", text)
     for name, figure in figures.items():

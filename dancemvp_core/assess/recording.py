@@ -1,23 +1,20 @@
-"""A user's recording: ``.npy``, CSV, AIST++ ``.pkl`` or BVH, with any skeleton and any frame rate."""
+"""A user's recording: a motion file of any kind (``formats.motion``), with any skeleton and any frame rate, and its music."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
+from dancemvp_core import files
 from dancemvp_core.dance import orientation
 from dancemvp_core.dance.sequences import DanceSequence, DataError
-from dancemvp_core.dance.skeleton import IMPERIALDANCE21, SKELETONS, Skeleton, load_skeleton
-from dancemvp_core.datasets import aistpp, bvh, motioncsv, motionfiles, reading
+from dancemvp_core.dance.skeleton import SKELETONS, Skeleton, load_skeleton
+from dancemvp_core.datasets import motionfiles, reading
 from dancemvp_core.datasets.manifest import FASTEST_FPS
+from dancemvp_core.formats import motion as motion_formats
 
 if TYPE_CHECKING:
     from dancemvp_core.dance.music import MusicAnalysis
-
-FORMATS = (".npy", ".csv", ".pkl", ".bvh")
-LAYOUTS = {"TVC": (2, 0, 1), "CTV": (0, 1, 2)}  # the transposition of a file's array to (3, T, V)
 
 
 class Analysis(NamedTuple):
@@ -54,13 +51,13 @@ def read(
     """
     path, music = Path(path), Path(music)
     if not path.is_file():
-        raise DataError(f"{path}: no such file, expected a motion file ({', '.join(FORMATS)})")
+        raise DataError(f"{path}: no such file, expected a motion file ({', '.join(motion_formats.FORMATS)})")
     if fps is not None and not 1 <= fps <= FASTEST_FPS:
         raise DataError(f"{path}: {fps:g} frames per second, expected 1 to {FASTEST_FPS:g}")
-    motion, own_fps, skeleton = _motion(path, layout, skeleton)
-    fps = fps or own_fps
+    motion, fps, skeleton, notes = motion_formats.read(path, skeleton, layout, fps)
     if fps is None:
         raise DataError(f"{path}: the frame rate is unknown, expected --fps with the frames per second")
+    frames, joints, zeros = motion.shape[1], len(skeleton.joints), motionfiles.zero_filled(motion)
     motion = motionfiles.check_motion(motion, skeleton, fps, str(path))
     duration_s = motion.shape[1] / fps
     music_s = reading.audio_duration(music)
@@ -71,45 +68,14 @@ def read(
             f"{music}: lasts {music_s:.2f} s, expected music for the whole dance, {offset_s:g} to {offset_s + duration_s:.2f} s"
         )
     upright = orientation.find_upright([motion], skeleton)
+    doubt = orientation.doubt(motion, skeleton)
     motion = orientation.turn_y_up(motion, upright.axis)
-    return DanceSequence(motion, fps, skeleton, music, offset_s, source=str(path), notes=upright.notes)
-
-
-def _motion(path: Path, layout: str | None, skeleton: Skeleton | None) -> tuple[np.ndarray, float | None, Skeleton]:
-    """(motion (3, T, V), fps or None, skeleton), read by the file's suffix."""
-    suffix = path.suffix.lower()
-    if suffix == ".bvh":
-        return *bvh.read(path, skeleton or IMPERIALDANCE21), skeleton or IMPERIALDANCE21
-    if suffix == ".csv":
-        return motioncsv.read(path, skeleton)
-    if suffix == ".pkl":
-        if skeleton not in (None, aistpp.COCO17):
-            raise DataError(f"{path}: the skeleton of an AIST++ file is given as {skeleton.name}, expected coco17")
-        return aistpp.read_keypoints(path)[0], aistpp.FPS, aistpp.COCO17
-    if suffix == ".npy":
-        return _npy(path, layout, skeleton)
-    raise DataError(f"{path}: no motion format has this suffix, expected {', '.join(FORMATS)}")
-
-
-def _npy(path: Path, layout: str | None, skeleton: Skeleton | None) -> tuple[np.ndarray, None, Skeleton]:
-    shape, _ = motionfiles.npy_header(path)
-    if len(shape) != 3:
-        raise DataError(f"{path}: shape is {shape}, expected one recording, (frames, joints, 3) or (3, frames, joints)")
-    candidates = [skeleton] if skeleton else list(SKELETONS.values())
-    layouts = [layout] if layout else list(LAYOUTS)
-    fits = [
-        (known, form)
-        for form in layouts
-        for known in candidates
-        if (shape[LAYOUTS[form][0]], shape[LAYOUTS[form][2]]) == (3, len(known.joints))
-    ]
-    if not fits:
-        joints = " or ".join(f"{len(known.joints)} joints of {known.name}" for known in candidates)
-        raise DataError(f"{path}: shape is {shape}, expected {joints} as {' or '.join(layouts)}; name others with --skeleton")
-    if len(fits) > 1:
-        raise DataError(f"{path}: shape {shape} fits both {' and '.join(f for _, f in fits)}, expected --layout")
-    known, form = fits[0]
-    return np.array(motionfiles.open_npy(path)).transpose(LAYOUTS[form]), None, known
+    said = [f"read {joints} joints at {fps:.5g} fps from {files.shown(path)}; up axis {upright.axis}", *notes, *upright.notes]
+    if zeros.any():
+        said.append(f"{int(zeros.sum())} joint positions at exactly 0, 0, 0 are taken as missing, of {frames * joints}")
+    if doubt:
+        said.append(f"this is no likely body of {skeleton.name}: {doubt}; is the order of the joints another one?")
+    return DanceSequence(motion, fps, skeleton, music, offset_s, source=str(path), notes=tuple(said))
 
 
 def analyse(recording: DanceSequence) -> Analysis:

@@ -22,6 +22,7 @@ import soundfile
 from scipy.ndimage import gaussian_filter1d
 
 from dancemvp_core import files
+from dancemvp_core.dance import audio
 from dancemvp_core.dance.sequences import DataError
 
 SAMPLE_RATE = 22050
@@ -50,18 +51,19 @@ ONSET_RANGE_DB = 0.5  # a smaller range has no peaks: a held tone has a range of
 def load_audio(path: str | Path, offset_s: float = 0.0, duration_s: float | None = None):
     """Read one window of an audio file, mixed to mono and resampled. Returns (float32 samples (n,), 22050).
 
-    With ``duration_s`` None the window ends with the file. Only the window is decoded. Raises DataError if the file is not
-    audio, contains NaN, is silent (peak below -60 dBFS) or shorter than 1 s, or if the window is not inside the file.
+    An inverted channel is turned, so that it cancels nothing. With ``duration_s`` None the window ends with the file. Only
+    the window is decoded. Raises DataError if the file is not audio, contains NaN, is silent (peak below -60 dBFS) or
+    shorter than 1 s, or if the window is not inside the file.
     """
     path = Path(path)
     if not path.is_file():
         raise DataError(f"{path}: no such file, expected an audio file (wav, flac, ogg, mp3)")
     try:
-        with soundfile.SoundFile(os.fsencode(path)) as file:
+        with audio.open_sound(path) as file:
             rate, length_s = file.samplerate, file.frames / file.samplerate
             start, stop = _window(path, length_s, offset_s, duration_s)
             file.seek(round(start * rate))
-            samples = file.read(round((stop - start) * rate), dtype="float32", always_2d=True).mean(axis=1)
+            samples = audio.mono(file.read(round((stop - start) * rate), dtype="float32", always_2d=True))
     # TypeError: for some suffixes libsndfile expects a file without a header and asks for a sample rate.
     except (soundfile.SoundFileError, TypeError) as fault:
         reason = " ".join(str(fault).rsplit(":", 1)[-1].split())
@@ -72,7 +74,7 @@ def load_audio(path: str | Path, offset_s: float = 0.0, duration_s: float | None
         raise DataError(
             f"{path}: truncated, {len(samples) / rate:.2f} s of audio from {start:.2f} s on, expected {stop - start:.2f} s"
         )
-    if not np.abs(samples).max() >= 10 ** (SILENCE_DBFS / 20):
+    if not np.ptp(samples) >= 2 * 10 ** (SILENCE_DBFS / 20):  # a constant part is silent too
         raise DataError(f"{path}: silent from {start:.2f} to {stop:.2f} s, expected a peak above {SILENCE_DBFS:.0f} dBFS")
     return _resample(samples, rate), SAMPLE_RATE
 
@@ -101,9 +103,9 @@ def _resample(samples: np.ndarray, rate: float) -> np.ndarray:
 
 
 def _samples(path_or_samples, sr: float | None) -> np.ndarray:
-    """Mono samples (n,) at SAMPLE_RATE, from a file or from samples, so that features of different sources are comparable."""
+    """Mono samples (n,) at SAMPLE_RATE and at one loudness, from a file or from samples: features of all sources are comparable."""
     if isinstance(path_or_samples, str | os.PathLike):
-        return load_audio(path_or_samples)[0]
+        return audio.levelled(load_audio(path_or_samples)[0])
     samples = np.asarray(path_or_samples, dtype=np.float32)
     if sr is None:
         raise ValueError("samples need their sample rate: pass sr")
@@ -111,7 +113,7 @@ def _samples(path_or_samples, sr: float | None) -> np.ndarray:
         raise ValueError(f"expected finite mono samples (n,), got shape {samples.shape}")
     if len(samples) < SHORTEST_S * sr:
         raise ValueError(f"{len(samples) / sr:.2f} s of audio, expected at least {SHORTEST_S:.0f} s")
-    return _resample(samples, sr)
+    return audio.levelled(_resample(samples, sr))
 
 
 def _hop(hop_s: float) -> int:
@@ -248,7 +250,7 @@ _ARRAYS = ("features", "beats_s", "music_intensity_s", "tempo_bpm")
 
 
 def _analyse_window(path: Path, offset_s: float, heard_s: float) -> dict[str, np.ndarray]:
-    samples, _ = load_audio(path, offset_s, heard_s)
+    samples = audio.levelled(load_audio(path, offset_s, heard_s)[0])
     hop = _hop(HOP_S)
     onset = _onset_strength(samples, hop)
     beats, tempo = _beats(onset, hop)
@@ -260,8 +262,8 @@ def _cached(path: Path, offset_s: float, heard_s: float, cache: Path | None) -> 
     if cache is None or not path.is_file():
         return _analyse_window(path, offset_s, heard_s)
     digest = hashlib.sha256(path.read_bytes())
-    # The text of this module contains every constant above, so an old analysis is not used after an edit.
-    digest.update(Path(__file__).read_bytes())
+    # The text of these modules contains every constant, so an old analysis is not used after an edit.
+    digest.update(Path(__file__).read_bytes() + Path(audio.__file__).read_bytes())
     digest.update(json.dumps([float(offset_s), float(heard_s), version("librosa")]).encode())
     entry = cache / f"{digest.hexdigest()}.npz"
     try:

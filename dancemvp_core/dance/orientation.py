@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dancemvp_core.dance.skeleton import Skeleton
+from dancemvp_core.dance.skeleton import Skeleton, asymmetry
 
-HEAD, FEET = ("head", "nose"), ("foot", "toe", "ankle")  # parts of joint names, in lower case
+HEAD, HIPS, FEET = ("head", "nose"), ("hip", "pelvis"), ("foot", "toe", "ankle")  # parts of joint names, in lower case
+UNLIKE = 0.15  # left and right bones of real bodies differ by 0.01 to 0.04; with their joints in another order, by 0.3 or more
 CLEAR = 0.5  # if the second largest rise exceeds this share of the largest, a note says that the choice is uncertain
 
 # For each upright axis: the coordinates that become x, y and z, and their signs. Each is a rotation about a horizontal axis.
@@ -103,6 +104,24 @@ def rise(motion: np.ndarray, skeleton: Skeleton) -> np.ndarray:
         low, high = motion.min(axis=2), motion.max(axis=2)
         up = (high - low).mean(axis=1) * np.where(low.std(axis=1) <= high.std(axis=1), 1, -1)
     return up.filled(np.nan)
+
+
+def doubt(motion: np.ndarray, skeleton: Skeleton) -> str | None:
+    """Why a motion (3, T, V) is no likely body of this skeleton, as a phrase; None if it is one.
+
+    The bones of a body are alike on the left and the right, and its hips are between feet and head.
+    """
+    unlike = asymmetry(motion, skeleton)
+    if unlike > UNLIKE:
+        return f"left and right bones differ by {100 * unlike:.0f} %"
+    motion = np.ma.masked_invalid(np.asarray(motion, dtype=np.float64))
+    places = [_joints(skeleton, parts) for parts in (HEAD, HIPS, FEET)]
+    if all(places):
+        head, hips, feet = (motion[:, :, joints].mean(axis=(1, 2)).filled(np.nan) for joints in places)
+        height = float((hips - feet) @ (head - feet) / max(float((head - feet) @ (head - feet)), 1e-300))
+        if not (0 < height < 1 or np.isnan(height)):
+            return "the hips are not between the feet and the head"
+    return None
 
 
 def _joints(skeleton: Skeleton, parts: tuple[str, ...]) -> list[int]:

@@ -1,17 +1,20 @@
 """Skeletons as data: joints, parents, left-right pairs, and the canonical body that every encoder gets.
 
-A skeleton is a tree. Two skeletons are built in, ``imperialdance21`` and ``coco17``. Any other is a small JSON file:
-``{"name", "joints": [names], "parents": [index, -1 for the root], "pairs": [[left, right], ...]}``.
+A skeleton is a tree. Three skeletons are built in: ``imperialdance21``, ``coco17`` and ``h36m17``. Any other is a small JSON file:
+``{"name", "joints": [names], "parents": [index, -1 for the root], "pairs": [[left, right], ...]}``, or the names that a file has
+for a built-in skeleton's joints: ``{"skeleton": "imperialdance21", "names": {"Hip": "pelvis", ...}}``.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+
+ZERO = 1e-6  # a bone up to this share of the whole body has no length
 
 
 @dataclass(frozen=True)
@@ -19,8 +22,8 @@ class Skeleton:
     """A joint tree: names, parent of each joint (-1 for the root), (left, right) pairs of indices.
 
     ``lengths`` is the canonical length of the bone from each joint to its parent, in trunk units (root 0). It is empty if
-    no canonical body is known; the median of the data set is used then. Raises ValueError if the parents are not one tree
-    or a pair names a joint that does not exist.
+    no canonical body is known; the median of the data set is used then. ``names`` are what a file calls the joints, if it
+    calls them otherwise. Raises ValueError if the parents are not one tree or a pair names a joint that does not exist.
     """
 
     name: str
@@ -28,6 +31,7 @@ class Skeleton:
     parents: tuple[int, ...]
     pairs: tuple[tuple[int, int], ...] = ()
     lengths: tuple[float, ...] = field(default=(), compare=False)
+    names: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self):
         n = len(self.joints)
@@ -138,15 +142,40 @@ COCO17 = _build(
     ),
 )
 
-SKELETONS = {s.name: s for s in (IMPERIALDANCE21, COCO17)}
+# The order of Human3.6M, which many 3-D pose estimators write. Its 17 joints are easily taken for COCO's.
+H36M17 = _build(
+    "h36m17",
+    parent_of={"Spine": "Pelvis", "Thorax": "Spine", "Neck": "Thorax", "Head": "Neck"}
+    | _sided(
+        {"*Hip": "Pelvis", "*Knee": "*Hip", "*Ankle": "*Knee"} | {"*Shoulder": "Thorax", "*Elbow": "*Shoulder", "*Wrist": "*Elbow"},
+        "L",
+        "R",
+    ),
+    pairs=[("L" + part, "R" + part) for part in "Hip Knee Ankle Shoulder Elbow Wrist".split()],
+    joints="Pelvis RHip RKnee RAnkle LHip LKnee LAnkle Spine Thorax Neck Head LShoulder LElbow LWrist "
+    "RShoulder RElbow RWrist".split(),
+    lengths={"Spine": 0.50, "Thorax": 0.50, "Neck": 0.15, "Head": 0.20}
+    | _sided(
+        {"*Hip": 0.20, "*Knee": 0.84, "*Ankle": 0.82} | {"*Shoulder": 0.33, "*Elbow": 0.56, "*Wrist": 0.50},
+        "L",
+        "R",
+    ),
+)
+
+SKELETONS = {s.name: s for s in (IMPERIALDANCE21, COCO17, H36M17)}
 
 
 def load_skeleton(path: str | Path) -> Skeleton:
-    """Read a skeleton from its JSON file; ValueError names the file and the fault."""
+    """Read a skeleton from its JSON file, a tree or names for a built-in one; ValueError names the file and the fault.
+
+    A tree with the joints of a built-in skeleton, in its order, is that skeleton.
+    """
     path = Path(path)
     try:
-        raw = json.loads(path.read_text())
-        return Skeleton(
+        raw = json.loads(path.read_bytes())  # of bytes, json finds the encoding, with a byte order mark or without
+        if "names" in raw:
+            return _named(SKELETONS[raw.get("skeleton", IMPERIALDANCE21.name)], raw["names"])
+        own = Skeleton(
             name=str(raw["name"]),
             joints=tuple(str(j) for j in raw["joints"]),
             parents=tuple(int(p) for p in raw["parents"]),
@@ -154,11 +183,19 @@ def load_skeleton(path: str | Path) -> Skeleton:
         )
     except FileNotFoundError:
         raise ValueError(f"{path}: no such skeleton file; built in are {', '.join(SKELETONS)}") from None
-    except (KeyError, TypeError, ValueError, OSError) as fault:
+    except (KeyError, TypeError, AttributeError, ValueError, OSError) as fault:
         what = f"key {fault} is missing" if isinstance(fault, KeyError) else str(fault)
         raise ValueError(
-            f'{path}: not a skeleton: {what}; expected {{"name", "joints", "parents", "pairs"}}'
+            f'{path}: not a skeleton: {what}; expected {{"name", "joints", "parents", "pairs"}}, or {{"skeleton", "names"}}'
         ) from None
+    return next((known for known in SKELETONS.values() if known.joints == own.joints), own)
+
+
+def _named(skeleton: Skeleton, names: dict[str, str]) -> Skeleton:
+    lacking = [joint for joint in skeleton.joints if joint not in names]
+    if lacking:
+        raise ValueError(f"names has no {', '.join(lacking)} of {skeleton.name}")
+    return replace(skeleton, names=tuple(str(names[joint]) for joint in skeleton.joints))
 
 
 def bone_lengths(motion: np.ndarray, skeleton: Skeleton) -> np.ndarray:
@@ -172,11 +209,20 @@ def _bones(motion: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     return motion - motion[:, :, above]
 
 
+def _above(skeleton: Skeleton, joint: int) -> list[int]:
+    """The joints from a joint's parent up to the root."""
+    above = []
+    while (joint := skeleton.parents[joint]) >= 0:
+        above.append(joint)
+    return above
+
+
 def canonical_body(motion: np.ndarray, skeleton: Skeleton, lengths=None) -> np.ndarray:
     """Put a motion on the canonical body: bone directions stay, bone lengths are replaced, from the root outwards.
 
     motion (3, T, V) -> (3, T, V) float32. The root starts at the origin, and its path is scaled with the body, so that a
-    dancer's size does not reveal the level. ``lengths`` (V,) defaults to the skeleton's. Raises ValueError if the skeleton
+    dancer's size does not reveal the level. A joint that coincides with its parent has the direction of the bones beyond it,
+    so that no part of the body is lost. ``lengths`` (V,) defaults to the skeleton's. Raises ValueError if the skeleton
     has no canonical lengths and none are given, or if the body has no size.
     """
     lengths = np.asarray(skeleton.lengths if lengths is None else lengths, dtype=np.float64)
@@ -188,6 +234,13 @@ def canonical_body(motion: np.ndarray, skeleton: Skeleton, lengths=None) -> np.n
     size = np.median(norm, axis=0).sum()
     if not size > 0:
         raise ValueError("all joints stand in one point: the body has no size")
+    for joint in np.flatnonzero(np.median(norm, axis=0) <= ZERO * size):  # coincides with its parent: take the bones beyond it
+        beyond = [child for child, _ in skeleton.bones if joint in _above(skeleton, child) and norm[:, child].max() > ZERO * size]
+        if skeleton.parents[joint] >= 0 and beyond:
+            nearest = min(len(_above(skeleton, child)) for child in beyond)
+            first = [child for child in beyond if len(_above(skeleton, child)) == nearest]
+            bones[:, :, joint] = bones[:, :, first].mean(axis=2)
+            norm[:, joint] = np.linalg.norm(bones[:, :, joint], axis=0)
     directions = np.divide(bones, norm, out=np.zeros_like(bones), where=norm > 0)
     out = np.empty_like(motion)
     root = skeleton.root
@@ -195,6 +248,13 @@ def canonical_body(motion: np.ndarray, skeleton: Skeleton, lengths=None) -> np.n
     for child, parent in skeleton.bones:
         out[:, :, child] = out[:, :, parent] + lengths[child] * directions[:, :, child]
     return out.astype(np.float32)
+
+
+def _front(across: np.ndarray, up: np.ndarray) -> np.ndarray:
+    """The direction in which the body looks, (3, T) of length 1; ``across`` goes from right to left."""
+    front = np.cross(across, up, axis=0)
+    size = np.linalg.norm(front, axis=0, keepdims=True)
+    return np.divide(front, size, out=np.zeros_like(front), where=size > 0)
 
 
 def coco17_to_imperialdance21(motion: np.ndarray) -> np.ndarray:
@@ -207,10 +267,7 @@ def coco17_to_imperialdance21(motion: np.ndarray) -> np.ndarray:
     hip = (c["left_hip"] + c["right_hip"]) / 2
     neck = (c["left_shoulder"] + c["right_shoulder"]) / 2
     up = neck - hip
-    across = c["left_hip"] - c["right_hip"]
-    front = np.cross(across, up, axis=0)
-    size = np.linalg.norm(front, axis=0, keepdims=True)
-    front = np.divide(front, size, out=np.zeros_like(front), where=size > 0)
+    front = _front(c["left_hip"] - c["right_hip"], up)
     ears = (c["left_ear"] + c["right_ear"]) / 2
     joints = {"Hip": hip, "Ab": hip + 0.3 * up, "Chest": hip + 0.65 * up, "Neck": neck, "Head": ears}
     for letter, side in (("L", "left"), ("R", "right")):
@@ -228,6 +285,47 @@ def coco17_to_imperialdance21(motion: np.ndarray) -> np.ndarray:
             letter + "Toe": ankle + 0.15 * shin * front,
         }
     return np.stack([joints[name] for name in IMPERIALDANCE21.joints], axis=-1)
+
+
+def h36m17_to_imperialdance21(motion: np.ndarray) -> np.ndarray:
+    """Place ImperialDance's 21 joints on a body of Human3.6M's order, (3, T, 17) -> (3, T, 21).
+
+    Joints that it has are copied; the collar is midway between thorax and shoulder, and the toes are placed as for COCO.
+    """
+    c = {name: motion[:, :, i] for i, name in enumerate(H36M17.joints)}
+    front = _front(c["LHip"] - c["RHip"], c["Thorax"] - c["Pelvis"])
+    joints = {"Hip": c["Pelvis"], "Ab": (c["Pelvis"] + c["Spine"]) / 2, "Chest": (c["Spine"] + c["Thorax"]) / 2}
+    joints |= {"Neck": c["Thorax"], "Head": c["Head"]}
+    for side in "LR":
+        shin = np.linalg.norm(c[side + "Knee"] - c[side + "Ankle"], axis=0, keepdims=True)
+        joints |= {
+            side + "Shoulder": (c["Thorax"] + c[side + "Shoulder"]) / 2,
+            side + "UArm": c[side + "Shoulder"],
+            side + "FArm": c[side + "Elbow"],
+            side + "Hand": c[side + "Wrist"],
+            side + "Thigh": c[side + "Hip"],
+            side + "Shin": c[side + "Knee"],
+            side + "Foot": c[side + "Ankle"],
+            side + "Toe": c[side + "Ankle"] + 0.15 * shin * front,
+        }
+    return np.stack([joints[name] for name in IMPERIALDANCE21.joints], axis=-1)
+
+
+TO_IMPERIALDANCE21 = {"coco17": coco17_to_imperialdance21, "h36m17": h36m17_to_imperialdance21}
+
+
+def asymmetry(motion: np.ndarray, skeleton: Skeleton) -> float:
+    """How much left and right bones differ: the sum of differences as a share of the sum of lengths; motion (3, T, V).
+
+    It is small for a body and large for joints in another order. 0 if the skeleton has no pairs; NaN if nothing is known.
+    """
+    lengths = np.linalg.norm(_bones(np.asarray(motion, dtype=np.float64), skeleton), axis=0)
+    known = lengths[np.isfinite(lengths).all(axis=1)]
+    if not len(known):
+        return float("nan")
+    median = np.median(known, axis=0)
+    left, right = median[[pair[0] for pair in skeleton.pairs]], median[[pair[1] for pair in skeleton.pairs]]
+    return float(np.abs(left - right).sum() / max((left + right).sum() / 2, 1e-300))
 
 
 def across(motion: np.ndarray, skeleton: Skeleton) -> np.ndarray:

@@ -5,7 +5,6 @@ A file name such as gBR_sBM_cAll_d04_mBR2_ch08 states genre, situation, camera, 
 
 from __future__ import annotations
 
-import pickle
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +14,9 @@ import numpy as np
 from dancemvp_core.dance.sequences import DanceDataset, DataError
 from dancemvp_core.dance.skeleton import COCO17
 from dancemvp_core.datasets import motionfiles, reading
+from dancemvp_core.formats.pickled import FPS, read_keypoints
+from dancemvp_core.formats.tables import listing, text_of
 
-FPS = 60.0
 GENRES = {
     "BR": "break",
     "PO": "pop",
@@ -30,64 +30,7 @@ GENRES = {
     "JB": "ballet jazz",
 }
 FILE_NAME = "g{genre}_s{situation}_cAll_d{dancer}_m{music}_ch{n}.pkl"
-_FILE_PATTERN = re.compile(r"g([A-Z]{2})_s([A-Z]{2})_c(\w+)_d(\d+)_(m[A-Z]{2}\d+)_(ch\d+)\.pkl")
-
-
-def _latin1(text: str, encoding: str = "latin1") -> bytes:
-    """Encode text as pickle protocol 2 does. Any other codec is refused, because some codecs do more than encode."""
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"names the codec {encoding!r}")
-    return text.encode("latin1")
-
-
-def _allowed_names() -> dict[tuple[str, str], object]:
-    """All names in the pickle of a numpy array, with the module paths of numpy 1 and numpy 2."""
-    names = {("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype, ("_codecs", "encode"): _latin1}
-    for core in ("numpy.core", "numpy._core"):
-        names[f"{core}.multiarray", "_reconstruct"] = np._core.multiarray._reconstruct
-        names[f"{core}.multiarray", "scalar"] = np._core.multiarray.scalar
-        names[f"{core}.numeric", "_frombuffer"] = np._core.numeric._frombuffer
-    return names
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    """Builds numpy arrays and plain containers. Every other name is refused before it is imported."""
-
-    names = _allowed_names()
-
-    def find_class(self, module, name):
-        if (module, name) not in self.names:
-            raise pickle.UnpicklingError(f"names {f'{module}.{name}'!r}")
-        return self.names[module, name]
-
-
-def read_keypoints(path: Path) -> tuple[np.ndarray, str]:
-    """Read one annotation file. Returns (motion (3, T, 17) float32 in cm, key); ``keypoints3d_optim`` is preferred.
-
-    Raises DataError if the pickle names anything but numpy arrays, is damaged, or contains another shape or dtype.
-    """
-    expected = "expected a dict with keypoints3d_optim or keypoints3d, (frames, 17, 3) floats"
-    try:
-        with open(path, "rb") as file:
-            content = _ArrayUnpickler(file).load()
-    except pickle.UnpicklingError as fault:
-        if str(fault).startswith("names "):
-            message = f"{path}: the pickle {fault}, which is refused; expected numpy arrays and nothing else"
-            raise DataError(message) from None
-        raise DataError(f"{path}: not a readable pickle ({' '.join(str(fault).split())}), {expected}") from None
-    except OSError as fault:
-        raise DataError(f"{path}: cannot be read ({fault.strerror or fault}), {expected}") from None
-    except Exception as fault:  # a damaged pickle can raise any exception, as the pickle manual warns
-        raise DataError(f"{path}: not a readable pickle ({type(fault).__name__}), {expected}") from None
-    keys = [k for k in ("keypoints3d_optim", "keypoints3d") if isinstance(content, dict) and k in content]
-    if not keys or not isinstance(content[keys[0]], np.ndarray):
-        raise DataError(f"{path}: no keypoints in the file, {expected}")
-    points = content[keys[0]]
-    if points.dtype.kind != "f":
-        raise DataError(f"{path}: dtype of {keys[0]} is {points.dtype}, {expected}")
-    if points.ndim != 3 or points.shape[1:] != (len(COCO17.joints), 3):
-        raise DataError(f"{path}: shape of {keys[0]} is {points.shape}, {expected}")
-    return motionfiles.as_float32(points.transpose(2, 0, 1)), keys[0]
+_FILE_PATTERN = re.compile(r"g([A-Z]{2})_s([A-Z]{2})_c(\w+)_d(\d+)_(m[A-Z]{2}\d+)_(ch\d+)\.(?i:pkl)")
 
 
 def parse_file_name(path: Path) -> dict[str, str]:
@@ -110,7 +53,13 @@ def parse_file_name(path: Path) -> dict[str, str]:
 
 def motion_files(folder: Path) -> list[Path]:
     """Every pickle in a folder that is not hidden, sorted."""
-    return sorted(p for p in folder.iterdir() if p.suffix == ".pkl" and not p.name.startswith("."))
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() == ".pkl" and not p.name.startswith("."))
+
+
+def ignored_names(root: Path, folder: Path) -> set[str]:
+    """Names in AIST++'s ``ignore_list.txt``, one a line, beside the files or above; their annotations are faulty."""
+    lists = [path for path in (root / "ignore_list.txt", folder / "ignore_list.txt") if path.is_file()]
+    return {line.strip() for path in lists for line in text_of(path, "one name a line").splitlines()}
 
 
 def load(path: str | Path, music: str | Path | None = None, gap_s: float = motionfiles.GAP_S) -> DanceDataset:
@@ -118,8 +67,8 @@ def load(path: str | Path, music: str | Path | None = None, gap_s: float = motio
 
     ``music`` is a folder with the tracks by id (mBR2.wav, .flac, .ogg or .mp3); the default is ``music/`` beside the
     motion. A pickle has no header, so each file is read once here; its motion is not kept. Sequences with a joint missing
-    for longer than ``gap_s``, or otherwise unusable motion, are left out and counted in the notes. Raises DataError for a
-    foreign file name, a refused pickle, or if no usable motion is left.
+    for longer than ``gap_s``, refused or damaged pickles, otherwise unusable motion, and what ``ignore_list.txt`` names are
+    left out and counted in the notes. Raises DataError for a foreign file name, or if no usable motion is left.
     """
     root = Path(path)
     folder = root / "keypoints3d" if (root / "keypoints3d").is_dir() else root
@@ -131,8 +80,12 @@ def load(path: str | Path, music: str | Path | None = None, gap_s: float = motio
     name, facts = reading.read_facts(root, "aistpp")
 
     found = _Found()
+    ignored = ignored_names(root, folder)
     for file in motion_files(folder):
-        found.add(file, tracks, gap_s)
+        if file.stem in ignored:
+            found.ignored.append(file.stem)
+        else:
+            found.add(file, tracks, gap_s)
     reading.raise_all(found.faults)
     if not found.records:
         first = f"; the first: {found.dropped[0]}" if found.dropped else ""
@@ -157,6 +110,7 @@ class _Found:
     durations: list[float] = field(default_factory=list)
     faults: list[DataError] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
     raw: int = 0
     missing: set[str] = field(default_factory=set)  # tracks
     short: set[str] = field(default_factory=set)  # audio files
@@ -166,11 +120,11 @@ class _Found:
         """Read one file and store its record, or its fault."""
         try:
             label = parse_file_name(file)
-            motion, key = read_keypoints(file)
         except DataError as fault:
             self.faults.append(fault)
             return
         try:
+            motion, key = read_keypoints(file)
             motionfiles.check_motion(motion, COCO17, FPS, str(file), gap_s)
         except DataError as fault:
             self.dropped.append(str(fault))
@@ -206,15 +160,18 @@ class _Found:
         if self.dropped:
             total = len(self.dropped) + count
             notes.append(f"{len(self.dropped)} of {total} sequences are left out as unusable; the first: {self.dropped[0]}")
+        if self.ignored:
+            total = len(self.ignored) + len(self.dropped) + count
+            notes.append(f"{len(self.ignored)} of {total} sequences are left out, as ignore_list.txt says: {listing(self.ignored)}")
         if self.raw:
             notes.append(f"{self.raw} of {count} files have no keypoints3d_optim: their raw keypoints3d are used")
         notes.append("no levels in AIST++: level recognition and Fig. 6 are left out")
         notes.append("no scores in AIST++: Task 2 (scoring) is left out")
         if self.missing:
             notes.append(
-                f"no music for {reading.listing(sorted(self.missing))}: no music features, primitives are equal "
+                f"no music for {listing(sorted(self.missing))}: no music features, primitives are equal "
                 "parts and BAR is left out there; put the tracks into music/, named by id, such as mBR2.wav"
             )
         if self.short:
-            notes.append(f"music ends before the dance in {reading.listing(sorted(self.short))}: this music is not used")
+            notes.append(f"music ends before the dance in {listing(sorted(self.short))}: this music is not used")
         return notes

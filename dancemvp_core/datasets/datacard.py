@@ -145,6 +145,8 @@ def _overview(dataset: DanceDataset, files: pd.DataFrame) -> dict[str, str]:
             f"{files['missing_values'].sum()}, longest gap {files['longest_gap_s'].max():.2f} s "
             f"(bridged up to {dataset.sequences.gap_s:g} s)"
         )
+        if "zero_filled" in files:
+            overview["Missing values"] += f"; {files['zero_filled'].sum()} joint positions at exactly 0, 0, 0 are among them"
     return overview
 
 
@@ -170,19 +172,22 @@ def _files(dataset: DanceDataset, deep: bool, progress: Callable) -> tuple[pd.Da
         file, record = index["file"].iloc[i], dataset.sequences.records[i]
         try:
             stored = dataset.sequences.raw(i)
-            found = motionfiles.motion_faults(stored, record["fps"])
+            zeros = int(motionfiles.zero_filled(stored).sum())
+            found = motionfiles.motion_faults(motionfiles.without_zeros(stored), record["fps"])
             motionfiles.release_memory(stored)
         except DataError as fault:
             faults[file].append(str(fault))
             continue
-        rows[file].append((found.missing, found.gap_s, found.still_s))
+        rows[file].append((found.missing, found.gap_s, found.still_s, zeros))
         fault = found.fault(dataset.skeleton, dataset.sequences.gap_s)
         if fault:
             faults[file].append(f"{record['source']}: {fault}")
-    measured = [list(zip(*seen, strict=True)) or [(0,), (0.0,), (0.0,)] for seen in rows.values()]
-    table["missing_values"] = [sum(missing) for missing, _, _ in measured]
-    table["longest_gap_s"] = [max(gaps) for _, gaps, _ in measured]
-    table["longest_still_s"] = [max(still) for _, _, still in measured]
+    measured = [list(zip(*seen, strict=True)) or [(0,), (0.0,), (0.0,), (0,)] for seen in rows.values()]
+    table["missing_values"] = [sum(missing) for missing, *_ in measured]
+    table["longest_gap_s"] = [max(gaps) for _, gaps, *_ in measured]
+    table["longest_still_s"] = [max(still) for _, _, still, _ in measured]
+    if any(zeros := [sum(zero) for *_, zero in measured]):
+        table["zero_filled"] = zeros
     table["unusable"] = [len(found) for found in faults.values()]
     errors = [
         found[0] + (f" (and {len(found) - 1} more trials of this file)" if len(found) > 1 else "")

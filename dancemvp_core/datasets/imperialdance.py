@@ -21,6 +21,7 @@ import numpy as np
 from dancemvp_core.dance.sequences import LEVELS, DanceDataset, DataError
 from dancemvp_core.dance.skeleton import IMPERIALDANCE21
 from dancemvp_core.datasets import motionfiles, reading
+from dancemvp_core.formats import npy, tables
 
 FPS = 100.0
 CLIP_S = 10.0
@@ -96,7 +97,7 @@ MUSIC = {
 
 DRIVE_FOLDER = "1kSndi7ZIljpue_EzYXOpxZenHi52nujL"  # the authors' folder; the data set's page links to it
 FILE_NAME = "dance_level_{e|i|b}_{b|k|j|h|u}_ch{n}.npy"
-_FILE_PATTERN = re.compile(r"dance_level_([eib])_([bkjhu])_ch(\d+)\.npy")
+_FILE_PATTERN = re.compile(r"dance_level_([eib])_([bkjhu])_ch(\d+)\.(?i:npy)")
 _MUSIC_PATTERN = re.compile(r"([bkjhu])_ch(\d+)")
 
 
@@ -109,7 +110,7 @@ def parse_file_name(path: Path) -> tuple[str, str]:
     """(choreography, level) from a motion file's name; DataError if it is not one of the published names."""
     match = _FILE_PATTERN.fullmatch(path.name)
     choreography = f"{match[2]}{int(match[3])}" if match else ""
-    if choreography not in CHOREOGRAPHIES or path.name != motion_file_name(LEVEL_LETTERS[match[1]], choreography):
+    if choreography not in CHOREOGRAPHIES or path.stem != motion_file_name(LEVEL_LETTERS[match[1]], choreography)[:-4]:
         raise DataError(f"{path}: not a name of the data set, expected {FILE_NAME} with b 0-4, k 0-4, j 0-3, h 0-1, u 0-3")
     return choreography, LEVEL_LETTERS[match[1]]
 
@@ -119,13 +120,13 @@ def motion_files(root: Path) -> list[Path]:
     return sorted(
         path
         for path in root.iterdir()
-        if not path.name.startswith(".") and (path.suffix == ".npy" or path.name.startswith("dance_level"))
+        if not path.name.startswith(".") and (path.suffix.lower() == ".npy" or path.name.startswith("dance_level"))
     )
 
 
 def motion_shape(path: Path) -> tuple[int, ...]:
     """Shape (trials, 3, 1000, 21) of a motion file, from its header; DataError for any other shape."""
-    shape, _ = motionfiles.npy_header(path)
+    shape, _ = npy.npy_header(path)
     frames, joints = round(FPS * CLIP_S), len(IMPERIALDANCE21.joints)
     if len(shape) != 4 or shape[0] < 1 or shape[1:] != (3, frames, joints):
         raise DataError(
@@ -168,21 +169,21 @@ def _label(row: dict, place: str) -> str:
 def read_scores(path: Path) -> dict[tuple[str, str, int], float]:
     """Scores 0..100 by (choreography, level, trial) from scores.csv; DataError names the faulty line."""
     scores = {}
-    for place, row in reading.read_table(path, ("genre", "choreography", "level", "trial", "score")):
-        level, trial = reading.level(row["level"], place), reading.whole(row["trial"], "trial", place)
+    for place, row in tables.read_table(path, ("genre", "choreography", "level", "trial", "score")):
+        level, trial = reading.level(row["level"], place), tables.whole(row["trial"], "trial", place)
         key = (_label(row, place), level, trial)
         if key in scores:
             raise DataError(f"{place}: a second score for {key[0]} {level} trial {trial}, expected one")
-        scores[key] = reading.number(row["score"], "score", place, 0, 100)
+        scores[key] = tables.number(row["score"], "score", place, 0, 100)
     return scores
 
 
 def read_intensity(path: Path) -> dict[str, tuple[float, ...]]:
     """The dancers' labels of music intensity by choreography: times in s on the clip's clock; DataError names the faulty line."""
     times = defaultdict(set)
-    for place, row in reading.read_table(path, ("genre", "choreography", "time_s")):
+    for place, row in tables.read_table(path, ("genre", "choreography", "time_s")):
         name = _label(row, place)
-        time_s = reading.number(row["time_s"], "time_s", place, 0, CLIP_S)
+        time_s = tables.number(row["time_s"], "time_s", place, 0, CLIP_S)
         if time_s in times[name]:
             raise DataError(f"{place}: {time_s:g} s occurs twice for {name}, expected distinct times")
         times[name].add(time_s)
@@ -238,7 +239,7 @@ def _split_notes(present: dict, synthetic: bool) -> list[str]:
                 "test": "Tasks 1 to 3 are left out",
             }[split]
         if missing:
-            notes.append(f"no motion of the {split} choreographies {reading.listing(missing, 10)}: {off}")
+            notes.append(f"no motion of the {split} choreographies {tables.listing(missing, 10)}: {off}")
     for names in shared_tracks(present).values():
         if len({SPLIT[name] for name in names}) > 1:
             where = " and ".join(f"{name} ({SPLIT[name]})" for name in names)
@@ -253,7 +254,7 @@ def _notes(present: dict, trials: dict, music: dict, intensity: dict | None, sco
     notes = []
     lacking = [f"{name} {level}" for name, levels in present.items() for level in LEVELS if level not in levels]
     if lacking:
-        notes.append(f"no motion of {reading.listing(lacking)}: Task 1 has fewer classes and Fig. 6 fewer curves there")
+        notes.append(f"no motion of {tables.listing(lacking)}: Task 1 has fewer classes and Fig. 6 fewer curves there")
     if min(trials.values()) < 100:
         short = sum(count < 100 for count in trials.values())
         notes.append(
@@ -265,7 +266,7 @@ def _notes(present: dict, trials: dict, music: dict, intensity: dict | None, sco
         off = "no music features there, primitives are three equal parts"
         labelled = intensity is not None and all(name in intensity for name in silent)
         off += "" if labelled else ", and Task 3 (BAR) is left out there"
-        notes.append(f"no music for {reading.listing(silent, 20)}: {off}")
+        notes.append(f"no music for {tables.listing(silent, 20)}: {off}")
     if scores is None:
         notes.append("no scores.csv (the authors publish none): Task 2 (scoring) is left out")
     if intensity is None:
@@ -274,7 +275,7 @@ def _notes(present: dict, trials: dict, music: dict, intensity: dict | None, sco
         unlabelled = [name for name in present if name not in intensity]
         if unlabelled:
             notes.append(
-                f"music_intensity.csv has no label for {reading.listing(unlabelled, 20)}: onset-strength peaks are used there"
+                f"music_intensity.csv has no label for {tables.listing(unlabelled, 20)}: onset-strength peaks are used there"
             )
     return notes
 
@@ -330,8 +331,8 @@ def load(path: str | Path, trials: int | None = None) -> DanceDataset:
         file = files[choreography, level][0]
         array = maps.get(file)
         if array is None:
-            maps[file] = array = motionfiles.open_npy(file)
-        return motionfiles.as_float32(array[trial])
+            maps[file] = array = npy.open_npy(file)
+        return npy.as_float32(array[trial])
 
     return motionfiles.open_dataset(
         motionfiles.Source(name, root, records, read, notes, facts, split_notes=_split_notes(present, facts["synthetic"])),

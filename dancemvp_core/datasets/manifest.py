@@ -1,13 +1,15 @@
 """Data of your own: a CSV that names motion files and gives the labels of each.
 
-The columns ``motion, layout, fps, skeleton`` are needed; ``music, music_offset_s, genre, choreography, level, trial, score,
-split`` may be empty or absent. An empty column switches off the parts that need it. A dataset.json beside the CSV may state
-the ``name`` of the data set, ``synthetic``, and ``up``, its upright axis (``orientation``).
+The column ``motion`` is needed. ``layout, fps, skeleton`` are needed where the file does not show them; ``music,
+music_offset_s, genre, choreography, level, trial, score, split, dancer`` may be empty or absent. An empty column switches off
+the parts that need it. A dataset.json beside the CSV may state the ``name`` of the data set, ``synthetic``, ``up``, its
+upright axis (``orientation``), ``levels``, from lowest to highest, and ``score_range``.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +17,14 @@ import numpy as np
 from dancemvp_core.dance.sequences import DanceDataset, DataError
 from dancemvp_core.dance.skeleton import SKELETONS, Skeleton, load_skeleton
 from dancemvp_core.datasets import motionfiles, reading
+from dancemvp_core.formats import motion as motion_formats
+from dancemvp_core.formats import npy, tables
 
-REQUIRED = ("motion", "layout", "fps", "skeleton")
-OPTIONAL = ("music", "music_offset_s", "genre", "choreography", "level", "trial", "score", "split")
+FILE = ("motion", "layout", "fps", "skeleton")
+OPTIONAL = ("music", "music_offset_s", "genre", "choreography", "level", "trial", "score", "split", "dancer")
 SPLITS = ("pretrain", "validation", "test")
 FASTEST_FPS = 2000.0
-_TO_CTV = {"TVC": (2, 0, 1), "CTV": (0, 1, 2)}
+OTHER_RATE = 0.01  # a note names a file whose own frame rate differs by this share from the stated one
 MAPPED_FILES = 256  # each memory map keeps a file open, and 1024 open files are a common limit
 
 SWITCHED_OFF = {
@@ -33,155 +37,235 @@ SWITCHED_OFF = {
 }
 
 
-def _skeleton(root: Path, text: str, place: str) -> Skeleton:
-    if text in SKELETONS:
-        return SKELETONS[text]
-    if not text.endswith(".json"):
+def _skeleton(root: Path, text: str, place: str) -> Skeleton | None:
+    if not text or text in SKELETONS:
+        return SKELETONS.get(text)
+    if not text.lower().endswith(".json"):
         raise DataError(f"{place}: skeleton is {text!r}, expected {', '.join(SKELETONS)} or a JSON file's name")
+    path = reading.existing(reading.inside(root, text, "skeleton", place), root, "skeleton", place)
     try:
-        return load_skeleton(reading.inside(root, text, "skeleton", place))
-    except DataError:
-        raise
+        return load_skeleton(path)
     except ValueError as fault:
         raise DataError(f"{place}: {fault}") from None
 
 
-def _frames(file: Path, layout: str, skeleton: Skeleton, fps: float, place: str) -> int:
-    """Number of frames of a motion file, from its header; DataError if it does not fit layout and skeleton."""
-    shape, _ = motionfiles.npy_header(file)
-    joints = len(skeleton.joints)
-    turned = tuple(shape[axis] for axis in _TO_CTV[layout]) if len(shape) == 3 else ()
-    if len(shape) != 3 or turned[0] != 3 or turned[2] != joints:
-        form = f"(frames, {joints}, 3)" if layout == "TVC" else f"(3, frames, {joints})"
-        raise DataError(f"{place}: {file.name} has shape {shape}, expected {form} for {layout} and {skeleton.name}")
-    if turned[1] / fps < motionfiles.SHORTEST_S:
-        raise DataError(
-            f"{place}: {file.name} lasts {turned[1] / fps:.2f} s at {fps:g} fps, expected at least "
-            f"{motionfiles.SHORTEST_S:g} s"
-        )
-    return turned[1]
+@dataclass
+class _Row:
+    """The statements of one row; its files are not opened."""
+
+    place: str
+    motion: Path
+    layout: str | None
+    fps: float | None
+    skeleton: Skeleton | None
+    music: Path | None
+    offset_s: float
+    labels: dict
 
 
-def _read_row(root: Path, place: str, row: dict[str, str], skeletons: dict, audio_s: dict):
-    """(fields of a DanceSequence, motion file, layout, duration in s) from one row.
-
-    ``skeletons`` and ``audio_s`` (lengths of music files in s) keep the results of earlier rows.
-    """
-    for name in REQUIRED:
-        if not row[name]:
-            raise DataError(f"{place}: {name} is empty, expected {', '.join(REQUIRED)} in every row")
-    layout = row["layout"]
-    if layout not in _TO_CTV:
+def _read_row(root: Path, place: str, row: dict[str, str], skeletons: dict, scores: list[float]) -> _Row:
+    """The statements of a row; DataError for one that cannot be. ``skeletons`` keeps those of earlier rows."""
+    row = {name: "" if name in OPTIONAL and text in tables.EMPTY else text for name, text in row.items()}
+    if not row["motion"]:
+        raise DataError(f"{place}: motion is empty, expected a motion file in every row")
+    layout = row.get("layout") or None
+    if layout not in (None, *npy.LAYOUTS):
         raise DataError(f"{place}: layout is {layout!r}, expected TVC (frames, joints, 3) or CTV (3, frames, joints)")
-    fps = reading.number(row["fps"], "fps", place, 1, FASTEST_FPS)
-    if row["skeleton"] not in skeletons:
-        skeletons[row["skeleton"]] = _skeleton(root, row["skeleton"], place)
-    skeleton = skeletons[row["skeleton"]]
-    motion = reading.inside(root, row["motion"], "motion", place)
-    duration_s = _frames(motion, layout, skeleton, fps, place) / fps
-
-    music, offset_s = None, 0.0
-    if row.get("music"):
-        music = reading.inside(root, row["music"], "music", place)
-        if row.get("music_offset_s"):
-            offset_s = reading.number(row["music_offset_s"], "music_offset_s", place, 0)
-        if music not in audio_s:
-            audio_s[music] = reading.audio_duration(music)
-        if offset_s + duration_s > audio_s[music] + 0.05:  # audio encoders round a file's length to whole blocks
-            raise DataError(
-                f"{place}: {music.name} lasts {audio_s[music]:.2f} s, expected music for the whole dance, "
-                f"{offset_s:g} to {offset_s + duration_s:.2f} s"
-            )
+    named = row.get("skeleton", "")
+    if named not in skeletons:
+        skeletons[named] = _skeleton(root, named, place)
     split = row.get("split") or None
     if split is not None and split not in SPLITS:
         raise DataError(f"{place}: split is {split!r}, expected {', '.join(SPLITS)} or empty")
-    record = {
-        "fps": fps,
-        "skeleton": skeleton,
-        "music": music,
-        "music_offset_s": offset_s,
-        "genre": row.get("genre") or None,
-        "choreography": row.get("choreography") or None,
-        "level": reading.level(row["level"], place) if row.get("level") else None,
-        "trial": reading.whole(row["trial"], "trial", place) if row.get("trial") else None,
-        "score": reading.number(row["score"], "score", place, 0, 100) if row.get("score") else None,
-        "split": split,
-        "source": f"{motion} ({place})",
-    }
-    return record, motion, layout, duration_s
 
+    def number(name: str, low: float, high: float = np.inf) -> float | None:
+        return tables.number(row[name], name, place, low, high) if row.get(name) else None
 
-def load(path: str | Path) -> DanceDataset:
-    """Open a manifest: the CSV, or a folder with manifest.csv. Motion is memory-mapped when it is requested.
-
-    The paths in it are relative to the CSV and must stay inside its folder, links resolved. All rows share one skeleton.
-    Returns the DanceDataset. Raises DataError with the line for a missing file, a path that leads out, a wrong shape or
-    dtype, a motion file in two rows, an invalid label, or music that is shorter than the dance; further faulty rows are
-    notes of this error.
-    """
-    table = Path(path)
-    if table.is_dir():
-        table = table / "manifest.csv"
-    root = table.parent
-    rows = list(reading.read_table(table, REQUIRED))
-    if not rows:
-        raise DataError(f"{table}: no rows, expected one per recording")
-
-    records, files, durations = _read_rows(root, rows)
-    kinds = {record["skeleton"] for record in records}
-    if len(kinds) > 1:
-        names = ", ".join(sorted({record["skeleton"].name for record in records}))
-        raise DataError(f"{table}: {len(kinds)} skeletons ({names}), expected one for the whole data set")
-    placed = sum(record["split"] is not None for record in records)
-    if 0 < placed < len(records):
-        raise DataError(f"{table}: {placed} of {len(records)} rows have a split, expected all or none")
-
-    folder = re.sub(r"[^A-Za-z0-9._+-]+", "-", root.resolve().name).strip("-._") or "manifest"
-    name, facts = reading.read_facts(root, folder[:64])
-    mapped = len(files) <= MAPPED_FILES
-
-    def read(i: int) -> np.ndarray:
-        file, layout = files[i]
-        array = motionfiles.open_npy(file)
-        return motionfiles.as_float32((array if mapped else np.array(array)).transpose(_TO_CTV[layout]))
-
-    return motionfiles.open_dataset(
-        motionfiles.Source(name, root, records, read, _notes(list(rows[0][1]), records, durations), facts),
-        track=[r["music"].relative_to(root).as_posix() if r["music"] else None for r in records],
-        duration_s=durations,
-        file=[motion for motion, _ in files],
+    return _Row(
+        place=place,
+        motion=reading.inside(root, row["motion"], "motion", place),
+        layout=layout,
+        fps=number("fps", 1, FASTEST_FPS),
+        skeleton=skeletons[named],
+        music=reading.inside(root, row["music"], "music", place) if row.get("music") else None,
+        offset_s=number("music_offset_s", 0) or 0.0,
+        labels={name: row.get(name) or None for name in ("genre", "choreography", "level", "dancer")}
+        | {
+            "trial": tables.whole(row["trial"], "trial", place) if row.get("trial") else None,
+            "score": number("score", *scores),
+            "split": split,
+        },
     )
 
 
-def _read_rows(root: Path, rows: list) -> tuple[list[dict], list[tuple[Path, str]], list[float]]:
-    """(records, (motion file, layout), durations in s) of all rows. The faults of all rows are raised together."""
-    records, files, durations, faults = [], [], [], []
-    skeletons: dict[str, Skeleton] = {}
-    audio_s: dict[Path, float] = {}
+def _rows(root: Path, table: tables.Table, scores: list[float]) -> list[_Row]:
+    """The statements of all rows. The faults of all rows are raised together."""
+    rows, faults = [], []
+    skeletons: dict[str, Skeleton | None] = {}
     seen: dict[Path, str] = {}
-    for place, row in rows:
+    for place, cells in table:
         try:
-            record, motion, layout, duration_s = _read_row(root, place, row, skeletons, audio_s)
-            first = seen.setdefault(motion.resolve(), place)
+            row = _read_row(root, place, cells, skeletons, scores)
+            first = seen.setdefault(row.motion.resolve(), place)
             if first != place:
                 line = first.rsplit(" ", 1)[-1]
-                raise DataError(f"{place}: motion {row['motion']!r} is also in line {line}, expected it once")
+                raise DataError(f"{place}: motion {cells['motion']!r} is also in line {line}, expected it once")
+            rows.append(row)
         except DataError as fault:
             faults.append(fault)
-            continue
-        records.append(record)
-        files.append((motion, layout))
-        durations.append(duration_s)
     reading.raise_all(faults)
-    return records, files, durations
+    return rows
 
 
-def _notes(header: list[str], records: list[dict], durations: list[float]) -> list[str]:
-    """What is switched off, and columns that are not used."""
-    notes = []
-    unknown = [name for name in header if name not in REQUIRED + OPTIONAL]
+@dataclass
+class _Found:
+    """The recordings that can be used, and the faults of those that cannot."""
+
+    root: Path
+    records: list[dict] = field(default_factory=list)
+    rows: list[_Row] = field(default_factory=list)
+    durations: list[float] = field(default_factory=list)
+    dropped: dict[str, str] = field(default_factory=dict)  # file's name -> fault
+    said: list[str] = field(default_factory=list)  # notes on single files
+    audio_s: dict[Path, float] = field(default_factory=dict)  # length of each audio file
+
+    def add(self, row: _Row) -> None:
+        """Read one recording and store its record, or its fault."""
+        try:
+            found = self._checked(row)
+        except DataError as fault:
+            said = str(fault)
+            self.dropped[row.motion.name] = said if said.startswith(row.place) else f"{row.place}: {said}"
+            return
+        self.said += [f"{row.motion.name}: {note}" for note in found.notes]
+        self.durations.append(found.motion.shape[1] / found.fps)
+        self.rows.append(row)
+        music = {"music": row.music, "music_offset_s": row.offset_s}
+        labels = {name: value for name, value in row.labels.items() if name != "dancer"}
+        source = f"{row.motion} ({row.place})"
+        self.records.append({"fps": found.fps, "skeleton": found.skeleton, "source": source} | music | labels)
+
+    def _checked(self, row: _Row) -> motion_formats.Motion:
+        """The motion of a row, without its values; DataError if motion or music cannot be used."""
+        place = row.place
+        reading.existing(row.motion, self.root, "motion", place)
+        found = _open(row)
+        if found.fps is None:
+            raise DataError(f"{place}: fps is empty, expected the frames per second of {row.motion.name}")
+        duration_s = found.motion.shape[1] / found.fps
+        motionfiles.check_motion(found.motion, found.skeleton, found.fps, f"{place}: {row.motion.name}")
+        motionfiles.release_memory(found.motion)
+        if row.music is not None:
+            reading.existing(row.music, self.root, "music", place)
+            if row.music not in self.audio_s:
+                self.audio_s[row.music] = reading.audio_duration(row.music)
+            if row.offset_s + duration_s > self.audio_s[row.music] + 0.05:  # audio encoders round a length to whole blocks
+                raise DataError(
+                    f"{place}: {row.music.name} lasts {self.audio_s[row.music]:.2f} s, expected music for the whole dance, "
+                    f"{row.offset_s:g} to {row.offset_s + duration_s:.2f} s"
+                )
+        return found._replace(motion=np.broadcast_to(np.float32(0), found.motion.shape))
+
+
+def _open(row: _Row, mapped: bool = True) -> motion_formats.Motion:
+    """The motion of a row as stored, (3, T, V): a memory map if it is a ``.npy`` of which all is stated."""
+    if row.motion.suffix.lower() != ".npy" or row.skeleton is None or row.layout is None:
+        found = motion_formats.read(row.motion, row.skeleton, row.layout)
+        own = found.fps
+        if row.fps is None or own is None or abs(own - row.fps) <= OTHER_RATE * own:
+            return found._replace(fps=row.fps or own)
+        return motion_formats.read(row.motion, row.skeleton, row.layout, row.fps)._replace(
+            notes=(*found.notes, f"{row.fps:g} fps are stated and used, where the file has {own:.5g}")
+        )
+    shape, _ = npy.npy_header(row.motion)
+    joints = len(row.skeleton.joints)
+    turned = tuple(shape[axis] for axis in npy.LAYOUTS[row.layout]) if len(shape) == 3 else ()
+    if len(shape) != 3 or turned[0] != 3 or turned[2] != joints:
+        form = f"(frames, {joints}, 3)" if row.layout == "TVC" else f"(3, frames, {joints})"
+        raise DataError(f"{row.motion.name} has shape {shape}, expected {form} for {row.layout} and {row.skeleton.name}")
+    array = npy.open_npy(row.motion)
+    motion = npy.as_float32((array if mapped else np.array(array)).transpose(npy.LAYOUTS[row.layout]))
+    return motion_formats.Motion(motion, row.fps, row.skeleton)
+
+
+def load(path: str | Path) -> DanceDataset:
+    """Open a manifest: the CSV, or a folder with manifest.csv. Each motion is read once here, and again when it is requested.
+
+    The paths in it are relative to the CSV and must stay inside its folder, links resolved. All rows share one skeleton. A
+    recording whose motion or music is missing, damaged, too short, or still is left out, and the notes count and name them.
+    Returns the DanceDataset. Raises DataError with the line for a path that leads out, a motion file in two rows, an invalid
+    label, or if no recording is left; further faulty rows are notes of this error.
+    """
+    csv = Path(path)
+    if csv.is_dir():
+        csv = csv / "manifest.csv"
+    root = csv.parent
+    table = tables.read_table(csv, ("motion",))
+    if not len(table):
+        raise DataError(f"{csv}: no rows, expected one per recording")
+    folder = re.sub(r"[^A-Za-z0-9._+-]+", "-", root.resolve().name).strip("-._") or "manifest"
+    name, facts = reading.read_facts(root, folder[:64])
+
+    found = _Found(root)
+    for row in _rows(root, table, facts.get("score_range", [0, 100])):
+        found.add(row)
+    if not found.records:
+        fault = next(iter(found.dropped.values()))
+        raise DataError(f"{fault}; no usable recording is left of {len(table)}" if len(table) > 1 else fault)
+    kinds = {record["skeleton"] for record in found.records}
+    if len(kinds) > 1:
+        names = ", ".join(sorted({record["skeleton"].name for record in found.records}))
+        raise DataError(f"{csv}: {len(kinds)} skeletons ({names}), expected one for the whole data set")
+    placed = sum(record["split"] is not None for record in found.records)
+    if 0 < placed < len(found.records):
+        raise DataError(f"{csv}: {placed} of {len(found.records)} rows have a split, expected all or none")
+    dancers, levels, notes = _labels(csv, found, facts)
+    mapped = len(found.rows) <= MAPPED_FILES
+
+    def read(i: int) -> np.ndarray:
+        return _open(found.rows[i], mapped).motion
+
+    notes = _notes(table.header, found) + notes
+    return motionfiles.open_dataset(
+        motionfiles.Source(name, root, found.records, read, notes, facts, levels=levels),
+        track=[r["music"].relative_to(root).as_posix() if r["music"] else None for r in found.records],
+        dancer=dancers,
+        duration_s=found.durations,
+        file=[row.motion for row in found.rows],
+    )
+
+
+def _labels(csv: Path, found: _Found, facts: dict) -> tuple[list[str | None], tuple[str, ...], list[str]]:
+    """(dancers, levels in their order, notes): one spelling of each label, and scores on 0..100, in the records."""
+    records, notes = found.records, []
+    columns = {name: [row.labels[name] for row in found.rows] for name in ("genre", "choreography", "dancer")}
+    for name in columns:
+        columns[name], said = reading.one_spelling(columns[name], name)
+        notes += said
+    try:
+        columns["level"], levels, said = reading.ordered_levels([r["level"] for r in records], facts.get("levels"))
+    except DataError as fault:
+        raise DataError(f"{csv}: {fault}") from None
+    columns["score"], scaled = reading.scaled_scores([r["score"] for r in records], facts.get("score_range"))
+    dancers = columns.pop("dancer")
+    for name, column in columns.items():
+        for record, value in zip(records, column, strict=True):
+            record[name] = value
+    return dancers, levels, [*notes, *said, *scaled]
+
+
+def _notes(header: list[str], found: _Found) -> list[str]:
+    """What is left out and switched off, and columns that are not used."""
+    notes, records, durations = [], found.records, found.durations
+    if found.dropped:
+        names, first = tables.listing(found.dropped), next(iter(found.dropped.values()))
+        total = len(records) + len(found.dropped)
+        notes.append(f"{len(found.dropped)} of {total} recordings are left out as unusable: {names}; the first: {first}")
+    if found.said:
+        notes.append(tables.listing(found.said, 3))
+    unknown = [name for name in header if name not in FILE + OPTIONAL]
     if unknown:
-        notes.append(f"columns not used: {reading.listing(unknown)}; known columns are {', '.join(REQUIRED + OPTIONAL)}")
+        notes.append(f"columns not used: {tables.listing(unknown)}; known columns are {', '.join(FILE + OPTIONAL)}")
     for name, off in SWITCHED_OFF.items():
         empty = sum(record[name] is None for record in records)
         if empty:

@@ -1,4 +1,4 @@
-"""Motion files: opening a ``.npy`` without reading it, checking a motion, and sequences that are read on demand."""
+"""Checking a motion, and sequences that are read on demand."""
 
 from __future__ import annotations
 
@@ -12,59 +12,17 @@ import pandas as pd
 
 from dancemvp_core.dance import orientation
 from dancemvp_core.dance.pieces import evenly_spaced
-from dancemvp_core.dance.sequences import DanceDataset, DanceSequence, DataError
+from dancemvp_core.dance.sequences import LEVELS, DanceDataset, DanceSequence, DataError
 from dancemvp_core.dance.skeleton import Skeleton
+from dancemvp_core.formats.motion import GAP_S
+from dancemvp_core.formats.npy import as_float32
 
-GAP_S = 0.5  # joints that are missing for up to this time are interpolated linearly
+NEAR = 0.1  # in body heights: a joint so near the origin before or after may well pass through it
 STILL_S = 0.5  # a real body never keeps all coordinates exactly equal for this long
 SHORTEST_S = 1.0  # a shorter motion is not used
 UPRIGHT_SEQUENCES = 20  # the upright axis is found on so many sequences, spread over the data set
 
 INDEX_COLUMNS = "genre choreography level trial score music track split dancer duration_s fps file".split()
-
-
-def npy_header(path: Path) -> tuple[tuple[int, ...], np.dtype]:
-    """(shape, dtype) of a float ``.npy`` file, from its header alone.
-
-    Raises DataError if the file is not a ``.npy``, is truncated, or contains anything but floats. Python objects are
-    refused and never unpickled.
-    """
-    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    try:
-        with open(path, "rb") as file:
-            version = np.lib.format.read_magic(file)
-            shape, _, dtype = readers[version](file)
-            start = file.tell()
-        size = path.stat().st_size
-    except OSError as fault:
-        raise DataError(f"{path}: cannot be read ({fault.strerror or fault}), expected a .npy file") from None
-    except Exception:  # a damaged header can raise many exceptions (tokenizer, literal, unicode, dtype errors)
-        raise DataError(f"{path}: not a .npy file (no valid header), expected a float array") from None
-    if dtype.hasobject:
-        raise DataError(f"{path}: contains Python objects, which are refused; expected a float array")
-    if dtype.kind != "f":
-        raise DataError(f"{path}: dtype is {dtype}, expected a float array")
-    expected_bytes = start + dtype.itemsize * int(np.prod([int(n) for n in shape], dtype=object))
-    if size < expected_bytes:
-        raise DataError(f"{path}: truncated: {size} bytes on disk, expected {expected_bytes} by its header")
-    return shape, dtype
-
-
-def open_npy(path: Path) -> np.ndarray:
-    """Memory-map a ``.npy`` file read-only; DataError if that is not possible. No values are read."""
-    npy_header(path)
-    try:
-        return np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError) as fault:
-        raise DataError(f"{path}: cannot be memory-mapped ({fault}), expected a float .npy file") from None
-
-
-def as_float32(motion: np.ndarray) -> np.ndarray:
-    """The motion as native float32: the same array if it already is, so that a memory map remains one."""
-    if motion.dtype == np.float32:
-        return motion
-    with np.errstate(over="ignore"):  # larger values become infinite, and the check of the motion refuses them
-        return motion.astype(np.float32)
 
 
 def _longest_run(mask: np.ndarray) -> tuple[int, int]:
@@ -134,6 +92,36 @@ def motion_faults(motion: np.ndarray, fps: float) -> MotionFaults:
     return MotionFaults(**found)
 
 
+def zero_filled(motion: np.ndarray) -> np.ndarray:
+    """Where a joint of a motion (3, T, V) is at exactly 0, 0, 0 in place of a missing one: (T, V) bool.
+
+    Pose estimators write undetected joints so. A joint that is there in all frames is the origin. So is one that walks
+    through it: a joint is missing only if it is far from the origin, for the size of the body, in the frames around.
+    """
+    zero = (np.asarray(motion) == 0).all(axis=0)
+    some = zero.any(axis=0) & ~zero.all(axis=0)
+    if not some.any():
+        return np.zeros_like(zero)
+    placed = np.where(zero | np.isnan(motion).any(axis=0), np.nan, np.asarray(motion, dtype=np.float64))
+    size = np.nanmedian(np.nanmax(placed, axis=2) - np.nanmin(placed, axis=2), axis=1).max()
+    for joint in np.flatnonzero(some):
+        frames, known = np.arange(len(zero)), np.flatnonzero(np.isfinite(placed[0, :, joint]))
+        far = np.linalg.norm(placed[:, known, joint], axis=0) if len(known) else np.zeros(0)
+        if not len(known):
+            continue
+        after = np.searchsorted(known, frames)
+        nearest = np.minimum(far[np.maximum(after - 1, 0)], far[np.minimum(after, len(known) - 1)])
+        zero[:, joint] &= nearest > NEAR * size
+    zero[:, ~some] = False
+    return zero
+
+
+def without_zeros(motion: np.ndarray) -> np.ndarray:
+    """The motion (3, T, V) with NaN for joints that are ``zero_filled``: the input itself if none is."""
+    zeros = zero_filled(motion)
+    return np.where(zeros, np.float32(np.nan), motion) if zeros.any() else motion
+
+
 def bridge_gaps(motion: np.ndarray) -> np.ndarray:
     """Replace missing joints by a straight line between the frames around the gap. Returns a copy, (3, T, V).
 
@@ -165,7 +153,7 @@ def check_motion(motion, skeleton: Skeleton, fps: float, where: str, gap_s: floa
         raise DataError(f"{where}: shape is {motion.shape}, expected (3, frames, {joints}) for {skeleton.name}")
     if motion.shape[1] / fps < SHORTEST_S:
         raise DataError(f"{where}: lasts {motion.shape[1] / fps:.2f} s at {fps:g} fps, expected at least {SHORTEST_S:g} s")
-    motion = as_float32(motion)
+    motion = without_zeros(as_float32(motion))
     found = motion_faults(motion, fps)
     fault = found.fault(skeleton, gap_s)
     if fault:
@@ -211,7 +199,7 @@ class Source:
     """The results of a reader: ``records`` (at least one) and ``read`` as in LazySequences, ``facts`` of dataset.json.
 
     ``notes`` are one-line warnings, and ``split_notes`` those that hold for the data's own split only. A joint may be
-    missing for at most ``gap_s`` seconds.
+    missing for at most ``gap_s`` seconds. ``levels`` go from lowest to highest.
     """
 
     name: str
@@ -222,6 +210,7 @@ class Source:
     facts: dict
     gap_s: float = GAP_S
     split_notes: list[str] = field(default_factory=list)
+    levels: tuple[str, ...] = LEVELS
 
 
 def open_dataset(source: Source, **columns: list) -> DanceDataset:
@@ -231,17 +220,25 @@ def open_dataset(source: Source, **columns: list) -> DanceDataset:
     """
     records, facts = source.records, source.facts
 
+    skeleton = records[0]["skeleton"]
+    doubts: list[str | None] = []
+
     def examined():
         for i in evenly_spaced(np.arange(len(records)), UPRIGHT_SEQUENCES):
             try:
                 stored = source.read(i)
             except DataError:  # the fault is raised later, when the sequence is read
                 continue
+            doubts.append(orientation.doubt(stored, skeleton))
             yield stored
             release_memory(stored)
 
-    skeleton = records[0]["skeleton"]
     upright = orientation.find_upright(examined(), skeleton, facts.get("up"))
+    doubtful = [doubt for doubt in doubts if doubt]
+    unlike = []
+    if len(doubtful) > len(doubts) / 2:
+        count = f"{len(doubtful)} of {len(doubts)} examined recordings are"
+        unlike = [f"{count} no likely bodies of {skeleton.name}: {doubtful[0]}; is the order of the joints another one?"]
     advice = "" if "up" in facts else '; if this is wrong, state "up" in dataset.json'
     return DanceDataset(
         name=source.name,
@@ -250,8 +247,9 @@ def open_dataset(source: Source, **columns: list) -> DanceDataset:
         index=index_table(records, source.root, **columns),
         sequences=LazySequences(records, source.read, upright.axis, source.gap_s),
         synthetic=facts["synthetic"],
-        notes=(*source.notes, *source.split_notes, *(note + advice for note in upright.notes)),
+        notes=(*source.notes, *unlike, *source.split_notes, *(note + advice for note in upright.notes)),
         split_notes=tuple(source.split_notes),
+        levels=source.levels,
         facts=facts,
         upright=str(upright),
     )

@@ -1,103 +1,120 @@
-"""Everything beside the motion: CSV tables, labels, dataset.json, audio files, and paths that stay inside a folder."""
+"""Everything beside the motion: labels, dataset.json, audio files, and paths that stay inside a folder."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
-import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import soundfile
 
+from dancemvp_core.dance.audio import open_sound
 from dancemvp_core.dance.orientation import TURNS
 from dancemvp_core.dance.sequences import LEVELS, DataError
+from dancemvp_core.formats import tables
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 SHORTEST_MUSIC_S = 1.0
-
-
-def read_table(path: Path, required: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Rows of a CSV file as (place, {column: text}); ``place`` names file and line for messages.
-
-    Blank lines are skipped, and missing cells at the end of a row are empty. Raises DataError if the file is not UTF-8
-    text, a required column is missing, a column occurs twice, or a row has too many cells.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: not UTF-8 text, expected a CSV with columns {','.join(required)}") from None
-    except OSError as fault:
-        raise DataError(f"{path}: cannot be read ({fault.strerror or fault}), expected a CSV file") from None
-    rows = csv.reader(io.StringIO(text, newline=""))
-    try:
-        header = [cell.strip() for cell in next(rows, [])]
-        missing = [name for name in required if name not in header]
-        if missing:
-            raise DataError(f"{path}: no column {', '.join(missing)}, expected {','.join(required)}")
-        if len(set(header)) < len(header):
-            raise DataError(f"{path}: a column occurs twice, expected distinct names")
-        for row in rows:
-            place = f"{path}: line {rows.line_num}"
-            if len(row) > len(header):
-                raise DataError(f"{place}: {len(row)} cells, expected {len(header)}")
-            cells = [cell.strip() for cell in row] + [""] * (len(header) - len(row))
-            if any(cells):
-                yield place, dict(zip(header, cells, strict=True))
-    except csv.Error as fault:
-        raise DataError(f"{path}: line {rows.line_num}: not CSV ({fault})") from None
-
-
-def number(text: str, name: str, place: str, low: float, high: float = math.inf) -> float:
-    """The number in a cell; DataError if it is not a number or is outside low..high."""
-    expected = f"{low:g}..{high:g}" if math.isfinite(high) else f"at least {low:g}"
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not (low <= value <= high and math.isfinite(value)):
-        raise DataError(f"{place}: {name} is {text!r}, expected a number, {expected}")
-    return value
-
-
-def whole(text: str, name: str, place: str) -> int:
-    """The whole number from 0 in a cell; DataError if the cell contains anything else."""
-    if not re.fullmatch(r"[0-9]{1,9}", text):
-        raise DataError(f"{place}: {name} is {text!r}, expected a whole number from 0")
-    return int(text)
+LOW_SCORES = 10.0  # scores that are all so low are hardly of 0 to 100
+KNOWN_LEVELS = ("beginner", "intermediate", "advanced", "expert")
+LEVEL_WORDS = {name: name for name in KNOWN_LEVELS} | {
+    "b": "beginner", "n": "beginner", "novice": "beginner", "beginners": "beginner", "basic": "beginner",
+    "i": "intermediate", "medium": "intermediate", "middle": "intermediate",
+    "a": "advanced", "e": "expert", "master": "expert", "professional": "expert", "pro": "expert",
+}  # fmt: skip
 
 
 def level(text: str, place: str) -> str:
-    """A level from its word or first letter; DataError if the text is neither."""
+    """One of ImperialDance's levels from its word or first letter; DataError if the text is neither."""
     for name in LEVELS:
         if text.lower() in (name, name[0]):
             return name
     raise DataError(f"{place}: level is {text!r}, expected {', '.join(LEVELS)} or the first letter")
 
 
+def one_spelling(texts: list[str | None], name: str) -> tuple[list[str | None], list[str]]:
+    """(labels in the first spelling of each, notes): capitals and spaces make no other label."""
+    first: dict[str, str] = {}
+    others: dict[str, set[str]] = {}
+    labels = []
+    for text in texts:
+        if text is not None:
+            key = " ".join(text.split()).casefold()
+            label = first.setdefault(key, text)
+            if text != label:
+                others.setdefault(label, set()).add(text)
+            text = label
+        labels.append(text)
+    return labels, [f"{name}: {tables.listing(sorted(found))} is read as {label}" for label, found in others.items()]
+
+
+def ordered_levels(texts: list[str | None], stated: list[str] | None) -> tuple[list[str | None], tuple[str, ...], list[str]]:
+    """(level of each recording, the levels from lowest to highest, notes).
+
+    The order is the stated one (dataset.json); else that of ``KNOWN_LEVELS`` if all are known; else that of first
+    appearance. Words and letters that mean a known level become it. Raises DataError for a level that is not stated.
+    """
+    written = [text and " ".join(text.split()).casefold() for text in texts]
+    if stated is not None:
+        by_key = {name.casefold(): name for name in stated}
+        unknown = next((text for text, key in zip(texts, written, strict=True) if key and key not in by_key), None)
+        if unknown:
+            raise DataError(f"level is {unknown!r}, expected one of dataset.json's levels, {', '.join(stated)}")
+        return [key and by_key[key] for key in written], tuple(stated), []
+    used = {text for text in written if text}
+    known = {text: LEVEL_WORDS[text] for text in used if text in LEVEL_WORDS}
+    words = [name for text, name in known.items() if len(text) > 1]
+    if len(known) == len(used) and len(set(words)) == len(words):  # two words for one level are two levels to their author
+        notes = [f"level {word} is read as {name}" for word, name in sorted(known.items()) if word not in (name, name[0])]
+        levels = [text and known[text] for text in written]
+        present = tuple(name for name in KNOWN_LEVELS if name in levels)
+        return levels, LEVELS if set(present) <= set(LEVELS) else present, notes
+    labels, notes = one_spelling(texts, "level")
+    order = tuple(dict.fromkeys(label for label in labels if label is not None))
+    advice = f'levels in the order in which they appear: {", ".join(order)}; state another as "levels" in dataset.json'
+    return labels, order, [*notes, advice]
+
+
+def scaled_scores(scores: list[float | None], stated: list[float] | None) -> tuple[list[float | None], list[str]]:
+    """(scores on 0..100, notes) from scores of the stated range (dataset.json), else as they are."""
+    known = [score for score in scores if score is not None]
+    if stated is not None and known:
+        low, high = stated
+        scores = [None if score is None else 100 * (score - low) / (high - low) for score in scores]
+        return scores, [f"scores of {low:g} to {high:g} are scaled to 0 to 100"]
+    if known and max(known) <= LOW_SCORES:
+        few = f"all scores are {min(known):g} to {max(known):g} and taken as of 0 to 100; "
+        return scores, [few + 'state their range as "score_range" in dataset.json, such as [0, 10]']
+    return scores, []
+
+
 def inside(root: Path, text: str, name: str, place: str) -> Path:
-    """The file that a cell names, relative to ``root``; DataError if it is outside (links resolved) or does not exist."""
+    """The path that a cell names, relative to ``root``; DataError if it is outside (links resolved)."""
     path = root / text
     if Path(text).is_absolute() or not path.resolve().is_relative_to(root.resolve()):
         raise DataError(f"{place}: {name} {text!r} leads out of {root}, expected a path inside this folder")
+    return path
+
+
+def existing(path: Path, root: Path, name: str, place: str) -> Path:
+    """The path of a file that is there; DataError if it is not."""
     if not path.is_file():
-        raise DataError(f"{place}: {name} {text!r} does not exist, expected a file in {root}")
+        raise DataError(f"{place}: {name} {path.relative_to(root).as_posix()!r} does not exist, expected a file in {root}")
     return path
 
 
 def read_facts(root: Path, name: str) -> tuple[str, dict]:
     """(name, all facts) from an optional dataset.json; ``name`` is the default. The name is used in paths of results.
 
-    ``synthetic`` (default false) and ``up``, the upright axis, are checked; all other facts are kept as they are.
+    ``synthetic`` (default false), ``up``, the upright axis, ``levels``, from lowest to highest, and ``score_range`` are
+    checked; all other facts are kept as they are.
     """
     path = root / "dataset.json"
     if not path.exists():
         return name, {"synthetic": False}
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = json.loads(path.read_bytes())  # of bytes, json finds the encoding
     except (OSError, ValueError) as fault:
         raise DataError(f"{path}: not JSON ({fault})") from None
     if not isinstance(facts, dict):
@@ -109,13 +126,22 @@ def read_facts(root: Path, name: str) -> tuple[str, dict]:
         raise DataError(f"{path}: synthetic is {synthetic!r}, expected true or false")
     if "up" in facts and facts["up"] not in list(TURNS):  # a list, because the value may not be hashable
         raise DataError(f"{path}: up is {facts['up']!r}, expected the upright axis, one of {', '.join(TURNS)}")
+    levels, scores = facts.get("levels", ["any"]), facts.get("score_range", [0, 100])
+    if not (isinstance(levels, list) and levels and all(isinstance(x, str) and x for x in levels)):
+        raise DataError(f"{path}: levels is {levels!r}, expected a list of names, from lowest to highest")
+    numbers = isinstance(scores, list) and len(scores) == 2 and all(type(x) in (int, float) for x in scores)
+    if not (numbers and -math.inf < scores[0] < scores[1] < math.inf):
+        raise DataError(f"{path}: score_range is {scores!r}, expected the lowest and the highest score, such as [0, 10]")
     return name, facts | {"synthetic": synthetic}
 
 
 def audio_duration(path: Path) -> float:
-    """Length of an audio file in s, from its header; DataError if it is not audio or shorter than 1 s."""
+    """Length of an audio file in s; DataError if it is not audio or shorter than 1 s."""
+    if not path.is_file():
+        raise DataError(f"{path}: no such file, expected an audio file (wav, flac, ogg, mp3)")
     try:
-        duration = soundfile.info(os.fsencode(path)).duration  # a str must be valid UTF-8, bytes need not
+        with open_sound(path) as file:
+            duration = file.frames / file.samplerate
     except (soundfile.SoundFileError, OSError, TypeError):  # TypeError: a suffix for files without a header
         raise DataError(f"{path}: not readable as audio, expected WAV, FLAC, OGG or MP3") from None
     if not duration >= SHORTEST_MUSIC_S:
@@ -141,10 +167,3 @@ def raise_all(faults: list[DataError]) -> None:
         for other in faults[1:]:
             faults[0].add_note(str(other))
         raise faults[0]
-
-
-def listing(names, limit: int = 8) -> str:
-    """Names separated by commas; after ``limit`` names only the number of the others."""
-    names = list(names)
-    rest = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(map(str, names[:limit])) + rest

@@ -232,7 +232,8 @@ class Scene:
     def _practice(self) -> tuple[list[list], dict[str, np.ndarray]]:
         """Return the dancers ([choreography, level]), and sequence, dancer, trial, BAR and score of each performance."""
         known = self.pieces.sequences.dropna(subset=["choreography", "level", "trial"])
-        known = known.sort_values(["choreography", "level", "trial"], key=lambda c: c.map(LEVELS.index) if c.name == "level" else c)
+        rank = {level: i for i, level in enumerate(self.dataset.levels)}
+        known = known.sort_values(["choreography", "level", "trial"], key=lambda c: c.map(rank) if c.name == "level" else c)
         names = known[["choreography", "level"]].drop_duplicates()
         code = pd.MultiIndex.from_frame(known[["choreography", "level"]])
         arrays = {

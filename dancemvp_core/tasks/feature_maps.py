@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib import colors, patheffects
 from matplotlib.axes import Axes
 
-from dancemvp_core.dance.sequences import LEVELS
+from dancemvp_core.dance.sequences import LEVELS, DataError
 from dancemvp_core.style import (
     BLUE,
     GENRE_COLOURS,
@@ -21,6 +21,7 @@ from dancemvp_core.style import (
     VERMILION,
 )
 
+SAME = 1e-9  # features whose directions differ by less are equal
 FEWEST_POINTS = 5  # least number of points on a map
 _PRIMITIVE_SHADES = (0.45, 0.0, -0.4)  # lighter, unchanged, darker
 
@@ -35,13 +36,18 @@ def tsne(features, seed: int = 0, perplexity: float = 30.0) -> np.ndarray:
     """Return the t-SNE map of features, (N, 2).
 
     ``features`` (N, D) are compared by direction. The same features give the same map: PCA start, one thread, exact
-    neighbours. ``perplexity`` is lower for few points. Raises ValueError for fewer than 5 points.
+    neighbours. ``perplexity`` is lower for few points. Raises DataError if the points have fewer than two directions or there
+    are fewer than 5: no map can show them.
     """
     from openTSNE import TSNE
 
     x = on_sphere(features)
     if len(x) < FEWEST_POINTS:
-        raise ValueError(f"{len(x)} points: t-SNE needs at least {FEWEST_POINTS}")
+        raise DataError(f"{len(x)} points, expected at least {FEWEST_POINTS} for a t-SNE map")
+    if not np.ptp(x, axis=0).max() > SAME:
+        raise DataError(f"the features of all {len(x)} points are equal, expected different ones: no map can show them")
+    if x.shape[1] < 2:
+        x = np.hstack([x, np.zeros_like(x)])  # the start is the first two principal components
     perplexity = min(perplexity, (len(x) - 1) / 3)
     model = TSNE(
         perplexity=perplexity, initialization="pca", neighbors="exact", negative_gradient_method="bh", n_jobs=1,

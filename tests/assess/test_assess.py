@@ -1,6 +1,8 @@
 """Assessing a recording: readers, timeline, the trained part, the report, and what bad input gets."""
 
+import importlib.util
 import json
+import os
 import pickle
 import re
 import subprocess
@@ -14,9 +16,10 @@ import pytest
 import scipy.stats
 import tiny
 import torch
+from matplotlib.figure import Figure
 from scipy.spatial.transform import Rotation
 from torch import nn
-from written_data import moving, write_imperialdance, write_music
+from written_data import moving, write_c3d, write_imperialdance, write_motive, write_music
 
 from dancemvp_core import cli, datasets
 from dancemvp_core.assess import assessment, assessor, calibration, example, fitting, page, pictures, recording, timeline
@@ -24,7 +27,8 @@ from dancemvp_core.assess.assessor import Assessor, Vocabulary
 from dancemvp_core.dance import music, pieces, rhythm
 from dancemvp_core.dance.sequences import DataError
 from dancemvp_core.dance.skeleton import COCO17, IMPERIALDANCE21, canonical_body, coco17_to_imperialdance21
-from dancemvp_core.datasets import aistpp, bvh, motioncsv
+from dancemvp_core.datasets import aistpp
+from dancemvp_core.formats import bvh, motioncsv, names
 from dancemvp_core.models.prompter import PrompterSettings
 from dancemvp_core.tasks import prompting, protocols
 from dancemvp_core.tasks.features import Features
@@ -109,11 +113,30 @@ def test_the_same_dance_from_every_format(folder, tmp_path):
     table = pd.DataFrame(columns)
     table.to_csv(tmp_path / "plain.csv", index=False)
     table.assign(time_s=(np.arange(len(table)) / 60).round(3)).to_csv(tmp_path / "timed.csv", index=False)
+    table.assign(**{"Time (ms)": np.arange(len(table)) * 1000 / 60}).to_csv(tmp_path / "de.csv", sep=";", decimal=",", index=False)
     bvh_writer.write(tmp_path / "clip.bvh", motion, IMPERIALDANCE21, 60)
-    for name, fps in (("ctv.npy", 60), ("tvc.npy", 60), ("plain.csv", 60), ("timed.csv", None), ("clip.bvh", None)):
+    bvh_writer.write_positions(tmp_path / "SIX.BVH", motion, IMPERIALDANCE21, 60)
+    write_motive(tmp_path / "motive.csv", motion, IMPERIALDANCE21, 60, unit=1)
+    rates = {"ctv.npy": 60, "tvc.npy": 60, "plain.csv": 60, "timed.csv": None, "de.csv": None, "clip.bvh": None, "SIX.BVH": None}
+    rates |= {"motive.csv": None}
+    if importlib.util.find_spec("ezc3d"):
+        write_c3d(tmp_path / "optical.c3d", motion / 1000, IMPERIALDANCE21, 60)
+        rates["optical.c3d"] = None
+    trained, verdicts, heard = tiny_assessor(), {}, None
+    for name, fps in rates.items():
         read = recording.read(tmp_path / name, folder / "song.wav", fps=fps)
         assert read.skeleton == IMPERIALDANCE21 and read.fps == pytest.approx(60, rel=1e-4), name
+        assert read.notes[0] == f"read 21 joints at {read.fps:.5g} fps from {name}; up axis y"
         np.testing.assert_allclose(read.motion, motion, atol=2e-4, err_msg=name)
+        heard = heard or recording.analyse(read).music
+        verdicts[name] = assessment.assess(read, recording.Analysis(heard, rhythm.alignment(read, heard)), trained)
+    first = verdicts["ctv.npy"]
+    for name, part in verdicts.items():
+        assert part["beat_alignment"]["bar"] == first["beat_alignment"]["bar"], name
+        assert part["recognition"]["unlike"] == first["recognition"]["unlike"], name
+        for what in ("genre", "choreography", "level"):
+            best, other = first["recognition"][what][0], part["recognition"][what][0]
+            assert (other["name"], other["probability"]) == (best["name"], pytest.approx(best["probability"], abs=1e-2)), name
 
 
 def test_bvh_round_trip_of_real_positions(shared_data, tmp_path):
@@ -121,7 +144,7 @@ def test_bvh_round_trip_of_real_positions(shared_data, tmp_path):
     motion = coco17_to_imperialdance21(aistpp.read_keypoints(path)[0])[:, :200]
     motion = canonical_body(motion, IMPERIALDANCE21)
     bvh_writer.write(tmp_path / "real.bvh", motion, IMPERIALDANCE21, 60)
-    read, fps = bvh.read(tmp_path / "real.bvh")
+    read, fps, *_ = bvh.read(tmp_path / "real.bvh")
     assert fps == pytest.approx(60)
     np.testing.assert_allclose(read, motion, atol=1e-4)
 
@@ -136,7 +159,7 @@ def test_an_aistpp_file_is_assessed(shared_data, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("names", "missing"),
+    ("listed", "missing"),
     [
         (list(bvh_writer.MIXAMO.values()), []),
         (["Hips", "Chest", "Chest2", "Neck", "Head"]
@@ -145,11 +168,11 @@ def test_an_aistpp_file_is_assessed(shared_data, tmp_path):
         (["Hips", "Spine", "Spine1", "Neck", "Head"], 16),
     ],
 )  # fmt: skip
-def test_joints_by_name(names, missing):
-    found, gone = bvh.joint_names(names, IMPERIALDANCE21)
+def test_joints_by_name(listed, missing):
+    found, gone = names.joint_names(listed, IMPERIALDANCE21)
     assert gone == missing or len(gone) == missing
-    assert len(found) + len(gone) == 21 and set(found.values()) <= set(names)
-    if "LeftCollar" in names:
+    assert len(found) + len(gone) == 21 and set(found.values()) <= set(listed)
+    if "LeftCollar" in listed:
         assert found["LShoulder"] == "LeftCollar" and found["LUArm"] == "LeftShoulder"
 
 
@@ -463,6 +486,33 @@ def test_names_of_files_are_text_in_the_page(folder, tmp_path):
     assert "<b>&" not in text and "&lt;b&gt;&amp;" in text
 
 
+def test_names_of_files_that_are_not_utf8(folder, tmp_path):
+    names = [os.fsdecode(b"caf\xe9.npy"), os.fsdecode("d\u00e4nce.npy".encode())]
+    try:
+        for name in names:
+            np.save(tmp_path / name, dancing())
+    except OSError:
+        pytest.skip("this file system has only UTF-8 names")
+    read = [recording.read(tmp_path / name, folder / "song.wav", fps=60) for name in names]
+    report = assessment.report(read, [recording.analyse(read[0])] * 2, tiny_assessor())
+    page.write(tmp_path / "out", report, pictures.all_of(report, read))
+    assert [part["file"] for part in report["recordings"]] == ["caf\\xe9.npy", "d\u00e4nce.npy"]
+    assert "caf\\xe9.npy" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))["recordings"][0]["file"] == "caf\\xe9.npy"
+
+
+def test_a_report_that_cannot_be_drawn_leaves_no_folder(folder, tmp_path):
+    class Broken(Figure):
+        def draw_without_rendering(self):
+            raise ValueError("cannot be drawn")
+
+    read = recording.read(folder / "dance.npy", folder / "song.wav", fps=60)
+    report = assessment.report([read], [recording.analyse(read)], tiny_assessor())
+    with pytest.raises(ValueError, match="cannot be drawn"):
+        page.write(tmp_path / "out", report, {"report": Broken()})
+    assert not (tmp_path / "out").exists()
+
+
 # --- the command -----------------------------------------------------------------------------------------------------
 
 
@@ -532,23 +582,22 @@ def bad(folder, tmp_path, kind):
         return [folder / "dance.npy", song, *options, "--out", tmp_path / "taken"], "expected a folder"
     if kind == "second of two":
         return [folder / "dance.npy", tmp_path / "none.npy", song, *options], "none.npy"
-    if kind in ("columns", "unknown column", "cell", "clock", "no frames"):
+    if kind in ("columns", "cell", "clock", "no frames"):
         table, path = columns_of(array), tmp_path / "bad.csv"
         if kind == "columns":
             table = table.drop(columns="Head_z")
-        elif kind == "unknown column":
-            table["frame"] = 1
         elif kind == "cell":
             table = table.astype(object)
             table.loc[5, "Head_z"] = "tall"
         elif kind == "clock":
+            options = []
             table["time_s"] = np.arange(len(table)) / 60
             table.loc[100:, "time_s"] += 1
         else:
             table = table.iloc[:0]
         table.to_csv(path, index=False)
-        say = {"columns": "no column Head_z", "unknown column": "unknown column frame", "cell": "line 7: Head_z is 'tall'",
-               "clock": "off an even clock", "no frames": "no frames"}  # fmt: skip
+        say = {"columns": "no column Head_z", "cell": "line 7: Head_z is 'tall'",
+               "clock": "no frame for 1.02 s", "no frames": "no frames"}  # fmt: skip
         return [path, song, *options], say[kind]
     if kind in ("pickle", "bvh"):
         path = tmp_path / f"bad.{'pkl' if kind == 'pickle' else 'bvh'}"
@@ -581,7 +630,7 @@ def bad(folder, tmp_path, kind):
     "kind",
     ["no such motion", "no such music", "suffix", "no fps", "slow", "fps of text", "offset", "music ends", "not music",
      "silence", "skeleton name", "skeleton cycle", "no checkpoint", "junk checkpoint", "out is a file", "second of two",
-     "columns", "unknown column", "cell", "clock", "no frames", "pickle", "bvh", "trials", "joints", "objects", "nan",
+     "columns", "cell", "clock", "no frames", "pickle", "bvh", "trials", "joints", "objects", "nan",
      "infinite", "frozen", "short", "truncated"],
 )  # fmt: skip
 def test_bad_input_gets_one_line_and_writes_nothing(folder, tmp_path, capsys, monkeypatch, kind):
@@ -602,5 +651,6 @@ def test_bad_input_gets_one_line_and_writes_nothing(folder, tmp_path, capsys, mo
 
 def test_the_csv_reader_alone_says_what_it_read(tmp_path):
     columns_of(dancing()).to_csv(tmp_path / "a.csv", index=False)
-    motion, fps, skeleton = motioncsv.read(tmp_path / "a.csv")
+    motion, fps, skeleton, notes = motioncsv.read(tmp_path / "a.csv")
+    assert notes == ()
     assert motion.shape == (3, 720, 21) and fps is None and skeleton == IMPERIALDANCE21

@@ -295,3 +295,19 @@ def test_nothing_overlaps_and_all_fits(explorer):
     box = explorer.root.bounding_box()
     assert box["height"] <= 720
     assert explorer.root.evaluate("root => root.scrollWidth <= root.clientWidth + 1")
+
+
+def test_a_lost_webgl_context_does_not_blank_the_map(explorer):  # the last test, because the map stays 2-D
+    inked = """canvas => {
+        const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d");
+        copy.drawImage(canvas, 0, 0);
+        return copy.getImageData(0, 0, canvas.width, canvas.height).data.filter((v, i) => i % 4 === 3 && v > 0).length;
+    }"""
+    before = explorer.find(".points").evaluate(inked)
+    if not explorer.find(".points").evaluate("canvas => !!canvas.getContext('webgl2')"):
+        pytest.skip("this browser has no WebGL")
+    explorer.find(".points").evaluate("canvas => canvas.getContext('webgl2').getExtension('WEBGL_lose_context').loseContext()")
+    explorer.page.wait_for_timeout(500)
+    assert explorer.find(".points").count() == 1
+    assert explorer.find(".points").evaluate("canvas => !!canvas.getContext('2d')"), "drawn in 2-D"
+    assert explorer.find(".points").evaluate(inked) > 0.5 * before > 0

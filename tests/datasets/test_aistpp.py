@@ -147,3 +147,13 @@ def test_all_ten_genres_have_a_name():
         "music": "mJB3",
         "dancer": "d07",
     }
+
+
+@pytest.mark.parametrize("where", [".", "keypoints3d"])
+def test_what_the_ignore_list_names_is_left_out_and_counted(tmp_path, where):
+    first = write_aistpp(tmp_path)
+    second = write_aistpp(tmp_path, "gBR_sBM_cAll_d04_mBR1_ch02.pkl")
+    (tmp_path / where / "ignore_list.txt").write_text(f"{second.stem}\r\ngBR_sBM_cAll_d99_mBR1_ch02\r\n")
+    dataset = datasets.load(tmp_path)
+    assert dataset.index["file"].tolist() == [f"keypoints3d/{first.name}"]
+    assert f"1 of 2 sequences are left out, as ignore_list.txt says: {second.stem}" in dataset.notes

@@ -7,6 +7,7 @@ from dancemvp_core import datasets
 from dancemvp_core.dance.sequences import LEVELS, DataError
 from dancemvp_core.dance.skeleton import IMPERIALDANCE21
 from dancemvp_core.datasets import imperialdance, motionfiles
+from dancemvp_core.formats import npy
 
 
 def base_of(array):
@@ -52,9 +53,9 @@ def test_other_floats_and_orders_become_float32(tmp_path, dtype, order):
 
 def test_a_few_sequences_show_the_upright_axis_and_none_the_index(tmp_path, monkeypatch):
     write_imperialdance(tmp_path, trials=2)
-    opened, real = [], motionfiles.open_npy
+    opened, real = [], npy.open_npy
     monkeypatch.setattr(motionfiles, "UPRIGHT_SEQUENCES", 3)
-    monkeypatch.setattr(motionfiles, "open_npy", lambda path: opened.append(path) or real(path))
+    monkeypatch.setattr(npy, "open_npy", lambda path: opened.append(path) or real(path))
     index = datasets.load(tmp_path).index
     assert len(opened) == 3
     assert list(index.columns) == motionfiles.INDEX_COLUMNS
@@ -168,7 +169,8 @@ def test_a_complete_tree_notes_only_its_shared_tracks(tmp_path):
     (tmp_path / "music_intensity.csv").write_text("\n".join(times))
     notes = datasets.load(tmp_path).notes
     assert len([n for n in notes if "share one track" in n]) == 3
-    assert [n for n in notes if "share one track" not in n and "100 trials" not in n] == []
+    expected = ("share one track", "100 trials", "no likely bodies")  # the joints move at random
+    assert [n for n in notes if not any(words in n for words in expected)] == []
 
 
 def test_dataset_json_names_the_set(tmp_path):

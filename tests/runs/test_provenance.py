@@ -199,7 +199,8 @@ def test_results_of_two_splits_have_folders_of_their_own(tmp_path):
     assert released.music_cache == ours.music_cache
     roots = {profiles.unseen_dancers_root(tmp_path, "smoke", split) for split in profiles.SPLITS}
     styled = {profiles.strong_style_root(tmp_path, "smoke", who, s) for who in ("seen", "unseen") for s in profiles.SPLITS}
-    assert len(roots) == len(profiles.SPLITS) and len(styled) == 2 * len(roots), "other dancers dance the test choreographies of the split"
+    assert len(roots) == len(profiles.SPLITS), "other dancers dance the test choreographies of the split"
+    assert len(styled) == 2 * len(roots)
 
 
 def test_dataset_name_is_the_folders_without_dataset_json(tmp_path):

@@ -6,6 +6,7 @@ import pytest
 from sklearn.metrics import silhouette_samples
 
 from dancemvp_core import style
+from dancemvp_core.dance.sequences import DataError
 from dancemvp_core.tasks import feature_maps
 
 
@@ -38,3 +39,17 @@ def test_a_choreography_has_its_genre_s_colour_where_that_is_clear():
     two_of_a_genre = feature_maps.palette(table.assign(genre="ballet"), "choreography")
     assert len(set(two_of_a_genre.values())) == 2 and list(two_of_a_genre) == ["b1", "k1"]
     assert feature_maps.palette(table.assign(level=None), "level") == {"": style.GREY}
+
+
+def test_features_that_no_map_can_show_are_refused_in_one_sentence():
+    with pytest.raises(DataError, match="the features of all 20 points are equal"):
+        feature_maps.tsne(np.ones((20, 4)))
+    with pytest.raises(DataError, match="the features of all 20 points are equal"):
+        feature_maps.tsne(np.arange(1.0, 21)[:, None])  # compared by direction, as all maps do
+    with pytest.raises(DataError, match="4 points, expected at least 5"):
+        feature_maps.tsne(np.eye(4))
+
+
+def test_features_of_one_column_make_a_map():
+    column = np.where(np.arange(24) % 2, 1.0, -1.0)[:, None] * np.arange(1, 25)[:, None]
+    assert np.isfinite(feature_maps.tsne(column)).all()

@@ -20,7 +20,7 @@ class PointMap {
     });
     this.tip = make("div", { class: "tip", hidden: "" });
     this.element = make("div", { class: "frame" }, this.points, this.overlay, this.tools(), this.tip);
-    this.painter = pointPainter(this.points);
+    this.painter = pointPainter(this.points, () => this.explorer.frames.paintMap());
   }
 
   tools() {

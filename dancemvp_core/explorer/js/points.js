@@ -14,9 +14,25 @@ precision highp float; in vec4 tint; uniform float size; uniform vec3 outline; o
 void main() { float edge = (0.5 - length(gl_PointCoord - 0.5)) * size; float a = tint.a * clamp(edge, 0.0, 1.0);
   if (a <= 0.0) discard; pixel = vec4(mix(outline, tint.rgb, 0.75 + 0.25 * clamp(edge - 0.8, 0.0, 1.0)) * a, a); }`;
 
-function pointPainter(canvas) {
+/** A painter on a canvas. A browser may take WebGL away (sleep, 16 other maps); then it goes on in 2-D and calls `redraw`. */
+function pointPainter(canvas, redraw) {
   const gl = canvas.getContext("webgl2", { antialias: false, premultipliedAlpha: true, preserveDrawingBuffer: true });
-  return gl ? shaderPainter(canvas, gl) : flatPainter(canvas);
+  if (!gl) return flatPainter(canvas);
+  let painter = shaderPainter(canvas, gl), places, colours;
+  canvas.addEventListener("webglcontextlost", () => {
+    const plain = canvas.cloneNode(); // a canvas that had WebGL has no 2-D context
+    canvas.replaceWith(plain);
+    painter = flatPainter(plain);
+    painter.place(places);
+    painter.tint(colours);
+    redraw();
+  }, { once: true });
+  return {
+    get kind() { return painter.kind; },
+    place(xy) { places = xy; painter.place(xy); },
+    tint(rgba) { colours = rgba; painter.tint(rgba); },
+    draw: (...view) => painter.draw(...view),
+  };
 }
 
 function shaderPainter(canvas, gl) {
@@ -78,6 +94,7 @@ function flatPainter(canvas) {
     tint: (rgba) => { colours = rgba; },
     draw({ scale, x, y }, radius) {
       const { context } = sized(canvas);
+      if (!points || !colours) return;
       for (let i = 0; i < points.length / 2; i++) {
         if (!colours[4 * i + 3]) continue;
         context.fillStyle = `rgba(${colours[4 * i]},${colours[4 * i + 1]},${colours[4 * i + 2]},${colours[4 * i + 3] / 255})`;
