@@ -36,7 +36,9 @@ class GraphConvolution(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         n, c, t, v = x.shape
         graph = (self.graph * self.edge_weight).permute(2, 0, 1).flatten(0, 1)  # (V * 3, V): weights of each joint's neighbours
-        gathered = graph.to(x.dtype) @ x.permute(0, 2, 3, 1).reshape(n * t, v, c)
+        graph, rows = graph.to(x.dtype), x.permute(0, 2, 3, 1).reshape(n * t, v, c)
+        # ``@`` copies the rows to make one product of all; this pays for few channels only.
+        gathered = graph @ rows if c < v else torch.bmm(graph.expand(n * t, -1, -1), rows)
         mixed = F.linear(gathered.view(n, t, v, -1), self.mix.weight.flatten(1), self.mix.bias)
         return mixed.permute(0, 3, 1, 2)
 
@@ -188,6 +190,7 @@ def velocity(motion: Tensor) -> Tensor:
 # processors its gradients in bfloat16 change from call to call. The Transformer and the others are too small to gain.
 BFLOAT16 = {STGCN: ("cpu", "cuda"), LSTM: (), Transformer: (), ResNet: (), AccelerationCNN: ()}
 JOINS_VIEWS = (ResNet,)  # encoders that are faster on both views in one call; ST-GCN is slower that way
+ONE_FOR_BOTH = (LSTM, Transformer)  # encoders whose state does not change with the number of calls (batch norm's does)
 
 REPRESENTATIONS = {"position": lambda motion: motion, "velocity": velocity}
 
@@ -228,9 +231,10 @@ class DanceEncoder(nn.Module):
         with torch.autocast(x.device.type, torch.bfloat16) if half else nullcontext():  # not all devices have autocast
             return (net(x, views) if views > 1 else net(x)).to(x.dtype)
 
-    def hidden(self, pieces: dict[str, Tensor]) -> Tensor:
-        """Return the input of the MLP's last layer, (N, H)."""
-        return self.join([self.encode(name, pieces) for name in self.encoders], pieces)
+    def hidden(self, pieces: dict[str, Tensor], music: Tensor | None = None) -> Tensor:
+        """Return the input of the MLP's last layer, (N, H). ``music`` (N, dim): q, if it is known already."""
+        known = {} if music is None else {"music": music}
+        return self.join([known[name] if name in known else self.encode(name, pieces) for name in self.encoders], pieces)
 
     def join(self, encoded: list[Tensor], pieces: dict[str, Tensor]) -> Tensor:
         """Return the input of the MLP's last layer (N, H) from the encoders' features, each (N, dim)."""
@@ -247,12 +251,14 @@ class DanceEncoder(nn.Module):
     def hidden_of_both(self, views: tuple[dict[str, Tensor], dict[str, Tensor]]) -> tuple[Tensor, Tensor]:
         """Return ``hidden`` of both views, each (N, H).
 
-        The encoders in ``JOINS_VIEWS`` compute both views in one call.
+        The encoders in ``JOINS_VIEWS`` compute both views in one call; those in ``ONE_FOR_BOTH`` compute once what both share.
         """
         encoded: tuple[list[Tensor], list[Tensor]] = ([], [])
         for name, net in self.encoders.items():
             if isinstance(net, JOINS_VIEWS):
                 halves = self.encode(name, {name: torch.cat([view[name] for view in views])}, views=2).chunk(2)
+            elif isinstance(net, ONE_FOR_BOTH) and views[0][name] is views[1][name]:  # music that no augmentation changes
+                halves = [self.encode(name, views[0])] * 2
             else:
                 halves = [self.encode(name, view) for view in views]
             for parts, half in zip(encoded, halves, strict=True):

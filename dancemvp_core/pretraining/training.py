@@ -284,13 +284,18 @@ def resume(path: Path, objective, optimizer, generator, stamp: str) -> list[dict
 def encode(encoder: nn.Module, pieces: PieceSet, rows=None, batch_size: int = 64) -> tuple[Tensor, Tensor]:
     """Return (hidden, z) of pieces on the CPU, float32: the frozen features (N, H) and the MLP's output (N, D).
 
-    Batches of 64 pieces fit into a CPU's cache; with batches of 256, a piece takes 1.5 times as long.
+    Pieces share their music, so a ``DanceEncoder`` encodes each music window once. Batches of 64 pieces fit into a CPU's
+    cache; with batches of 256, a piece takes 1.5 times as long.
     """
     rows = np.arange(len(pieces)) if rows is None else np.asarray(rows)
     encoder.eval()
     hidden, z = [], []
+    windows, place = np.unique(pieces.table["window"].to_numpy()[rows], return_inverse=True)
+    music = pieces.music[windows].split(batch_size) if "music" in getattr(encoder, "encoders", ()) else ()
+    heard = [torch.cat([encoder.encode("music", {"music": part}) for part in music])] if music else []
     for start in range(0, len(rows), batch_size):
-        h = encoder.hidden(pieces.batch(rows[start : start + batch_size]))
+        part = slice(start, start + batch_size)
+        h = encoder.hidden(pieces.batch(rows[part]), *(q[place[part]] for q in heard))
         hidden.append(h.cpu())
         z.append(encoder.last(h).cpu())
     return torch.cat(hidden), torch.cat(z)

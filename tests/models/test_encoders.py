@@ -47,6 +47,21 @@ def test_graph_convolution_is_the_sum_over_partitions():
     assert torch.allclose(layer(x), naive, atol=1e-10)
 
 
+@pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 1e-10), (torch.float32, 1e-5)])
+@pytest.mark.parametrize("channels", [2, 20])  # fewer and more than joints
+def test_graph_convolution_has_the_gradient_of_the_sum(channels, dtype, tolerance):
+    torch.manual_seed(0)
+    layer = encoders.GraphConvolution(channels, 3, torch.from_numpy(spatial_partitions(COCO17))).to(dtype)
+    x = torch.randn(2, channels, 4, 17, dtype=dtype, requires_grad=True)
+    weight = layer.mix.weight.view(3, len(layer.graph), channels)
+    plain = torch.einsum("nctv,kvw,okc->notw", x, layer.graph * layer.edge_weight, weight) + layer.mix.bias[:, None, None]
+    ours = layer(x)
+    assert torch.allclose(ours, plain, atol=tolerance)
+    gradients = [torch.autograd.grad(out.sin().sum(), (x, *layer.parameters()), retain_graph=True) for out in (ours, plain)]
+    for mine, theirs in zip(*gradients, strict=True):
+        assert torch.allclose(mine, theirs, atol=tolerance * float(theirs.abs().max()))
+
+
 @pytest.mark.parametrize("name", encoders.ENCODERS)
 def test_every_encoder_maps_pieces_to_vectors(name):
     inputs = {"motion": torch.randn(2, 3, 40, 21), "music": torch.randn(2, encoders.MUSIC_FEATURES, 40)}

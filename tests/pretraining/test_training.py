@@ -176,3 +176,22 @@ def test_shuffling_keeps_every_piece_and_runs_of_the_same_music(together):
     assert torch.equal(first, again) and not torch.equal(first, other)
     runs = windows[first - 100].view(-1, together)
     assert together == 1 or (runs == runs[:, :1]).all()
+
+
+@pytest.mark.parametrize("name", ["ours", "res18-res18-infonce", "motion_only", "dance_with_melody"])
+def test_music_is_encoded_once_a_window(name):
+    """Also for rows in any order, and for pieces without music (window -1)."""
+    pieces = piece_set(trials=2)
+    pieces.table.loc[[5, 40], "window"] = -1
+    torch.manual_seed(0)
+    encoder = networks.build_encoder(methods.everyone()[name], IMPERIALDANCE21, networks.Width((8, 16), 16, 12)).eval()
+    rows, heard = torch.randperm(len(pieces)).tolist(), []
+    with torch.no_grad():
+        hidden = encoder.hidden(pieces.batch(rows))
+        z = encoder.last(hidden)
+    if "music" in getattr(encoder, "encoders", ()):
+        encoder.encoders["music"].register_forward_pre_hook(lambda _, inputs: heard.append(len(inputs[0])))
+    ours = training.encode(encoder, pieces, rows, batch_size=7)
+    assert sum(heard) == (len(pieces.music) if heard else 0)
+    for mine, theirs in zip(ours, (hidden, z), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-5 * float(theirs.abs().max()))
