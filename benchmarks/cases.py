@@ -22,6 +22,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -245,20 +246,16 @@ def inference(setting: Setting) -> Iterator[Pair | str]:
     yield Pair("features and prompts of all tasks", answers(encoder), "textbook",
                answers(plain), goal, floor_s=floor, note=f"{count} pieces")  # fmt: skip
 
-    windows, place = pieces.windows.unique(return_inverse=True)
-    every = {"motion": pieces.motion, "music": pieces.music[pieces.windows]}
-
-    @torch.inference_mode()
-    def once_a_window():
-        return encoder.encode("music", {"music": pieces.music[windows]})[place]
-
     @torch.inference_mode()
     def once_a_piece():
-        return encoder.encode("music", every)
+        return torch.cat([encoder.hidden(pieces.batch(part)) for part in np.array_split(np.arange(len(pieces)), len(pieces) // 60)])
 
-    yield Pair("music, once a window", once_a_window, "once a piece", once_a_piece,
+    def once_a_window():
+        return training.encode(encoder, pieces)[0].to(setting.device)
+
+    yield Pair("all pieces, music once a window", once_a_window, "once a piece", once_a_piece,
                difference=relative(once_a_window(), once_a_piece()),
-               note=f"{len(pieces)} pieces, {len(windows)} windows")  # fmt: skip
+               note=f"{len(pieces)} pieces, {pieces.table['window'].nunique()} windows")  # fmt: skip
 
 
 # --- pre-training ------------------------------------------------------------------------------------------------
@@ -308,7 +305,10 @@ def pretrain_step(setting: Setting) -> Iterator[Pair | str]:
 
 
 def info_nce(setting: Setting) -> Iterator[Pair | str]:
-    """Compare InfoNCE, forward and backward, with lightly's and pytorch-metric-learning's; memory is in N x N matrices."""
+    """Compare InfoNCE, forward and backward, with lightly's, pytorch-metric-learning's and, for large N, one whole matrix.
+
+    Memory is in N x N matrices.
+    """
     try:
         from lightly.loss import NTXentLoss
     except ImportError:
@@ -316,7 +316,11 @@ def info_nce(setting: Setting) -> Iterator[Pair | str]:
         yield INSTALL_LIGHTLY
     from pytorch_metric_learning.losses import NTXentLoss as MetricLearning  # in the extra "test"
 
-    for n in setting.size((64, 256, 1024), (16,)):
+    def whole(a, b):
+        with mock.patch.object(losses, "BLOCK", len(a)):  # as for few pairs
+            return losses.info_nce(a, b)
+
+    for n in setting.size((64, 256, 1024, 4096), (16,)):
         torch.manual_seed(0)
         a, b = (torch.randn(n, 128, device=setting.device, requires_grad=True) for _ in range(2))
         one_matrix_mb = n * n * 4 / 1e6
@@ -335,6 +339,8 @@ def info_nce(setting: Setting) -> Iterator[Pair | str]:
         if n <= 64:  # its memory grows with the third power of N: 34 GB for N = 1024
             theirs = MetricLearning(temperature=0.1)
             others["pytorch-metric-learning"] = lambda a, b, theirs=theirs, labels=labels: theirs(torch.cat([a, b]), labels)
+        if n >= 4 * losses.BLOCK:
+            others["the whole matrix"] = whole
         ours = losses.info_nce
         peak = peak_tensors_mb(both_ways(ours)) / one_matrix_mb
         note = f"N = {n}, D = 128; peak of {peak:.1f} N x N matrices, goal 2"

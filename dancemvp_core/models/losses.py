@@ -9,10 +9,40 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from dancemvp_core.device import in_full_precision
 
+BLOCK = 128  # rows of the similarity matrix at a time
 MAX_LOG_VAR = 10.0  # keeps a variance between e^-10 and e^10, so that its inverse stays finite
+
+
+class _RowBlocks(torch.autograd.Function):
+    """InfoNCE of unit vectors z (2N, D) without the whole matrix: the gradient is made in the forward pass, block by block."""
+
+    @staticmethod
+    def forward(ctx, z: Tensor, temperature: float) -> Tensor:
+        rows = len(z)
+        loss, anchors, others = z.new_zeros(()), torch.empty_like(z), torch.zeros_like(z.T)
+        partners = torch.arange(rows, device=z.device).roll(rows // 2)[:, None]
+        for start in range(0, rows, BLOCK):
+            block, partner = (x[start : start + BLOCK] for x in (z, partners))
+            share = (block / temperature) @ z.T
+            share.diagonal(start).fill_(float("-inf"))
+            share.sub_(share.amax(dim=1, keepdim=True))
+            loss -= share.gather(1, partner).sum()
+            total = share.exp_().sum(dim=1, keepdim=True)
+            loss += total.log().sum()
+            share.div_(total).scatter_(1, partner, share.gather(1, partner) - 1)
+            torch.mm(share, z, out=anchors[start : start + BLOCK])
+            others.addmm_(block.T, share)
+        ctx.save_for_backward((anchors + others.T) / (rows * temperature))
+        return loss / rows
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, up: Tensor) -> tuple[Tensor, None]:
+        return up * ctx.saved_tensors[0], None
 
 
 @in_full_precision
@@ -26,6 +56,8 @@ def info_nce(z_a: Tensor, z_b: Tensor, temperature: float = 0.1) -> Tensor:
         raise ValueError(f"expected two (N, D) batches with N >= 2, got {tuple(z_a.shape)}, {tuple(z_b.shape)}")
     n = len(z_a)
     z = F.normalize(torch.cat([z_a, z_b]), dim=1)
+    if n >= 4 * BLOCK:  # for fewer pairs, one matrix is faster
+        return _RowBlocks.apply(z, temperature)
     similarity = z @ z.T / temperature
     similarity.fill_diagonal_(float("-inf"))
     positive = torch.arange(2 * n, device=z.device).roll(n)

@@ -37,6 +37,21 @@ def test_info_nce_agrees_with_a_library():
     assert float(losses.info_nce(z_a, z_b, 0.2)) == pytest.approx(float(theirs), abs=1e-6)
 
 
+@pytest.mark.parametrize("n, temperature", [(4 * losses.BLOCK, 0.1), (4 * losses.BLOCK + 5, 0.005)])
+@pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 1e-10), (torch.float32, 1e-5)])
+def test_info_nce_by_row_blocks_is_the_one_of_the_whole_matrix(n, temperature, dtype, tolerance):
+    """Value and gradient, for a last block that is not full too, where exponentials of 1 / temperature would overflow."""
+    pairs = torch.stack([random(n, 6), random(n, 6) + 0.3 * random(n, 6, seed=1)]).to(dtype).requires_grad_()
+    z = torch.nn.functional.normalize(pairs.flatten(0, 1), dim=1)
+    similarity = (z @ z.T / temperature).fill_diagonal_(float("-inf"))
+    whole = torch.nn.functional.cross_entropy(similarity, torch.arange(2 * n).roll(n))
+    blocks = losses.info_nce(*pairs, temperature)
+    assert "RowBlocks" in str(blocks.grad_fn.next_functions) + str(blocks.grad_fn), "computed on the whole matrix"
+    assert float(blocks) == pytest.approx(float(whole), rel=tolerance)
+    ours, theirs = (torch.autograd.grad(3 * loss, pairs, retain_graph=True)[0] for loss in (blocks, whole))
+    assert torch.allclose(ours, theirs, rtol=0, atol=tolerance * float(theirs.abs().max()))
+
+
 def test_info_nce_ignores_length_and_refuses_a_single_pair():
     z_a, z_b = random(6, 4), random(6, 4, seed=1)
     assert float(losses.info_nce(3 * z_a, 0.2 * z_b)) == pytest.approx(float(losses.info_nce(z_a, z_b)), abs=1e-12)
