@@ -252,7 +252,8 @@ def install() -> torch.device:
     """Add the device to this process, for good; before the package is imported. Returns ``gpu:0``."""
     _setup_privateuseone_for_python_backend(NAME, DEVICE)
     torch.autograd.set_multithreading_enabled(False)  # another thread would not see the mode
-    torch.inference_mode = torch.no_grad  # a shell cannot be an inference tensor
+    # A shell cannot be an inference tensor.
+    torch.inference_mode = lambda mode=True: torch.no_grad() if mode else torch.enable_grad()
     torch.Generator = Generator
     for name in DRAWING:
         setattr(torch, name, drawing(getattr(torch, name)))

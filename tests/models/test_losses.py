@@ -47,7 +47,7 @@ def test_info_nce_by_row_blocks_is_the_one_of_the_whole_matrix(n, temperature, d
     whole = torch.nn.functional.cross_entropy(similarity, torch.arange(2 * n).roll(n))
     blocks = losses.info_nce(*pairs, temperature)
     assert "RowBlocks" in str(blocks.grad_fn.next_functions) + str(blocks.grad_fn), "computed on the whole matrix"
-    assert float(blocks) == pytest.approx(float(whole), rel=tolerance)
+    assert blocks.item() == pytest.approx(whole.item(), rel=tolerance)
     ours, theirs = (torch.autograd.grad(3 * loss, pairs, retain_graph=True)[0] for loss in (blocks, whole))
     assert torch.allclose(ours, theirs, rtol=0, atol=tolerance * float(theirs.abs().max()))
 

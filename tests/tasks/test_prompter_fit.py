@@ -84,9 +84,12 @@ def test_a_prompter_does_not_depend_on_what_is_fitted_with_it(problem, dropout, 
     together = prompting.fit(own, parts, settings, 5)[6]
     for i, part in enumerate(parts):
         alone = prompting.fit(own, [part], settings, 5)[6][0]
-        same_answers(together[i], alone, own.support)
+        assert largest_difference(together[i], alone, own.support) < SAME
         if dropout == 0:
-            same_answers(together[i], plain_fit(own, torch.as_tensor(part), settings, 5), own.support)
+            plain = plain_fit(own, torch.as_tensor(part), settings, 5)
+            assert largest_difference(together[i], plain, own.support) < SAME
+            other = prompting.fit(own, [part], settings, 6)[6][0]
+            assert largest_difference(plain, other, own.support) > 10 * SAME, "the check sees another draw"
 
 
 def plain_fit(problem, rows, settings, seed):
@@ -111,13 +114,17 @@ def plain_fit(problem, rows, settings, seed):
     return slow.eval()
 
 
-def same_answers(a, b, asked):
-    """Compare what two prompters predict. Some weights change no answer, and of these AdamW makes rounding errors large."""
+def largest_difference(a, b, asked) -> float:
+    """Return the largest difference of what two prompters predict; logits count without their mean, which changes no answer."""
+    found = []
     for task, columns in prompting.answers_of(a, asked).items():
         for x, y in zip(columns, prompting.answers_of(b, asked)[task], strict=True):
-            if x.ndim == 2:  # a constant added to all logits is one of these weights
-                x, y = x - x.mean(axis=1, keepdims=True), y - y.mean(axis=1, keepdims=True)
-            np.testing.assert_allclose(x, y, atol=1e-4, rtol=1e-3, err_msg=task)
+            centred = [v - v.mean(axis=-1, keepdims=True) if v.ndim > 1 else v for v in (x, y)]
+            found.append(np.abs(centred[0] - centred[1]).max())
+    return max(found)
+
+
+SAME = 2e-3  # AdamW makes rounding errors large where a gradient is almost zero
 
 
 def test_a_pass_over_the_rows_is_a_permutation():
