@@ -142,20 +142,18 @@ class AccelerationCNN(nn.Module):
         return self.out(self.net(motion.diff(n=2, dim=2).permute(0, 1, 3, 2).flatten(1, 2)).mean(dim=2))
 
 
-def _frame_size(modality: str, skeleton: Skeleton) -> int:
-    return {"motion": 3 * len(skeleton.joints), "music": MUSIC_FEATURES}[modality]
-
-
-_IMAGE_CHANNELS = {"motion": 3, "music": 1}
+def _sizes(modality: str, skeleton: Skeleton) -> tuple[int, int]:
+    """Return (numbers in a frame, channels of an image) of motion or music."""
+    return (3 * len(skeleton.joints), 3) if modality == "motion" else (MUSIC_FEATURES, 1)
 
 
 # name -> (modalities that it reads, the default first; function that builds it)
 ENCODERS = {
     "stgcn": (("motion",), lambda m, skeleton, channels, dim: STGCN(skeleton, channels, dim)),
-    "lstm": (("music", "motion"), lambda m, skeleton, channels, dim: LSTM(_frame_size(m, skeleton), dim)),
-    "tx": (("motion", "music"), lambda m, skeleton, channels, dim: Transformer(_frame_size(m, skeleton), dim)),
-    "res18": (("motion", "music"), lambda m, skeleton, channels, dim: ResNet(18, _IMAGE_CHANNELS[m], dim)),
-    "res50": (("motion", "music"), lambda m, skeleton, channels, dim: ResNet(50, _IMAGE_CHANNELS[m], dim)),
+    "lstm": (("music", "motion"), lambda m, skeleton, channels, dim: LSTM(_sizes(m, skeleton)[0], dim)),
+    "tx": (("motion", "music"), lambda m, skeleton, channels, dim: Transformer(_sizes(m, skeleton)[0], dim)),
+    "res18": (("motion", "music"), lambda m, skeleton, channels, dim: ResNet(18, _sizes(m, skeleton)[1], dim)),
+    "res50": (("motion", "music"), lambda m, skeleton, channels, dim: ResNet(50, _sizes(m, skeleton)[1], dim)),
     "cnn1d": (("motion",), lambda m, skeleton, channels, dim: AccelerationCNN(len(skeleton.joints), dim)),
 }
 
@@ -213,9 +211,7 @@ class DanceEncoder(nn.Module):
         super().__init__()
         if mlp_layers not in (1, 2):
             raise ValueError(f"an MLP of {mlp_layers} layers: expected 1 or 2")
-        self.encoders = nn.ModuleDict(
-            {name: net for name, net in (("motion", motion), ("music", music)) if net is not None}
-        )
+        self.encoders = nn.ModuleDict({k: net for k, net in {"motion": motion, "music": music}.items() if net is not None})
         self.interaction = interaction
         joined = dim * len(self.encoders) + (interaction.features if interaction else 0)
         self.mix = nn.Identity() if mlp_layers == 1 else nn.Sequential(nn.Linear(joined, dim), nn.ReLU())

@@ -107,9 +107,8 @@ def queue_nce(query: Tensor, key: Tensor, queue: Tensor, temperature: float = 0.
 
 
 @in_full_precision
-def self_distillation(
-    student: Tensor, teacher: Tensor, centre: Tensor, student_temperature=0.1, teacher_temperature=0.04
-) -> Tensor:
+def self_distillation(student: Tensor, teacher: Tensor, centre: Tensor, student_temperature=0.1,
+                      teacher_temperature=0.04) -> Tensor:  # fmt: skip
     """Return DINO's cross-entropy of the student with the centred, sharpened teacher, a scalar, as SVT uses it.
 
     student, teacher (N, K): prototype scores of two views; centre (K,). No gradient flows into the teacher.

@@ -31,7 +31,7 @@ class TextEncoder(nn.Module):
         numbers = torch.tensor([[distinct[t] for t in text] + [-1] * (longest - len(text)) for text in tokens])  # (n, longest)
         contains = (numbers[..., None] == torch.arange(len(distinct))).any(dim=1)  # (n, U)
         place, word = torch.tensor([(place, words.index(word)) for place, word in distinct]).unbind(1)
-        for name, table in (("tokens", numbers), ("contains", contains), ("place", place), ("word", word)):
+        for name, table in {"tokens": numbers, "contains": contains, "place": place, "word": word}.items():
             self.register_buffer(name, table, persistent=False)
         self.heads, self.segment = heads, nn.Parameter(torch.empty(1, width))
         self.words, self.places = nn.Embedding(len(words), width), nn.Embedding(longest, width)

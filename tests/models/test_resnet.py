@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import ResNetConfig, ResNetModel
 
+from dancemvp_core.convolution import Conv2d
 from dancemvp_core.dance.skeleton import IMPERIALDANCE21
 from dancemvp_core.models import encoders, resnet
 from dancemvp_core.pretraining import methods, networks
@@ -27,7 +28,7 @@ def shapes(frames):
     for depth in (18, 50):
         for image in ((2, 3, frames, 21), (2, 1, encoders.MUSIC_FEATURES, frames)):
             net = resnet.ResNet(depth, image[1], 8).eval()
-            for layer in filter(lambda module: isinstance(module, resnet.Conv2d), net.modules()):
+            for layer in filter(lambda module: isinstance(module, Conv2d), net.modules()):
                 layer.register_forward_pre_hook(note)
             with torch.no_grad():
                 net(torch.zeros(image))
