@@ -86,7 +86,8 @@ METHODS: dict[str, Method] = {
         (2,),
         "Momentum encoder and queue, with the temperature 0.07 and the linear projection of the MoCo paper. The paper does not "
         "state the encoders; we use SimCLR's. The momentum looks back over 2 % of the run, at least ten steps, and the queue has "
-        "128 keys, because a run here has hundreds of steps and the original has a million.",
+        "128 keys, because a run here has hundreds of steps and the original a million. The keys' batch norm uses running means "
+        "instead of a shuffle among devices.",
     ),
     "svt": Method(
         "SVT",

@@ -119,7 +119,9 @@ class MoCo(Objective):
     Scaled: the paper's momentum 0.999 is a memory of 1,000 steps of 10^6, and its queue has 5 % of the images. Here the memory is
     ``inertia`` of the run (``slow_momentum``), and the queue has 128 keys. The keys of a queue must come from similar encoders, so
     none may be older than the memory: with 512 keys of batches of 32, the oldest were made 16 steps ago.
-    Other than in the paper: one device, so that the batch norm cannot be shuffled among devices, and the optimiser (``Training``).
+    Other than in the paper: the optimiser (``Training``), and what keeps the batch norm from telling which key is of the query's
+    batch. The paper shuffles the pieces among devices; on one device, the keys use the batch norm's running means (Cai et al.
+    2021, EMAN).
     """
 
     def __init__(
@@ -136,7 +138,7 @@ class MoCo(Objective):
 
     def loss(self, views: Views, labels: Tensor) -> Tensor:
         with torch.no_grad():
-            keys = F.normalize(self.key_encoder(views[1]), dim=1)
+            keys = F.normalize(self.key_encoder.eval()(views[1]), dim=1)
         self.fresh = keys
         return losses.queue_nce(self.encoder(views[0]), keys, self.queue, self.temperature)
 
