@@ -112,6 +112,7 @@ def test_joints_are_found_among_markers(tmp_path, suite):
     pytest.importorskip("ezc3d", reason="no ezc3d on this system")
     dance, around = body(60), markers._around(suite, [])
     own = {"LASI": "LThigh", "RASI": "RThigh", "LPSI": "LThigh", "RPSI": "RThigh"}
+    own |= {f"{side}ShoulderTop": f"{side}UArm" for side in "LR"}
     own |= {f"Waist{side}{end}": f"{side}Thigh" for side in "LR" for end in ("Front", "Back")}
     titles = {}
     for joint in around:
