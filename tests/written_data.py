@@ -98,13 +98,13 @@ def write_motive(path, motion, skeleton, fps, dancer="Anna", unit=1000):
     return path
 
 
-def write_c3d(path, motion, skeleton, fps):
-    """A C3D file with a point for each joint, which a prefix names; NaN is a missing point. Needs ezc3d."""
+def write_c3d(path, motion, titles, fps):
+    """A C3D file with a point for each title, after a prefix; NaN is a missing point. Needs ezc3d."""
     import ezc3d
 
     content = ezc3d.c3d()
     content["parameters"]["POINT"]["RATE"]["value"] = [fps]
-    content["parameters"]["POINT"]["LABELS"]["value"] = tuple(f"Anna:{joint}" for joint in skeleton.joints)
+    content["parameters"]["POINT"]["LABELS"]["value"] = tuple(f"Anna:{title}" for title in titles)
     points = np.ones((4, motion.shape[2], motion.shape[1]))
     points[:3] = motion.transpose(0, 2, 1) * 1000
     content["data"]["points"] = points

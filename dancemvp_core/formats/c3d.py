@@ -1,4 +1,4 @@
-"""C3D, the format of optical motion capture, read by ezc3d: points that are named as joints."""
+"""C3D, the format of optical motion capture, read by ezc3d: points that are named as joints, or markers."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ import numpy as np
 
 from dancemvp_core.dance.sequences import DataError
 from dancemvp_core.dance.skeleton import IMPERIALDANCE21, Skeleton
-from dancemvp_core.formats.motion import Motion, columns_of
+from dancemvp_core.formats import markers
+from dancemvp_core.formats.motion import Motion
 
-EXPECTED = "expected a C3D file with a point for each joint"
+EXPECTED = "expected a C3D file of joints or markers"
 
 
 def read(path: Path, skeleton: Skeleton | None = None) -> Motion:
     """Read a skeleton's joints (default: ImperialDance's) from a C3D file, in the file's unit.
 
-    A point with a negative residual is missing. Raises DataError if ezc3d cannot read the file or a joint has no point.
+    A point with a negative residual is missing. Raises DataError if ezc3d cannot read the file, or the points are no known
+    joints or markers.
     """
     skeleton = skeleton or IMPERIALDANCE21
     try:
@@ -40,6 +42,6 @@ def read(path: Path, skeleton: Skeleton | None = None) -> Motion:
         raise DataError(f"{path}: not a readable C3D file ({' '.join(str(fault).split())[:80]}), {EXPECTED}") from None
     if not points.size or len(labels) < points.shape[1] or not fps > 0:
         raise DataError(f"{path}: no named points with a frame rate, {EXPECTED}")
-    columns = columns_of(path, labels, skeleton)
-    motion = np.where(residuals < 0, np.nan, points[:3])[:, columns].transpose(0, 2, 1)
-    return Motion(np.ascontiguousarray(motion, dtype=np.float32), fps, skeleton)
+    known = np.where(residuals < 0, np.nan, points[:3]).transpose(0, 2, 1)
+    motion, notes = markers.placed(path, labels[: points.shape[1]], known, skeleton)
+    return Motion(motion, fps, skeleton, notes)

@@ -14,8 +14,8 @@ import numpy as np
 
 from dancemvp_core.dance.sequences import DataError
 from dancemvp_core.dance.skeleton import IMPERIALDANCE21, SKELETONS, Skeleton
-from dancemvp_core.formats import names, tables
-from dancemvp_core.formats.motion import GAP_S, Motion, columns_of
+from dancemvp_core.formats import markers, names, tables
+from dancemvp_core.formats.motion import GAP_S, Motion
 
 UNEVEN = 0.5  # in frames: a time stamp may differ this much from an even clock, because time stamps are often rounded
 STEADY = 0.25  # in frames: so far from a whole number of frames, a step is jitter and no dropped frame
@@ -24,7 +24,7 @@ _UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 _UNIT_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 _TIME = re.compile(r"(?:time|time[ _]?stamps?|t)[ _]*[(\[]?(s|sec|seconds|ms|msec|milliseconds|us|ns)?[)\]]?", re.IGNORECASE)
 _COORDINATE = re.compile(r"(.+?)[ _.:\-]*(?<![A-Za-z])([xyzXYZ])|(.+[a-z0-9])([XYZ])")
-_POINTS = ("Bone", "Joint", "Marker", "Bone Marker")  # of Motive's kinds of column, in the order in which they are preferred
+_POINTS = ("Bone", "Joint", "Bone Marker", "Marker")  # of Motive's kinds of column, in the order in which they are preferred
 
 
 def read(path: Path, skeleton: Skeleton | None = None, stamped: bool = True) -> Motion:
@@ -154,13 +154,13 @@ def _motive(path: Path, rows: list[tuple[int, list[str]]], skeleton: Skeleton) -
     if not joints or len(dancers) > 1:
         fault = f"{len(dancers)} skeletons ({tables.listing(dancers)})" if joints else "no positions of bones or markers"
         raise DataError(f"{path}: {fault}, expected the bone positions of one skeleton")
-    titles = list(joints)
-    wanted = [joints[titles[k]][axis] for k in columns_of(path, titles, skeleton) for axis in "XYZ"]
+    titles = [title for title, columns in joints.items() if len(columns) == 3]
+    wanted = [joints[title][axis] for title in titles for axis in "XYZ"]
     cells = [(f"{path}: line {line}", row) for (line, _), row in zip(rows[head + 1 :], padded[head + 1 :], strict=True)]
     if not cells:
         raise DataError(f"{path}: no frames, expected one row per frame")
     values = np.array([[_coordinate(row[c], f"{padded[0][c] or axes[c]}", place) for c in wanted] for place, row in cells])
-    motion = values.reshape(len(values), len(skeleton.joints), 3).transpose(2, 0, 1).astype(np.float32)
+    motion, notes = markers.placed(path, titles, values.reshape(len(values), len(titles), 3).transpose(2, 0, 1), skeleton)
     stated = facts.get("export frame rate") or facts.get("capture frame rate", "")
     fps = tables.number(stated, "Export Frame Rate", str(path), 1)
-    return Motion(np.ascontiguousarray(motion), fps, skeleton, ())
+    return Motion(motion, fps, skeleton, notes)

@@ -120,7 +120,7 @@ def test_the_same_dance_from_every_format(folder, tmp_path):
     rates = {"ctv.npy": 60, "tvc.npy": 60, "plain.csv": 60, "timed.csv": None, "de.csv": None, "clip.bvh": None, "SIX.BVH": None}
     rates |= {"motive.csv": None}
     if importlib.util.find_spec("ezc3d"):
-        write_c3d(tmp_path / "optical.c3d", motion / 1000, IMPERIALDANCE21, 60)
+        write_c3d(tmp_path / "optical.c3d", motion / 1000, IMPERIALDANCE21.joints, 60)
         rates["optical.c3d"] = None
     trained, verdicts, heard = tiny_assessor(), {}, None
     for name, fps in rates.items():

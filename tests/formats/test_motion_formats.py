@@ -16,8 +16,8 @@ from written_data import motion_table, write_c3d, write_motive
 from dancemvp_core.dance.sequences import DataError
 from dancemvp_core.dance.skeleton import COCO17, H36M17, IMPERIALDANCE21, canonical_body, load_skeleton
 from dancemvp_core.datasets import motionfiles
+from dancemvp_core.formats import markers, names, tables
 from dancemvp_core.formats import motion as formats
-from dancemvp_core.formats import names, tables
 
 FPS = 50.0
 JOINTS = IMPERIALDANCE21.joints
@@ -56,7 +56,7 @@ def save(path, kind, motion):
         write_motive(path, motion, IMPERIALDANCE21, FPS)
     elif kind == "c3d":
         pytest.importorskip("ezc3d", reason="no ezc3d on this system")
-        write_c3d(path.with_suffix(".c3d"), motion, IMPERIALDANCE21, FPS).rename(path)
+        write_c3d(path.with_suffix(".c3d"), motion, JOINTS, FPS).rename(path)
     else:
         bvh_writer.write_positions(path, motion, IMPERIALDANCE21, FPS)
 
@@ -89,7 +89,7 @@ def test_missing_joints_are_missing_in_every_format(tmp_path, kind):
 
 def test_damaged_c3d_is_one_line_or_read(tmp_path):
     pytest.importorskip("ezc3d", reason="no ezc3d on this system")
-    whole = write_c3d(tmp_path / "a.c3d", body(60), IMPERIALDANCE21, FPS).read_bytes()
+    whole = write_c3d(tmp_path / "a.c3d", body(60), JOINTS, FPS).read_bytes()
     damaged = {"text": b"hello", "empty": b"", "short": whole[:700], "cut": whole[:-4000], "head": whole[:512]}
     for name, content in damaged.items():
         (tmp_path / f"{name}.c3d").write_bytes(content)
@@ -104,6 +104,31 @@ def test_damaged_c3d_is_one_line_or_read(tmp_path):
     said = dict(line.split(" ", 1) for line in done.stdout.splitlines())
     assert said["a"] == "read (3, 60, 21)", done.stderr
     assert all(said[name] == "DataError 0 True" for name in ("text", "empty", "short", "head")), said
+
+
+@pytest.mark.parametrize("suite", markers.SETS)
+def test_joints_are_found_among_markers(tmp_path, suite):
+    """Markers on both sides of each joint: their mean is the joint, and the two sides keep theirs."""
+    pytest.importorskip("ezc3d", reason="no ezc3d on this system")
+    dance, around = body(60), markers._around(suite, [])
+    own = {"LASI": "LThigh", "RASI": "RThigh", "LPSI": "LThigh", "RPSI": "RThigh"}
+    own |= {f"{side}ShoulderTop": f"{side}UArm" for side in "LR"}
+    own |= {f"Waist{side}{end}": f"{side}Thigh" for side in "LR" for end in ("Front", "Back")}
+    titles = {}
+    for joint in around:
+        side = joint[0] if joint[1:] in "UArm FArm Hand Thigh Shin Foot Toe".split() else " "
+        starred = joint if side == " " else "*" + joint[1:]
+        for marker in markers.SETS[suite][starred].replace("*", side).split():
+            titles.setdefault(marker, dance[:, :, JOINTS.index(own.get(marker, joint))])
+    write_c3d(tmp_path / "a.c3d", np.stack(list(titles.values()), axis=-1), list(titles), FPS)
+    found = formats.read(tmp_path / "a.c3d")
+    assert found.notes == (f"joints are means of {suite}",)
+    at = {joint: found.motion[:, :, k] / 1000 for k, joint in enumerate(JOINTS)}
+    for joint in "LUArm RFArm LHand RThigh LShin RFoot LToe Head".split():
+        np.testing.assert_allclose(at[joint], dance[:, :, JOINTS.index(joint)], atol=1e-4, err_msg=joint)
+    waist = [titles[marker] for marker in markers.SETS[suite]["Hip"].split()]
+    np.testing.assert_allclose(at["Hip"], np.mean(waist, axis=0), atol=1e-4)
+    np.testing.assert_allclose(at["Ab"], (at["Hip"] + at["Chest"]) / 2, atol=1e-4)
 
 
 # --- BVH -------------------------------------------------------------------------------------------------------------
