@@ -39,8 +39,7 @@ class GraphConvolution(nn.Module):
         graph, rows = graph.to(x.dtype), x.permute(0, 2, 3, 1).reshape(n * t, v, c)
         # ``@`` copies the rows to make one product of all; this pays for few channels only.
         gathered = graph @ rows if c < v else torch.bmm(graph.expand(n * t, -1, -1), rows)
-        mixed = F.linear(gathered.view(n, t, v, -1), self.mix.weight.flatten(1), self.mix.bias)
-        return mixed.permute(0, 3, 1, 2)
+        return F.linear(gathered.view(n, t, v, -1), self.mix.weight.flatten(1), self.mix.bias).permute(0, 3, 1, 2)
 
 
 class STGCNBlock(nn.Module):
