@@ -128,6 +128,7 @@ PROFILES: dict[str, Profile] = {
         features=128,
         epochs=4,
         variants=(),
+        released_differences=("silent music", "text", "hit rate", "target"),
         batch_size=32,
         learning_rate=1e-3,
         seeds=1,
