@@ -83,7 +83,8 @@ class DanceDataset:
 
     ``index`` has one row per sequence, in iteration order: genre, choreography, level, trial, score, music, split (empty if
     unknown). It is made without reading motion. ``notes`` are one-line warnings about what is switched off because data are
-    missing; ``split_notes`` are those of them that hold for the data's own split only. ``facts`` is the content of
+    missing; ``split_notes`` are those of them that hold for the data's own split only, and ``left_out`` those that count and
+    name recordings that cannot be used. ``facts`` is the content of
     dataset.json; ``synthetic`` is its statement. ``levels`` go from lowest to highest. ``upright`` names
     the upright axis as stored and how it is known. Sequences are y-up.
     """
@@ -98,6 +99,7 @@ class DanceDataset:
     facts: dict = field(default_factory=dict)
     upright: str = "y"
     split_notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
     levels: tuple[str, ...] = LEVELS
 
     @property

@@ -92,7 +92,10 @@ def load(path: str | Path, music: str | Path | None = None, gap_s: float = motio
         raise DataError(f"{folder}: no usable motion, expected {FILE_NAME}{first}")
     files = found.files
     return motionfiles.open_dataset(
-        motionfiles.Source(name, root, found.records, lambda i: read_keypoints(files[i])[0], found.notes(), facts, gap_s),
+        motionfiles.Source(
+            name, root, found.records, lambda i: read_keypoints(files[i])[0], found.notes(), facts, gap_s,
+            left_out=found.left_out(),
+        ),
         track=[label["music"] for label in found.labels],
         dancer=[label["dancer"] for label in found.labels],
         duration_s=found.durations,
@@ -154,15 +157,18 @@ class _Found:
             return None
         return audio
 
-    def notes(self) -> list[str]:
-        """What is left out of the data set, and what is switched off."""
-        notes, count = [], len(self.records)
+    def left_out(self) -> list[str]:
+        """The sentences that count and name what is left out of the data set."""
+        said, total = [], len(self.ignored) + len(self.dropped) + len(self.records)
         if self.dropped:
-            total = len(self.dropped) + count
-            notes.append(f"{len(self.dropped)} of {total} sequences are left out as unusable; the first: {self.dropped[0]}")
+            said.append(f"{len(self.dropped)} of {total} sequences are left out as unusable; the first: {self.dropped[0]}")
         if self.ignored:
-            total = len(self.ignored) + len(self.dropped) + count
-            notes.append(f"{len(self.ignored)} of {total} sequences are left out, as ignore_list.txt says: {listing(self.ignored)}")
+            said.append(f"{len(self.ignored)} of {total} sequences are left out, as ignore_list.txt says: {listing(self.ignored)}")
+        return said
+
+    def notes(self) -> list[str]:
+        """What was read otherwise, and what is switched off."""
+        notes, count = [], len(self.records)
         if self.raw:
             notes.append(f"{self.raw} of {count} files have no keypoints3d_optim: their raw keypoints3d are used")
         notes.append("no levels in AIST++: level recognition and Fig. 6 are left out")

@@ -145,6 +145,14 @@ class _Found:
         source = f"{row.motion} ({row.place})"
         self.records.append({"fps": found.fps, "skeleton": found.skeleton, "source": source} | music | labels)
 
+    def left_out(self) -> list[str]:
+        """The sentence that counts and names the recordings that cannot be used; none if all can."""
+        if not self.dropped:
+            return []
+        names, first = tables.listing(self.dropped), next(iter(self.dropped.values()))
+        total = len(self.records) + len(self.dropped)
+        return [f"{len(self.dropped)} of {total} recordings are left out as unusable: {names}; the first: {first}"]
+
     def _checked(self, row: _Row) -> motion_formats.Motion:
         """The motion of a row, without its values; DataError if motion or music cannot be used."""
         place = row.place
@@ -227,7 +235,7 @@ def load(path: str | Path) -> DanceDataset:
 
     notes = _notes(table.header, found) + notes
     return motionfiles.open_dataset(
-        motionfiles.Source(name, root, found.records, read, notes, facts, levels=levels),
+        motionfiles.Source(name, root, found.records, read, notes, facts, left_out=found.left_out(), levels=levels),
         track=[r["music"].relative_to(root).as_posix() if r["music"] else None for r in found.records],
         dancer=dancers,
         duration_s=found.durations,
@@ -255,12 +263,8 @@ def _labels(csv: Path, found: _Found, facts: dict) -> tuple[list[str | None], tu
 
 
 def _notes(header: list[str], found: _Found) -> list[str]:
-    """What is left out and switched off, and columns that are not used."""
+    """What was assumed, what is switched off, and columns that are not used."""
     notes, records, durations = [], found.records, found.durations
-    if found.dropped:
-        names, first = tables.listing(found.dropped), next(iter(found.dropped.values()))
-        total = len(records) + len(found.dropped)
-        notes.append(f"{len(found.dropped)} of {total} recordings are left out as unusable: {names}; the first: {first}")
     if found.said:
         notes.append(tables.listing(found.said, 3))
     unknown = [name for name in header if name not in FILE + OPTIONAL]

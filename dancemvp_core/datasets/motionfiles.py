@@ -198,8 +198,9 @@ class LazySequences(Sequence):
 class Source:
     """The results of a reader: ``records`` (at least one) and ``read`` as in LazySequences, ``facts`` of dataset.json.
 
-    ``notes`` are one-line warnings, and ``split_notes`` those that hold for the data's own split only. A joint may be
-    missing for at most ``gap_s`` seconds. ``levels`` go from lowest to highest.
+    ``notes`` are one-line warnings, and ``split_notes`` those that hold for the data's own split only; ``left_out`` count and
+    name the recordings that cannot be used. A joint may be missing for at most ``gap_s`` seconds. ``levels`` go from lowest
+    to highest.
     """
 
     name: str
@@ -210,6 +211,7 @@ class Source:
     facts: dict
     gap_s: float = GAP_S
     split_notes: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
     levels: tuple[str, ...] = LEVELS
 
 
@@ -247,8 +249,9 @@ def open_dataset(source: Source, **columns: list) -> DanceDataset:
         index=index_table(records, source.root, **columns),
         sequences=LazySequences(records, source.read, upright.axis, source.gap_s),
         synthetic=facts["synthetic"],
-        notes=(*source.notes, *unlike, *source.split_notes, *(note + advice for note in upright.notes)),
+        notes=(*source.left_out, *source.notes, *unlike, *source.split_notes, *(note + advice for note in upright.notes)),
         split_notes=tuple(source.split_notes),
+        left_out=tuple(source.left_out),
         levels=source.levels,
         facts=facts,
         upright=str(upright),

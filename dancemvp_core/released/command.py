@@ -162,6 +162,8 @@ class Request:
             say(f"{self.out / 'embeddings.parquet'}: used again, it is of this checkpoint and these data")
             return kept
         rows = rows_in(self.dataset.index, scope)
+        for sentence in self.dataset.left_out:
+            say(sentence)
         say(f"encoding {len(rows)} performances on {next(self.encoder.parameters()).device.type}")
         done = encode(self.encoder, self.dataset, rows, shown("performances"))
         if done.left_out:

@@ -295,8 +295,14 @@ def test_an_unusable_motion_or_a_full_disk_leaves_nothing_that_is_used_again(tmp
     data, out = write_performances(tmp_path / "data", [("k1", "expert", trial) for trial in range(3)]), tmp_path / "out"
     motion = moving(seed=1)
     np.save(data / "k1-expert-1.npy", np.where(np.arange(1000)[None, :, None] // 300 == 1, np.nan, motion))
+    code, said, _ = run(capsys, "embed", checkpoint, data, tmp_path / "without it")
+    assert code == 0 and any("1 of 3 recordings are left out as unusable: k1-expert-1.npy" in line for line in said)
+    for trial in range(3):
+        (data / f"k1-expert-{trial}.npy").rename(data / f"{trial}.kept")
     code, _, (fault,) = run(capsys, "embed", checkpoint, data, out)
-    assert code == 2 and "k1-expert-1.npy" in fault and "is missing (NaN)" in fault and not out.exists()
+    assert code == 2 and "no usable recording is left of 3" in fault and not out.exists()
+    for trial in range(3):
+        (data / f"{trial}.kept").rename(data / f"k1-expert-{trial}.npy")
     np.save(data / "k1-expert-1.npy", motion)
     with monkeypatch.context() as full:
 
