@@ -455,4 +455,5 @@ def test_small_inputs_of_others_are_read(name):
     if "semicolon" in name or "ms.csv" in name:
         assert found.fps == pytest.approx(30, rel=1e-3)
     if "bvh" in name and found.motion.shape[1] == 36:
-        np.testing.assert_allclose(found.motion, formats.read(CASES / "control_ok.bvh").motion, atol=1e-5)
+        tolerance = 0.015 if "six" in name else 1e-5  # this file has its positions in whole centimetres
+        np.testing.assert_allclose(found.motion, formats.read(CASES / "control_ok.bvh").motion, atol=tolerance)

@@ -38,7 +38,7 @@ def test_graph_convolution_is_the_sum_over_partitions():
         for o in range(3):
             for t in range(4):
                 for w in range(17):
-                    value = float(layer.mix.bias[o])
+                    value = float(layer.mix.bias[o].detach())
                     for k in range(len(graph)):
                         for c in range(2):
                             for v in range(17):
