@@ -275,7 +275,7 @@ def everyone() -> dict[str, Method]:
 
 
 def table(number: int) -> dict[str, Method]:
-    """Return the methods of one of the paper's tables, by name, in the paper's order, with ours last."""
+    """Return the methods of Table 2, 3 or 4 of the paper, by name, in the paper's order, with ours last."""
     rows = {name: m for name, m in METHODS.items() if number in m.tables}
     return {name: m for name, m in rows.items() if name != "ours"} | {n: m for n, m in rows.items() if n == "ours"}
 

@@ -1,4 +1,4 @@
-"""How the prompter is used: the sentences of the three tasks, and a fit that cross-validation on the support controls.
+"""How the prompter is used ("Transformer-based Text Prompting"): the sentences of the tasks, and a fit with cross-validation.
 
 The three tasks want different lengths of training: Task 1 needs long training, and the score's variance is too small after
 it. So the fit makes ``stops``. Cross-validation leaves whole performances out, as for the linear heads, and chooses a stop

@@ -1,4 +1,5 @@
-"""Downstream protocols for the three tasks: vocabulary, score and rhythm ("Transformer-based Text Prompting").
+"""Downstream protocols ("Transformer-based Text Prompting") for three tasks: "Dance Vocabulary Recognition", "Dance Performance
+Scoring", "Dance Rhythm Evaluation".
 
 A protocol is a function of frozen features and of an ``Episode``: labelled support pieces and query pieces to predict. The
 encoders are frozen; ``prompt`` trains the text encoder, the MLP's last layer and the heads. At test time its texts are all
