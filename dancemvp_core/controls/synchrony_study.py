@@ -59,6 +59,9 @@ def verdict(tests: pd.DataFrame) -> list[str]:
     names, lines = {key: measure for measure, key in MEASURES.items()}, []
     for (shots, reference), own in tests.groupby(["shots", "reference"], sort=False):
         parts = []
+        if own["stands"].eq("").all():  # its own pre-training, or all of the others
+            lines.append(f"{shots} shots, {reference}: {'; '.join(own['note'].unique()[:1])}")
+            continue
         for stands, phrase in (("behind", "behind"), ("level", "level with"), ("", "no verdict against")):
             for key, rows in own[own["stands"] == stands].groupby(["task", "metric"]):
                 parts.append(f"{phrase} {', '.join(rows['method'] + ' ' + rows['protocol'])} on {names[key]}")
