@@ -70,15 +70,13 @@ def equal_support(most: int, genres: int) -> int:
 def plan(where: list[tuple[int, int]], seeds: int) -> list[Job]:
     """Return all fits of the notebook: ours, its controls and chance at all ``points``; floors at the first point (Table 4's).
 
-    The other forms of the prompt have one seed, at the first point and at ``OTHER_FORMS_AT`` if these are points. The controls
-    of the floors have one seed, because no claim depends on them.
+    The other forms of the prompt have one seed, at the first point and at ``OTHER_FORMS_AT`` if these are points.
     """
     floors = [name for name, floor in FLOORS.items() if floor.protocol in BOTH]
     fits = [(name, protocol, seeds, where) for name, protocol in ON_CURVES]
     few = [point for point in where if point[1] == where[0][1] and (point == where[0] or point[0] in OTHER_FORMS_AT)]
     fits += [("ours", protocol, 1, few) for protocol in OTHER_FORMS]
     fits += [(name, protocol, seeds, where[:1]) for name in floors for protocol in BOTH]
-    fits += [(name, protocol, 1, where[:1]) for name in floors for protocol in CONTROLS]
     fits += [(name, name, seeds, where[:1]) for name in ("direct", "direct_calibrated")]
     return [Job(name, protocol, seed, *p) for name, protocol, n, at in fits for seed in range(n) for p in at]
 
