@@ -14,6 +14,7 @@ import pandas as pd
 
 from dancemvp_core.controls import unseen_dancers
 from dancemvp_core.paper import tables
+from dancemvp_core.paper.tables import signed
 from dancemvp_core.pretraining import methods
 from dancemvp_core.runs import profiles
 from dancemvp_core.tasks import rows
@@ -58,13 +59,12 @@ def table_4() -> str:
 
 
 def ours_against() -> str:
-    """Return the differences between ours and every row with the same seeds, with Holm's p; above 0, ours is better."""
-    found = pd.read_csv(RESULTS / "significance.csv").dropna(subset="p_holm")
+    """Return the differences between ours and every row, with their intervals; above 0, ours is better."""
+    found = pd.read_csv(RESULTS / "significance.csv").fillna({"stands": "", "note": ""})
     found = found[found["method"] != "body_only"]  # its level accuracy is at chance by construction
     found["row"] = found["method"].map(LABELS) + ", " + found["protocol"]
-    digits = {1: "{:+.1f}", 2: "{:+.3f}", 3: "{:+.0f}"}
     found["cell"] = [
-        f"{digits[r.task].format(r.difference)} ({'p < 0.01' if r.p_holm < 0.01 else f'p = {r.p_holm:.2f}'})"
+        f"{signed(r.difference)} [{signed(r.ci_low)}, {signed(r.ci_high)}] {r.stands}" if r.stands else r.note
         for r in found.itertuples()
     ]
     wide = found.pivot(index="row", columns="task", values="cell").reindex(found["row"].unique()).fillna("")
