@@ -4,10 +4,11 @@
     python benchmarks/bench.py --only stgcn    some cases (comma-separated): prints the table only
     python benchmarks/bench.py --quick         tiny shapes and three runs: a test that all cases work; saves nothing
 
-Each case in ``cases.py`` yields pairs of functions. The two functions of a pair run in turn in one process, so that other load
-on the machine affects both. The ratio is the median of reference / candidate over the runs, and the spread is the middle half
-of the runs. There are no absolute limits; each row states its goal for the reader. "of the floor" is the shortest possible
-time on the device (``roofline.py``) divided by the candidate's time.
+Each case in ``cases.py`` yields pairs of functions. The functions of a pair run in turn in one process, so that other load on the
+machine affects both. The ratio is the median of reference / candidate over the runs, and the spread is the middle half of the
+runs. The reference has the candidate's precision; what a lower precision adds has a column of its own. Above a load of 0.5 before
+the run, the table is printed and not saved. There are no absolute limits; each row states its goal for the reader. "of the floor"
+is the shortest possible time on the device (``roofline.py``) divided by the candidate's time.
 """
 
 from __future__ import annotations
@@ -36,15 +37,18 @@ from dancemvp_core.runs import profiles, provenance
 from dancemvp_core.runs.profiles import Parameters
 from dancemvp_core.runs.workspace import Workspace
 
+QUIET = 0.5  # largest load before a run whose times are kept
+
 
 def measured(case: str, pair: Pair, runs: int) -> dict:
     """Measure a pair and return its row of the table (COLUMNS), in seconds and MB."""
-    found = compare(pair.candidate, pair.reference, runs)
+    found = compare(pair.candidate, pair.reference, pair.in_float32, runs)
     row = {"case": case, "what": pair.what, "against": pair.against, "goal": pair.goal, "runs": runs, "note": pair.note}
     for name, spread, per in (
         ("seconds", found.candidate, pair.per),
         ("reference_seconds", found.reference, pair.per),
         ("ratio", found.ratio, 1),
+        ("ratio_float32", found.ratio_float32, 1),
     ):
         values = (math.nan,) * 3 if spread is None else (spread.median / per, spread.low / per, spread.high / per)
         row |= dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
@@ -57,14 +61,14 @@ def measured(case: str, pair: Pair, runs: int) -> dict:
 
 COLUMNS = [
     "case", "what", "against", "seconds", "seconds_low", "seconds_high", "reference_seconds", "reference_seconds_low",
-    "reference_seconds_high", "ratio", "ratio_low", "ratio_high", "goal", "of_floor", "peak_mb", "reference_peak_mb",
-    "difference", "runs", "note",
+    "reference_seconds_high", "ratio", "ratio_low", "ratio_high", "ratio_float32", "ratio_float32_low", "ratio_float32_high",
+    "goal", "of_floor", "peak_mb", "reference_peak_mb", "difference", "runs", "note",
 ]  # fmt: skip
 
 
 def markdown(rows: list[dict]) -> str:
     """Return the table as Markdown; a cell has a median and the middle half."""
-    head = ["case", "what", "time", "against", "its time", "ratio", "goal", "of the floor", "peak MB", "difference"]
+    head = ["case", "what", "time", "against", "its time", "ratio", "in float32", "goal", "of the floor", "peak MB", "difference"]
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     for row in rows:
         peaks = [f"{row[name]:.1f}" for name in ("peak_mb", "reference_peak_mb") if math.isfinite(row[name])]
@@ -75,6 +79,7 @@ def markdown(rows: list[dict]) -> str:
             row["against"],
             _range(row, "reference_seconds", _clock),
             _range(row, "ratio", "{:.2f}".format),
+            _range(row, "ratio_float32", "{:.2f}".format),
             row["goal"],
             f"{row['of_floor']:.0%}" if math.isfinite(row["of_floor"]) else "",
             " against ".join(peaks),
@@ -85,7 +90,7 @@ def markdown(rows: list[dict]) -> str:
 
 
 def _range(row: dict, name: str, form: Callable[[float], str]) -> str:
-    if not math.isfinite(row[name]):
+    if not math.isfinite(row.get(name, math.nan)):  # results of before may lack a column
         return ""
     return f"{form(row[name])} ({form(row[f'{name}_low'])}–{form(row[f'{name}_high'])})"
 
@@ -106,7 +111,7 @@ def machine(device: torch.device) -> dict:
         "threads": torch.get_num_threads(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9),
         "gpu": torch.cuda.get_device_name() if device.type == "cuda" else None,
-        "load_before": round(os.getloadavg()[0], 1),
+        "load_before": round(os.getloadavg()[0], 2),
     }
 
 
@@ -152,13 +157,17 @@ def main(arguments: list[str] | None = None) -> int:
                 rows.append(measured(name, pair, runs))
                 print(f"{name}: {pair.what}: {_range(rows[-1], 'seconds', _clock)}", flush=True)
     print(f"\n{markdown(rows)}")
-    if not options.quick and not options.only:
-        path = profiles.project_root() / "results" / "bench" / f"{slug(facts)}.csv"
-        files.write_csv(path, pd.DataFrame(rows)[COLUMNS])
-        sidecar = {"file": path.name, "sha256": files.sha256(path), "machine": facts}
-        sidecar |= {"operations_per_s": rates.operations, "copied_bytes_per_s": rates.copied}
-        files.write_json(path.with_name(f"{path.name}.prov.json"), sidecar | provenance.environment())
-        print(f"\nSaved in {os.path.relpath(path)}")
+    if options.quick or options.only:
+        return 0
+    if facts["load_before"] > QUIET:
+        print(f"\nNot saved: the load before the run was {facts['load_before']}, expected at most {QUIET}", file=sys.stderr)
+        return 0
+    path = profiles.project_root() / "results" / "bench" / f"{slug(facts)}.csv"
+    files.write_csv(path, pd.DataFrame(rows, columns=COLUMNS))
+    sidecar = {"file": path.name, "sha256": files.sha256(path), "machine": facts}
+    sidecar |= {"operations_per_s": rates.operations, "copied_bytes_per_s": rates.copied}
+    files.write_json(path.with_name(f"{path.name}.prov.json"), sidecar | provenance.environment())
+    print(f"\nSaved in {os.path.relpath(path)}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Measure the time of two functions in turn in one process, and the memory of a call."""
+"""Measure the time of functions in turn in one process, and the memory of a call."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ SHORTEST_S = 0.02  # a faster function is called several times in a run, so that
 class Pair:
     """A candidate and its reference: functions without arguments.
 
+    The reference computes in the candidate's precision, so that the ratio shows what the code is worth. ``in_float32`` is the
+    reference in float32, where the candidate has another precision: this second ratio shows code and precision together.
     ``per``: units of work in a call (e.g. steps); times are for one unit. ``floor_s``: shortest possible seconds of a unit on
     the device. ``memory`` measures the peak memory of a function's call in MB. ``difference``: relative difference of the two
     outputs, |a - b| / |b|. In a pair that shows growth, the reference has the larger input.
@@ -27,6 +29,7 @@ class Pair:
     candidate: Callable[[], object]
     against: str = ""
     reference: Callable[[], object] | None = None
+    in_float32: Callable[[], object] | None = None
     goal: str = ""
     per: int = 1
     floor_s: float = math.nan
@@ -52,11 +55,12 @@ class Spread:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The seconds of a call of both functions, and the ratio reference / candidate; None without a reference."""
+    """The seconds of a call of candidate and reference, and the ratios of the references to the candidate; None without one."""
 
     candidate: Spread
     reference: Spread | None
     ratio: Spread | None
+    ratio_float32: Spread | None
 
 
 def timed(work: Callable[[], object], calls: int = 1) -> float:
@@ -69,20 +73,22 @@ def timed(work: Callable[[], object], calls: int = 1) -> float:
     return (time.perf_counter() - started) / calls
 
 
-def compare(candidate: Callable, reference: Callable | None = None, runs: int = RUNS) -> Comparison:
-    """Measure two functions in turn, after one call of each that does not count; the order alternates between runs."""
-    both = [work for work in (candidate, reference) if work]
-    for work in both:
+def compare(
+    candidate: Callable, reference: Callable | None = None, in_float32: Callable | None = None, runs: int = RUNS
+) -> Comparison:
+    """Measure functions in turn, after one call of each that does not count; the order alternates between runs."""
+    works = {"candidate": candidate, "reference": reference, "float32": in_float32}
+    works = {name: work for name, work in works.items() if work}
+    for work in works.values():
         timed(work)
-    calls = [max(1, math.ceil(SHORTEST_S / max(timed(work), 1e-9))) for work in both]
-    seconds: list[list[float]] = [[] for _ in both]
+    calls = {name: max(1, math.ceil(SHORTEST_S / max(timed(work), 1e-9))) for name, work in works.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in works}
     for run in range(runs):
-        for i in range(len(both)) if run % 2 == 0 else reversed(range(len(both))):
-            seconds[i].append(timed(both[i], calls[i]))
-    spreads = [Spread.of(values) for values in seconds]
-    if reference is None:
-        return Comparison(spreads[0], None, None)
-    return Comparison(*spreads, Spread.of(np.divide(seconds[1], seconds[0])))
+        for name in works if run % 2 == 0 else reversed(works):
+            seconds[name].append(timed(works[name], calls[name]))
+    ratios = {name: Spread.of(np.divide(values, seconds["candidate"])) for name, values in seconds.items()}
+    spread = Spread.of(seconds["reference"]) if reference else None
+    return Comparison(Spread.of(seconds["candidate"]), spread, ratios.get("reference"), ratios.get("float32"))
 
 
 def peak_tensors_mb(work: Callable[[], object]) -> float:

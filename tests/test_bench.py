@@ -27,8 +27,11 @@ def test_comparison_gives_ratio_and_spread():
     found = compare.compare(lambda: time.sleep(0.03), lambda: time.sleep(0.09), runs=3)
     assert found.candidate.low <= found.candidate.median <= found.candidate.high
     assert found.candidate.median >= 0.03 and found.ratio.median > 1.2
+    assert found.ratio_float32 is None
     alone = compare.compare(lambda: None, runs=3)
     assert alone.reference is None and alone.ratio is None and alone.candidate.median < 0.01
+    both = compare.compare(lambda: time.sleep(0.03), lambda: time.sleep(0.03), lambda: time.sleep(0.12), runs=3)
+    assert both.ratio_float32.median > 1.5 * both.ratio.median, "the second ratio has its own function"
 
 
 def test_peak_of_tensors():
@@ -95,8 +98,30 @@ def test_quick_run_prints_a_table_and_keeps_nothing(capsys, monkeypatch):
     assert "no such case" in capsys.readouterr().err
 
 
+def test_times_on_a_busy_machine_are_not_kept(capsys, monkeypatch):
+    kept = []
+    monkeypatch.setattr(bench, "CASES", {"one": lambda setting: iter(())})
+    monkeypatch.setattr(bench.roofline, "measure", lambda *_: RATES)
+    monkeypatch.setattr(bench.roofline, "describe", lambda rates: "")
+    monkeypatch.setattr(bench.files, "write_csv", lambda path, table: kept.append(path))
+    monkeypatch.setattr(bench.files, "write_json", lambda path, facts: None)
+    monkeypatch.setattr(bench.files, "sha256", lambda path: "")
+    monkeypatch.setattr(bench, "machine", lambda device: {"processor": "p", "cores": 2, "gpu": None, "load_before": 1.7})
+    assert bench.main([]) == 0 and not kept and "the load before the run was 1.7" in capsys.readouterr().err
+    monkeypatch.setattr(bench, "machine", lambda device: {"processor": "p", "cores": 2, "gpu": None, "load_before": 0.3})
+    assert bench.main([]) == 0 and len(kept) == 1
+
+
+def test_headline_ratios_are_of_one_precision():
+    with cases.Setting(torch.device("cpu"), RATES, quick=True) as setting:
+        pairs = [pair for pair in cases.stgcn(setting) if not isinstance(pair, str)]
+    for pair in pairs:
+        assert pair.what.rsplit(", ", 1)[-1] == pair.against.rsplit(", ", 1)[-1], pair.what
+        assert (pair.in_float32 is None) == pair.what.endswith("float32")
+
+
 def test_a_row_of_the_table():
-    pair = compare.Pair("a", lambda: time.sleep(0.03), "b", lambda: None, "2x", per=3, floor_s=0.001, difference=1e-4)
+    pair = compare.Pair("a", lambda: time.sleep(0.03), "b", lambda: None, goal="2x", per=3, floor_s=0.001, difference=1e-4)
     row = bench.measured("case", pair, 3)
     assert set(row) == set(bench.COLUMNS) and 0.01 <= row["seconds"] < 0.03 * 3
     assert row["of_floor"] == pytest.approx(0.001 / row["seconds"])
