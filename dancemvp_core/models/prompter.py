@@ -104,7 +104,6 @@ class Prompter(nn.Module):
             self.vectors = nn.ParameterDict({task: torch.randn(len(s), settings.text_width) for task, s in sentences.items()})
         else:
             self.encoder = TOWERS[text]([sentence for said in sentences.values() for sentence in said], settings.text_width)
-        self.input_norm = nn.BatchNorm1d(settings.text_width) if text == "input" else None
         outputs = {"vocabulary": classes, "score": 2, "rhythm": 1}
         self.joins = nn.ModuleDict({t: Join(z.shape[1], settings.text_width, settings.width) for t in tasks})
         self.heads = nn.ModuleDict({t: nn.Linear(settings.width, outputs[t] if text == "input" else 1) for t in tasks})
@@ -117,15 +116,15 @@ class Prompter(nn.Module):
         if self.text == "vectors":
             return {task: self.text_norm(vectors) for task, vectors in self.vectors.items()}
         if self.text == "input":
-            few = len(self.sentences["input"]) <= len(which)
-            return {"input": self.input_norm(self.encoder()[which] if few else self.encoder(which))}
+            few = not self.training or len(self.sentences["input"]) <= len(which)
+            return {"input": self.text_norm(self.encoder())[which] if few else self.text_norm(self.encoder(which))}
         sizes = [len(s) for s in self.sentences.values()]
         encoded = self.encoder().split(sizes)
         return {task: self.text_norm(t) for task, t in zip(self.sentences, encoded, strict=True)}
 
     @staticmethod
     def text_norm(t: Tensor) -> Tensor:
-        """Return texts (C, E) standardised over the candidates: this removes what all candidates have in common."""
+        """Return texts (C, E) standardised over the C texts: this removes what all have in common; a single text becomes 0."""
         return (t - t.mean(dim=0)) / (t.std(dim=0, correction=0) + 1e-3)
 
     def forward(self, hidden: Tensor, which: Tensor | None = None, encoded: dict[str, Tensor] | None = None) -> dict[str, tuple]:

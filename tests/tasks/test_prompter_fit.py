@@ -285,3 +285,14 @@ def test_the_query_is_not_part_of_the_candidate_classes(known):
     features = Features(torch.zeros(len(table), 4))
     found = protocols.run("prompt-all-classes", features, episode, 0, replace(SETTINGS, steps=2), ("vocabulary",))
     assert "zz9" not in set(found.classes["choreography"])
+
+
+def test_one_text_for_all_pieces_says_nothing_in_training_and_after_it(problem):
+    """A control must not read more, or other, numbers from its only text when it predicts than when it learned."""
+    own = replace(problem, new=lambda own: Prompter(None, own, {"input": ["a question"]}, protocols.TASKS, 12, "input", SETTINGS),
+                  support=prompting.Inputs(problem.support.hidden, torch.zeros(len(problem.fold), dtype=torch.long)))  # fmt: skip
+    fitted = prompting.fit(own, [np.arange(len(problem.fold))], SETTINGS, 0)[SETTINGS.steps][0]
+    for mode in (True, False):
+        assert fitted.train(mode).encode_texts(own.support.which)["input"].abs().max() < 1e-3
+    right = prompting.answers_of(fitted.eval(), own.support)["vocabulary"][0].argmax(axis=1) == problem.target["vocabulary"].numpy()
+    assert right.mean() > 0.5, "it still reads the features"
