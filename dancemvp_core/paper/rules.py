@@ -329,7 +329,7 @@ def _above(row: pd.Series, value: str, bound: float, text: str, unit: str = "%")
 def margin(results: Results, rivals: list[str], task: int, stated: float) -> Finding:
     """Compare the relative lead of ours over the rival with the best mean with the stated lead.
 
-    A rival without a verdict leaves the claim open, because it may be the best.
+    A rival without a verdict may be the best: then the claim cannot hold.
     """
     tests = results.table("significance.csv")
     own = pd.MultiIndex.from_tuples([(name, methods.METHODS[name].protocol) for name in rivals])
@@ -339,7 +339,9 @@ def margin(results: Results, rivals: list[str], task: int, stated: float) -> Fin
     best = rows.loc[rows["other"].idxmax() if HIGHER_IS_BETTER[f"task{task}"] else rows["other"].idxmin()]
     found = _above(best, "lead", stated, f"lead over {label(best['method'])}")
     unclear = rows.loc[rows["stands"].fillna("") == "", "note"].unique()
-    return replace(found, holds=None, text=f"{found.text}; {'; '.join(unclear)}") if len(unclear) else found
+    if not len(unclear):
+        return found
+    return replace(found, holds=None if found.holds else found.holds, text=f"{found.text}; {'; '.join(unclear)}")
 
 
 def _against_finetune(results: Results, task: int, genres: int | None = None, shots: int | None = None) -> pd.Series:
