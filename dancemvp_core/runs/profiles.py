@@ -97,6 +97,12 @@ class Profile(_Strict):
     tsne_points: Count = 2700
 
 
+# What demo and study share: networks, pieces and batches that two cores can train.
+NARROW = {
+    "piece_frames": 50, "channels": (32, 64, 128), "dim": 128, "features": 128, "batch_size": 32, "learning_rate": 1e-3,
+    "seeds_resnet50": 1,
+}  # fmt: skip
+
 PROFILES: dict[str, Profile] = {
     "smoke": Profile(
         name="smoke",
@@ -121,32 +127,20 @@ PROFILES: dict[str, Profile] = {
     ),
     "demo": Profile(
         name="demo",
+        **NARROW,
         pretrain_trials=10,
-        piece_frames=50,
-        channels=(32, 64, 128),
-        dim=128,
-        features=128,
         epochs=4,
         variants=(),
         released_differences=("silent music", "text", "hit rate", "target"),
-        batch_size=32,
-        learning_rate=1e-3,
         seeds=1,
-        seeds_resnet50=1,
         downstream_steps=200,
     ),
     "study": Profile(
         name="study",
+        **NARROW,
         pretrain_trials=20,
-        piece_frames=50,
-        channels=(32, 64, 128),
-        dim=128,
-        features=128,
         epochs=20,
-        batch_size=32,
-        learning_rate=1e-3,
         seeds=3,
-        seeds_resnet50=1,
         downstream_steps=400,
     ),
     "paper": Profile(name="paper"),
