@@ -245,7 +245,7 @@ def test_a_root_that_is_no_utf8_is_refused_in_one_line(tmp_path, capsys):
 def test_plan_and_a_failing_notebook(project):
     faulty = notebook("01_table1_data", "profiles.validate('01_table1_data', lr=1)")
     nbformat.write(faulty, project / "notebooks" / "01_table1_data.ipynb")
-    files.write_json(project / "config.json", {"profile": "demo", "root": project, "notebooks": project / "notebooks"})
+    files.write_json(project / "config.json", {"profile": "study", "root": project, "notebooks": project / "notebooks"})
     plan = subprocess.run(
         [*reproduce.snakemake(project / "config.json", 2), "-n"],
         capture_output=True, text=True, env=reproduce.environment(), cwd=project,
@@ -308,7 +308,7 @@ def test_a_notebook_that_cannot_start_says_why(project, capfd):
     [
         (["--profile", "full"], "expected one of smoke, demo, study, paper"),
         (["--data", "/nowhere"], "DATA=/nowhere: no such folder"),
-        (["--split", "ours"], "reproduce: split 'ours': expected released, or none for the data's own\n"),
+        (["--split", "ours"], "reproduce: split 'ours': expected released or validation2 or validation3, or none for the data's own\n"),
         (["--seeds", "0"], "expected a whole number from 1, got '0'"),
         (["--jobs", "two"], "expected a whole number from 1, got 'two'"),
     ],
