@@ -18,6 +18,8 @@ HEAD, HIPS, FEET = ("head", "nose"), ("hip", "pelvis"), ("foot", "toe", "ankle")
 UNLIKE = 0.15  # left and right bones of real bodies differ by 0.01 to 0.04; with their joints in another order, by 0.3 or more
 CLEAR = 0.5  # if the second largest rise exceeds this share of the largest, a note says that the choice is uncertain
 
+CLEAR_FRONT = 0.3  # the hips' and shoulders' horizontal share, below which a body shows no direction
+
 # For each upright axis: the coordinates that become x, y and z, and their signs. Each is a rotation about a horizontal axis.
 TURNS = {
     "x": ((1, 0, 2), (-1, 1, 1)),
@@ -47,6 +49,24 @@ def turn_y_up(motion: np.ndarray, axis: str) -> np.ndarray:
         return motion
     order, signs = TURNS[axis]
     return np.asarray(motion)[list(order)] * np.array(signs, motion.dtype)[:, None, None]
+
+
+def to_front(motion: np.ndarray, skeleton: Skeleton, fps: float) -> np.ndarray:
+    """Return the turn about the vertical, (3, 3), after which a body looks along +z in the first second of a motion (3, T, V).
+
+    Where a dancer stands in a room, and so the direction of the whole dance, is no part of the dance; turns within the dance
+    stay. The body looks at right angles to its hips and shoulders: to the left-right pairs that hang on the spine. A body that
+    shows no direction (a skeleton without pairs, or one that lies down) is not turned.
+    """
+    paired = {joint for pair in skeleton.pairs for joint in pair}
+    trunk = [pair for pair in skeleton.pairs if not paired & {skeleton.parents[joint] for joint in pair}]
+    start = np.asarray(motion[:, : max(1, round(fps))], dtype=np.float64)
+    across = sum(((start[:, :, left] - start[:, :, right]).mean(axis=1) for left, right in trunk), np.zeros(3))
+    size = np.hypot(across[0], across[2])
+    if not size > CLEAR_FRONT * np.linalg.norm(across):
+        return np.eye(3)
+    cos, sin = across[0] / size, -across[2] / size
+    return np.array([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]])
 
 
 def find_upright(motions: Iterable[np.ndarray], skeleton: Skeleton, stated: str | None = None) -> Upright:

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from dancemvp_core import files
-from dancemvp_core.dance import music, primitives, rhythm
+from dancemvp_core.dance import music, orientation, primitives, rhythm
 from dancemvp_core.dance.sequences import DanceDataset, DanceSequence, Piece
 from dancemvp_core.dance.skeleton import bone_lengths, canonical_body
 
@@ -46,9 +46,15 @@ class PieceSet:
         return len(self.table)
 
     def batch(self, rows) -> dict[str, Tensor]:
-        """The encoders' input for N rows of pieces: {"motion": (N, 3, T, V), "music": (N, F, T)}."""
+        """The encoders' input for N rows of pieces: {"motion": (N, 3, T, V), "music": (N, F, T), "seconds": (N,)}."""
         rows = torch.as_tensor(rows, device=self.motion.device)
-        return {"motion": self.motion[rows], "music": self.music[self.windows[rows]]}
+        return {"motion": self.motion[rows], "music": self.music[self.windows[rows]], "seconds": self.seconds[rows]}
+
+    @cached_property
+    def seconds(self) -> Tensor:
+        """Length of each piece in s, (P,) float32, on the device."""
+        lengths = (self.table["end_s"] - self.table["start_s"]).to_numpy(dtype="float32", copy=True)
+        return torch.as_tensor(lengths, device=self.motion.device)
 
     @cached_property
     def windows(self) -> Tensor:
@@ -174,9 +180,11 @@ def build(
         sequence_rows.append(facts | _counted(measured) | {"duration_s": sequence.duration_s, "fps": sequence.fps})
         if not keep[i]:
             continue
+        turn = orientation.to_front(sequence.motion, dataset.skeleton, sequence.fps).astype(np.float32)
         for piece in _cut(sequence, analysis, cutting):
             direct = piece_alignment(piece, measured)
-            motions.append(canonical_body(resample(piece.motion, cutting.frames), dataset.skeleton, lengths))
+            body = canonical_body(resample(piece.motion, cutting.frames), dataset.skeleton, lengths)
+            motions.append(np.einsum("ij,jtv->itv", turn, body, dtype=np.float32))
             place = {name: getattr(piece, name) for name in ("primitive", "start_s", "end_s", "segmentation")}
             bar = measured["bar"] if cutting.bar_scope == "sequence" else direct
             rows.append(facts | place | {"bar": bar, "bar_direct": direct, "window": windows.add(piece, analysis)})

@@ -173,13 +173,13 @@ def build(name: str, modality: str | None = None, skeleton: Skeleton = IMPERIALD
     return make(modality, skeleton, tuple(channels), dim)
 
 
-def velocity(motion: Tensor) -> Tensor:
-    """Return joint velocities, (N, 3, T, V) -> (N, 3, T, V), in trunk lengths per piece of 3 s; zero in the first frame.
+def velocity(motion: Tensor, seconds: Tensor) -> Tensor:
+    """Return joint velocities, (N, 3, T, V) -> (N, 3, T, V), in trunk lengths per second; zero in the first frame.
 
     Skill shows in speed and steadiness, which are small changes of large positions. An encoder of positions hardly learns
     such changes (``extra_augmentation`` compares positions and velocities).
     """
-    return F.pad(motion.diff(dim=2), (0, 0, 1, 0)) * (motion.shape[2] / 3.0)
+    return F.pad(motion.diff(dim=2), (0, 0, 1, 0)) * (motion.shape[2] / seconds)[:, None, None, None]
 
 
 # Devices on which an encoder trains in bfloat16, if the device has it and ``device.bfloat16_is_right`` accepts it. ST-GCN
@@ -189,7 +189,7 @@ BFLOAT16 = {STGCN: ("cpu", "cuda"), LSTM: (), Transformer: (), ResNet: (), Accel
 JOINS_VIEWS = (ResNet,)  # encoders that are faster on both views in one call; ST-GCN is slower that way
 ONE_FOR_BOTH = (LSTM, Transformer)  # encoders whose state does not change with the number of calls (batch norm's does)
 
-REPRESENTATIONS = {"position": lambda motion: motion, "velocity": velocity}
+REPRESENTATIONS = {"position": lambda motion, seconds: motion, "velocity": velocity}
 
 
 class DanceEncoder(nn.Module):
@@ -221,7 +221,7 @@ class DanceEncoder(nn.Module):
     def encode(self, modality: str, pieces: dict[str, Tensor], views: int = 1) -> Tensor:
         """Return one modality's features, (N, dim) float32: p or q in the paper; ``views`` as in ``ResNet``."""
         net, x = self.encoders[modality], pieces[modality]
-        x = self.represent(x) if modality == "motion" else x  # in full precision, because it subtracts positions
+        x = self.represent(x, pieces["seconds"]) if modality == "motion" else x  # in full precision, because it subtracts positions
         half = self.bfloat16 and self.training and x.device.type in BFLOAT16.get(type(net), ())
         with torch.autocast(x.device.type, torch.bfloat16) if half else nullcontext():  # not all devices have autocast
             return (net(x, views) if views > 1 else net(x)).to(x.dtype)
@@ -251,7 +251,7 @@ class DanceEncoder(nn.Module):
         encoded: tuple[list[Tensor], list[Tensor]] = ([], [])
         for name, net in self.encoders.items():
             if isinstance(net, JOINS_VIEWS):
-                halves = self.encode(name, {name: torch.cat([view[name] for view in views])}, views=2).chunk(2)
+                halves = self.encode(name, {part: torch.cat([view[part] for view in views]) for part in (name, "seconds")}, views=2).chunk(2)
             elif isinstance(net, ONE_FOR_BOTH) and views[0][name] is views[1][name]:  # music that no augmentation changes
                 halves = [self.encode(name, views[0])] * 2
             else:

@@ -35,11 +35,11 @@ class Augmentation:
     music_mask: float = 0.0
 
     def __call__(self, pieces: dict[str, Tensor], generator: torch.Generator, mirror=()) -> dict[str, Tensor]:
-        """Return one random view of each piece: {"motion": (N, 3, T, V), "music": (N, F, T)} -> the same shapes.
+        """Return one random view of each piece: {"motion": (N, 3, T, V), "music": (N, F, T), "seconds": (N,)} -> the same shapes.
 
         ``mirror`` is ``Skeleton.mirror``. The second coordinate is the vertical one in all data (``dance.orientation``).
         """
-        motion, music = pieces["motion"], pieces["music"]
+        motion, music, seconds = pieces["motion"], pieces["music"], pieces["seconds"]
         n, joints = motion.shape[0], motion.shape[3]
         device = motion.device
 
@@ -53,6 +53,7 @@ class Augmentation:
             start_share = uniform(n)
             keep = uniform(n, low=1.0 - self.crop)
             motion, music = (_crop(x, (1 - keep) * start_share, keep) for x in (motion, music))
+            seconds = seconds * keep
         if self.turn or self.shear or self.scale or self.mirror:
             change = torch.eye(3, device=device).repeat(n, 1, 1)
             if self.shear:
@@ -75,7 +76,7 @@ class Augmentation:
             music = music + self.music_noise * normal(music)
         if self.music_mask:
             music = music * (uniform(n, music.shape[1], 1) >= self.music_mask)
-        return {"motion": motion, "music": music}
+        return {"motion": motion, "music": music, "seconds": seconds}
 
 
 def _turn(degrees: Tensor) -> Tensor:

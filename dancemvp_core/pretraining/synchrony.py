@@ -22,7 +22,6 @@ BEATS = 8  # in a piece
 LAGS = 13  # places of the distribution, from one beat early to one beat late
 CONSTANTS = ("threshold", "sharpness", "nothing")  # of ``Synchrony``; selected.yaml has their values
 GATE = 4.0  # slope of the weights of times around the threshold
-PIECE_S = 3.0  # as in ``encoders.velocity``
 
 
 def standardised(x: Tensor) -> Tensor:
@@ -103,7 +102,7 @@ class Synchrony(nn.Module):
         with torch.no_grad():
             lags, at = self.strokes(pieces)
             step = torch.gradient(pieces["motion"], dim=2)[0]
-            rate = step.shape[2] / PIECE_S
+            rate = (step.shape[2] / pieces["seconds"])[:, None, None]  # of frames, to speeds in trunk lengths per second
             sizes = torch.cat([step.norm(dim=1) * rate, torch.gradient(step, dim=2)[0].norm(dim=1) * rate**2], dim=2)
             return self.norm(torch.cat([lags, torch.einsum("nt,ntk->nk", at, torch.log(sizes + 0.05))], dim=1))
 
