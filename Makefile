@@ -6,6 +6,7 @@
 #                    SPLIT=released: pre-train and test choreographies of the authors' released code, which share music
 #   make test        lint, unit tests, and the committed notebooks against what they compute
 #   make select      choose every method's settings on validation: dancemvp_core/pretraining/selected.yaml
+#                    REAL=folder: on the validation choreographies of these data, too
 #   make bench       what the package does beside plain references: results/bench/ (ONLY=case,case  QUICK=1 for a check)
 #   make lab         open the explorer in JupyterLab, on the run of PROFILE, DATA and SPLIT
 #   make report      one static page of a run: claims, tables, figures, explorer; PROFILE, DATA and SPLIT as above
@@ -29,7 +30,8 @@ override SPLIT := $(value SPLIT)
 override SEEDS := $(value SEEDS)
 override JOBS := $(value JOBS)
 override ONLY := $(value ONLY)
-export PYTHON PROFILE DATA AISTPP SPLIT SEEDS JOBS ONLY
+override REAL := $(value REAL)
+export REAL PYTHON PROFILE DATA AISTPP SPLIT SEEDS JOBS ONLY
 # In the terminal's encoding; a letter that it lacks ends nothing.
 export PYTHONIOENCODING := $(patsubst x%,%,$(firstword $(subst :, ,x$(PYTHONIOENCODING)))):backslashreplace
 
@@ -56,7 +58,8 @@ select: export OMP_NUM_THREADS = 1
 select: setup
 	for split in "" validation2 validation3; do \
 	  $(run) workflow/reproduce.py --profile "$$PROFILE" --split "$$split" --only 02_fig3_fig4_primitives || exit 1; done
-	$(run) -m dancemvp_core.controls.selection --profile "$$PROFILE"
+	if [ "$$REAL" ]; then $(run) workflow/reproduce.py --profile "$$PROFILE" --data "$$REAL" --only 02_fig3_fig4_primitives; fi
+	$(run) -m dancemvp_core.controls.selection --profile "$$PROFILE" --real "$$REAL"
 
 bench: setup-test
 	@exec $(run) -W ignore benchmarks/bench.py --only "$$ONLY" $(if $(QUICK),--quick)

@@ -1,11 +1,12 @@
 """`make select`: choose all settings in selected.yaml on validation choreographies, and write how.
 
-There are four stages, each with the winners of those before: (1) representation, layers of the MLP, batches and augmentation, for
-all methods, on ours; (2) the factor on the learning rate, for each pre-training; (3) width, dropout and whitening of the prompter,
-on ours; (4) the constants of ``ours-sync``. A candidate changes one setting of the present ones, so running it again is one more
-step of a coordinate search. A candidate is measured under the method's own protocol on the validation choreographies of three
-splits (stage 2: of our own split), at two numbers of shots, with one seed. The best mean rank over splits, shots and tasks wins;
-among equals, the present setting. The test choreographies are not used. selected_trials.csv has every trial.
+There are three stages, each with the winners of those before: (1) representation, layers of the MLP, batches and augmentation,
+for all methods, on ours; (2) the factor on the learning rate, for each pre-training (a ResNet-50 takes that of the ResNet-18);
+(3) width, dropout and whitening of the prompter, on ours. A candidate changes one setting of the present ones, so running it again
+is one more step of a coordinate search. A candidate is measured under the method's own protocol on the validation choreographies
+of several places (``SPLITS_OF``), at two numbers of shots, with one seed. Stage 1 has a place with real motion if the folder of
+such data is given (``make select REAL=folder``): what helps on a simulator alone is not chosen. The best mean rank over places,
+shots and tasks wins; among equals, the present setting. The test choreographies are not used. selected_trials.csv has every trial.
 """
 
 from __future__ import annotations
@@ -21,74 +22,86 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 import yaml
 from torch import nn
 
-from dancemvp_core import code_hash, files
+from dancemvp_core import code_hash, datasets, files
 from dancemvp_core.dance.pieces import PieceSet
-from dancemvp_core.dance.skeleton import IMPERIALDANCE21
 from dancemvp_core.pretraining import methods
 from dancemvp_core.pretraining.pretrained import Pretraining, training_of
 from dancemvp_core.runs import profiles, provenance
 from dancemvp_core.runs.provenance import Paths
 from dancemvp_core.runs.workspace import Workspace
+from dancemvp_core.tasks import splits
 from dancemvp_core.tasks.features import Features
 from dancemvp_core.tasks.outcomes import Setting, evaluate, prompter_settings
 from dancemvp_core.tasks.splits import VALIDATION
 
-SPLITS = ("", *VALIDATION)
+SPLITS_OF = {"pre-training": ("", "validation2"), "prompter": ("", *VALIDATION)}  # of SynthDance; rates: our own split
 FEW = 5  # shots, beside the tables'
 MEASURES = {1: ("accuracy", False), 2: ("l2", True), 3: ("mse", True)}  # task -> (metric, smaller is better)
-OURS, SYNC = methods.METHODS["ours"], methods.EXTENSIONS["ours-sync"]
+OURS = methods.METHODS["ours"]
 RATE_FACTORS = (1.0, 3.0)
 PROMPTER = ({"width": 128}, {"width": 64}, {"dropout": 0.3}, {"dropout": 0.5}, {"shrinkage": 0.01}, {"shrinkage": 0.1})
-SYNCHRONY = ({"threshold": 0.75}, {"threshold": 1.75}, {"sharpness": 2.0}, {"sharpness": 8.0}, {"nothing": 0.0}, {"nothing": 2.0})
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """Settings of one pre-training that are tried on one split: ``changes`` of selected.yaml ({}: the present settings)."""
+    """Settings of one pre-training that are tried in one place: ``changes`` of selected.yaml ({}: the present settings).
+
+    The place is a ``split`` of the ``data`` (a folder; empty: SynthDance).
+    """
 
     pretraining: str
     protocol: str
     changes: dict
     split: str = ""
+    data: str = ""
+
+    @property
+    def place(self) -> str:
+        """The name of the place in selected_trials.csv."""
+        return Path(self.data).name or " ".join(["synthdance", self.split]).strip()
 
 
 def own_rows() -> dict[str, str]:
     """Return the pre-trainings that have settings of their own, with the protocol of a row that uses them."""
     rows = (methods.METHODS | methods.EXTENSIONS | methods.SINGLE_MODALITY).values()
-    return {m.pretraining: m.protocol for m in reversed(rows)}
+    return {m.pretraining: m.protocol for m in reversed(rows) if methods.settings_name(m) == m.pretraining}
 
 
-def stages() -> dict[str, list[Candidate]]:
-    """Return the candidates of each stage, the present settings first."""
-    ours, sync = partial(Candidate, OURS.pretraining, OURS.protocol), partial(Candidate, SYNC.pretraining, SYNC.protocol)
-    everywhere = lambda candidate, changes: [candidate(c, split) for c in ({}, *changes) for split in SPLITS]  # noqa: E731
+def stages(real: str = "") -> dict[str, list[Candidate]]:
+    """Return the candidates of each stage, the present settings first. ``real``: the folder of real motion, if there is one."""
+    ours = partial(Candidate, OURS.pretraining, OURS.protocol)
+
+    def everywhere(stage: str, key: str, changes: Iterable[dict], *more: tuple[str, str]) -> list[Candidate]:
+        places = [*((split, "") for split in SPLITS_OF[stage]), *more]
+        return [ours(change, *place) for change in ({}, *({key: c} for c in changes)) for place in places]
+
+    rates = [(name, protocol, {name: {"rate_factor": f}}) for name, protocol in own_rows().items() for f in RATE_FACTORS]
     return {
-        "pre-training": everywhere(ours, [{"default": change} for change in methods.CHANGES.values()]),
-        "learning rate": [
-            Candidate(name, protocol, {name: {"rate_factor": f}}) for name, protocol in own_rows().items() for f in RATE_FACTORS
-        ],
-        "prompter": everywhere(ours, [{"prompter": change} for change in PROMPTER]),
-        "synchrony": everywhere(sync, [{SYNC.pretraining: change} for change in SYNCHRONY]),
+        "pre-training": everywhere("pre-training", "default", methods.CHANGES.values(), *([("", real)] if real else [])),
+        "learning rate": [Candidate(*rate) for rate in rates],
+        "prompter": everywhere("prompter", "prompter", PROMPTER),
     }
 
 
 def trial(candidate: Candidate, before: dict, profile: str, folder: Path) -> list[dict]:
     """Return a candidate's measures, one row for each number of shots; read a finished trial from ``folder``.
 
-    ``before``: changes of selected.yaml that earlier stages chose. Columns: pretraining, changes (JSON), split, shots, task1
-    (accuracy in %), task2 (L2), task3 (squared error of BAR in squared percentage points).
+    ``before``: changes of selected.yaml that earlier stages chose. Columns: pretraining, changes (JSON), place, shots, task1
+    (accuracy in %), task2 (L2), task3 (squared error of BAR in squared percentage points); NaN for a task without labels.
     """
     with methods.trying(methods.changed(before, candidate.changes)):
         torch.set_num_threads(1)
-        params = profiles.validate("03_pretraining", profile=profile, pretraining=candidate.pretraining, split=candidate.split)
-        where = Workspace.open(provenance.start(params), IMPERIALDANCE21)
+        place = {"split": candidate.split, "data": candidate.data}
+        params = profiles.validate("03_pretraining", profile=profile, pretraining=candidate.pretraining, **place)
+        where = Workspace.open(provenance.start(params), datasets.load(params.data_root).skeleton)
         how = training_of(candidate.pretraining, params)
         run = Pretraining(candidate.pretraining, 0, where.pieces, where.skeleton, where.width, how)
         facts = [run.stamp, methods.selected()["prompter"], candidate.protocol, code_hash.stamp(__name__)]
@@ -97,7 +110,7 @@ def trial(candidate: Candidate, before: dict, profile: str, folder: Path) -> lis
             return json.loads(kept.read_text())
         encoder, _ = run.finished(folder / f"{_short(run.stamp)}.safetensors")
         rows = on_validation(encoder, candidate.protocol, where.pieces, profile)
-    names = {"pretraining": candidate.pretraining, "changes": json.dumps(candidate.changes), "split": candidate.split}
+    names = {"pretraining": candidate.pretraining, "changes": json.dumps(candidate.changes), "place": candidate.place}
     found = [names | row for row in rows]
     files.write_json(kept, found)
     return found
@@ -112,20 +125,21 @@ def on_validation(encoder: nn.Module, protocol: str, pieces: PieceSet, profile: 
     params = profiles.validate("07_table4_fig7_prompting", profile=profile)
     features = Features.encoded(encoder, pieces, pieces.rows("validation"))
     out = []
-    for shots in dict.fromkeys((min(FEW, params.shots), params.shots)):
+    most = min(params.shots, splits.most_shots(pieces.table, "validation"))
+    for shots in dict.fromkeys((min(FEW, most), most)):
         outcome = evaluate("encoder", features, pieces, Setting(protocol, 0, shots, split="validation"), prompter_settings(params))
         value = outcome.metrics.set_index(["task", "metric"])["value"]
-        out.append({"shots": shots} | {f"task{task}": float(value[task, metric]) for task, (metric, _) in MEASURES.items()})
+        out.append({"shots": shots} | {f"task{t}": float(value.get((t, metric), np.nan)) for t, (metric, _) in MEASURES.items()})
     return out
 
 
 def mean_rank(trials: pd.DataFrame, name: str = "changes") -> pd.Series:
-    """Return the mean rank of each candidate over splits, shots and tasks, in their order; 1 is the best."""
+    """Return the mean rank of each candidate over places, shots and tasks, in their order; 1 is the best."""
     ranks = []
-    for _, same in trials.groupby(["split", "shots"], sort=False):
+    for _, same in trials.groupby(["place", "shots"], sort=False):
         for task, (_, smaller) in MEASURES.items():
             ranks.append(same.set_index(name)[f"task{task}"].rank(ascending=smaller))
-    return pd.concat(ranks, axis=1).mean(axis=1)
+    return pd.concat(ranks, axis=1).mean(axis=1)  # a task without labels has no ranks
 
 
 def winner(trials: pd.DataFrame) -> dict:
@@ -140,11 +154,11 @@ def strongest(trials: pd.DataFrame) -> str:
     return names[mean_rank(pd.concat(best), "pretraining").idxmin()]
 
 
-def select(profile: str, jobs: int, folder: Path) -> tuple[dict, pd.DataFrame]:
+def select(profile: str, jobs: int, folder: Path, real: str = "") -> tuple[dict, pd.DataFrame]:
     """Run all stages, and return the new settings and all trials."""
     chosen, made = {}, []
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        for stage, candidates in stages().items():
+        for stage, candidates in stages(real).items():
             run, rows = partial(trial, before=dict(chosen), profile=profile, folder=folder), []
             for done, found in enumerate(pool.map(run, candidates), 1):
                 rows += found
@@ -172,11 +186,12 @@ def main(arguments: Iterable[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--profile", default="demo")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--real", default="", help="folder of real motion, for the first stage")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     folder = Paths.of(profiles.validate("03_pretraining", profile=options.profile)).build / "select"
     folder.mkdir(parents=True, exist_ok=True)
-    settings, trials = select(options.profile, options.jobs, folder)
+    settings, trials = select(options.profile, options.jobs, folder, options.real and str(Path(options.real).resolve()))
     text = yaml.safe_dump(settings, sort_keys=False, default_flow_style=None)
     files.write_text(methods.SELECTED, HEADER.format(profile=options.profile) + text)
     files.write_csv(methods.SELECTED.with_name("selected_trials.csv"), trials.round(4))

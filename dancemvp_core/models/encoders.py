@@ -251,7 +251,8 @@ class DanceEncoder(nn.Module):
         encoded: tuple[list[Tensor], list[Tensor]] = ([], [])
         for name, net in self.encoders.items():
             if isinstance(net, JOINS_VIEWS):
-                halves = self.encode(name, {part: torch.cat([view[part] for view in views]) for part in (name, "seconds")}, views=2).chunk(2)
+                together = {part: torch.cat([view[part] for view in views]) for part in (name, "seconds")}
+                halves = self.encode(name, together, views=2).chunk(2)
             elif isinstance(net, ONE_FOR_BOTH) and views[0][name] is views[1][name]:  # music that no augmentation changes
                 halves = [self.encode(name, views[0])] * 2
             else:

@@ -24,7 +24,7 @@ class Augmentation:
     music features set to zero.
     """
 
-    turn: float = 180.0
+    turn: float = 0.0
     mirror: float = 0.0
     shear: float = 0.0
     scale: float = 0.0

@@ -252,13 +252,15 @@ CHANGES: dict[str, dict] = {
     "position": {"representation": "position"},
     "two-layer-mlp": {"mlp_layers": 2},
     "same-music": {"same_music": 8},
-    "no-augmentation": {"augmentation": {"turn": 0.0}},
-    "turn": {"augmentation": {"turn": 180.0}},
-    "joints": {"augmentation": {"turn": 180.0, "joints": 0.3}},
-    "crop": {"augmentation": {"turn": 180.0, "crop": 0.5}},
-    "scale": {"augmentation": {"turn": 180.0, "scale": 0.3}},
-    "music-masked": {"augmentation": {"turn": 180.0, "music_noise": 0.3, "music_mask": 0.3}},
-    "skeletonclr-normal": {"augmentation": {"turn": 0.0, "shear": 0.5, "crop": 0.25}},
+    "no-augmentation": {"augmentation": {}},
+    "joints": {"augmentation": {"joints": 0.3}},
+    "more-joints": {"augmentation": {"joints": 0.5}},
+    "turn": {"augmentation": {"joints": 0.3, "turn": 180.0}},
+    "crop": {"augmentation": {"joints": 0.3, "crop": 0.5}},
+    "turn-and-crop": {"augmentation": {"joints": 0.3, "turn": 180.0, "crop": 0.5}},
+    "scale": {"augmentation": {"joints": 0.3, "scale": 0.3}},
+    "music-masked": {"augmentation": {"joints": 0.3, "music_noise": 0.3, "music_mask": 0.3}},
+    "skeletonclr-normal": {"augmentation": {"shear": 0.5, "crop": 0.25}},
     "skeletonclr-strong": {
         "augmentation": {"turn": 30.0, "shear": 0.5, "crop": 0.25, "mirror": 0.5, "noise": 0.01, "joints": 0.2}
     },
@@ -320,11 +322,16 @@ def changed(settings: dict, changes: dict[str, dict]) -> dict:
     return settings | {name: settings.get(name, {}) | values for name, values in changes.items()}
 
 
+def settings_name(method: Method) -> str:
+    """Return the pre-training whose entry in selected.yaml a method has: its own, without a variant and with ResNet-18 for 50."""
+    return replace(method, variant="").pretraining.replace("res50", "res18")
+
+
 def settings(method: Method) -> dict:
     """Return a method's settings of pre-training: representation, mlp_layers, same_music, augmentation, rate_factor.
 
     The settings for all methods come first. Those of the method's pre-training replace them (for a variant: those of
     ours), and the changes of a variant replace both.
     """
-    own = selected().get(replace(method, variant="").pretraining, {})
+    own = selected().get(settings_name(method), {})
     return selected()["default"] | own | CHANGES.get(method.variant, {})

@@ -14,7 +14,7 @@ from dancemvp_core.pretraining import methods
 from dancemvp_core.pretraining.augment import Augmentation
 from dancemvp_core.pretraining.methods import Method
 from dancemvp_core.pretraining.objectives import OBJECTIVES, MelodyAutoencoder, Objective
-from dancemvp_core.pretraining.synchrony import CONSTANTS, Synchrony, SynchronyInfoNCE
+from dancemvp_core.pretraining.synchrony import Synchrony, SynchronyInfoNCE
 from dancemvp_core.pretraining.training import class_codes
 
 
@@ -48,8 +48,7 @@ def build_encoder(method: Method, skeleton: Skeleton, width: Width) -> nn.Module
     settings = methods.settings(method)
     # HappyFeet computes accelerations from positions; all other encoders use the selected representation.
     representation = "position" if method.motion == "cnn1d" else settings["representation"]
-    constants = {name: settings[name] for name in CONSTANTS if name in settings}
-    interaction = Synchrony(len(skeleton.joints), **constants) if method.objective == "synchrony" else None
+    interaction = Synchrony(len(skeleton.joints)) if method.objective == "synchrony" else None
     sizes = (width.dim, width.features, representation, settings["mlp_layers"])
     return encoders.DanceEncoder(motion, music, *sizes, interaction)
 

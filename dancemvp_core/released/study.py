@@ -95,7 +95,7 @@ class InTurn:
 
     def __call__(self, pieces: dict[str, Tensor], generator, mirror=()) -> dict[str, Tensor]:
         self.calls += 1
-        return {"motion": pieces["motion" if self.calls % 2 else "second"], "music": pieces["music"]}
+        return pieces | {"motion": pieces["motion" if self.calls % 2 else "second"]}
 
 
 @dataclass(frozen=True, eq=False)

@@ -129,7 +129,7 @@ PROFILES: dict[str, Profile] = {
         name="demo",
         **NARROW,
         pretrain_trials=10,
-        epochs=4,
+        epochs=3,
         variants=(),
         released_differences=("silent music", "text", "hit rate", "target"),
         seeds=1,

@@ -12,30 +12,47 @@ from dancemvp_core.controls import selection
 from dancemvp_core.pretraining import methods
 
 
-def trials(rows, split="", shots=20) -> pd.DataFrame:
+OTHER_SPLITS = {"synthdance validation2", "synthdance validation3"}
+
+
+def trials(rows, place="synthdance", shots=20) -> pd.DataFrame:
     columns = ["pretraining", "changes", "task1", "task2", "task3"]
     table = pd.DataFrame([(name, json.dumps(changes), *values) for name, changes, *values in rows], columns=columns)
-    return table.assign(split=split, shots=shots)
+    return table.assign(place=place, shots=shots)
 
 
 def test_mean_rank_knows_which_way_is_better_and_counts_every_split():
     own = trials([("a", {}, 60.0, -1.0, 200.0), ("a", {"x": {"y": 1}}, 50.0, -0.5, 300.0)])
     assert selection.mean_rank(own).tolist() == [1.0, 2.0] and selection.winner(own) == {}
-    swapped = own.assign(changes=own["changes"].to_numpy()[::-1], split="validation2")
+    swapped = own.assign(changes=own["changes"].to_numpy()[::-1], place="synthdance validation2")
     assert selection.mean_rank(pd.concat([own, swapped])).tolist() == [1.5, 1.5]
     assert selection.winner(pd.concat([own, swapped])) == {}, "among equals, the present setting"
-    assert selection.winner(pd.concat([own, swapped, swapped.assign(split="validation3")])) == {"x": {"y": 1}}
+    assert selection.winner(pd.concat([own, swapped, swapped.assign(place="real")])) == {"x": {"y": 1}}
 
 
 def test_every_setting_of_the_file_is_chosen_and_nothing_else():
     tried = set()
-    for stage, candidates in selection.stages().items():
-        assert len({(c.pretraining, json.dumps(c.changes), c.split) for c in candidates}) == len(candidates), stage
+    for stage, candidates in selection.stages("/data/real").items():
+        assert len({(c.pretraining, json.dumps(c.changes), c.place) for c in candidates}) == len(candidates), stage
         assert all(len(c.changes) <= 1 for c in candidates)
         tried |= {(name, key) for c in candidates for name, values in c.changes.items() for key in values}
     held = {(name, key) for name, values in methods.selected().items() if name != "strongest" for key in values}
     assert held <= tried
-    assert {split for _, c in selection.stages().items() for candidate in c for split in [candidate.split]} == set(selection.SPLITS)
+    places = {stage: {c.place for c in candidates} for stage, candidates in selection.stages("/data/real").items()}
+    assert places["pre-training"] == {"synthdance", "synthdance validation2", "real"}
+    assert {c.place for candidates in selection.stages().values() for c in candidates} == {"synthdance", *OTHER_SPLITS}
+
+
+def test_a_task_without_labels_has_no_part_in_the_ranks():
+    own = trials([("a", {}, 60.0, -1.0, 200.0), ("a", {"x": {"y": 1}}, 50.0, -2.0, 100.0)])
+    real = own.assign(place="real", task2=float("nan"), task3=float("nan"))
+    assert selection.mean_rank(pd.concat([own, real])).tolist() == [1.5, 1.5]
+
+
+def test_a_resnet50_has_the_rate_of_the_resnet18():
+    deep, flat = (methods.METHODS[f"stgcn-{name}-infonce"] for name in ("res50", "res18"))
+    assert methods.settings_name(deep) == methods.settings_name(flat) == flat.pretraining
+    assert deep.pretraining not in selection.own_rows() and flat.pretraining in selection.own_rows()
 
 
 def test_the_strongest_baseline_is_the_best_row_of_the_paper_after_ours():
@@ -67,7 +84,7 @@ def test_a_selection_runs_end_to_end_and_ends_with_settings_that_can_be_read(tmp
 
     def trial(candidate, before, profile, folder):
         row = values.get(json.dumps(candidate.changes), (50.0, 0.0, 300.0))
-        facts = {"pretraining": candidate.pretraining, "changes": json.dumps(candidate.changes), "split": candidate.split}
+        facts = {"pretraining": candidate.pretraining, "changes": json.dumps(candidate.changes), "place": candidate.place}
         return [facts | {"shots": 20, "task1": row[0], "task2": row[1], "task3": row[2]}]
 
     monkeypatch.setattr(selection, "trial", trial)
