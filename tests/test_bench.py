@@ -57,7 +57,7 @@ def test_textbook_is_the_same_function():
 
 def test_work_of_the_whole_encoder_is_counted():
     encoder = encoders.DanceEncoder(encoders.build("stgcn", channels=(8,), dim=8), encoders.build("lstm", dim=8), 8, 4)
-    pieces = {"motion": torch.zeros(2, 3, 9, 21), "music": torch.zeros(2, encoders.MUSIC_FEATURES, 9)}
+    pieces = {"motion": torch.zeros(2, 3, 9, 21), "music": torch.zeros(2, encoders.MUSIC_FEATURES, 9), "seconds": torch.ones(2)}
     work = roofline.inference(encoder, pieces, "float32")
     assert work.operations > 2 * 2 * 9 * 21 * 3 * 8 and work.bytes > 0
 

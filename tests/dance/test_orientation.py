@@ -295,3 +295,37 @@ def test_an_aistpp_recording(tmp_path, second_body, axis):
     path = write_aistpp(tmp_path, name, motion=written(upright, axis).transpose(1, 2, 0))
     read = recording.read(path, write_music(tmp_path / "song.wav", 12.0))
     np.testing.assert_allclose(read.motion, upright, atol=1e-3)
+
+
+# --- the front -------------------------------------------------------------------------------------------------------
+
+
+def about_the_vertical(degrees: float) -> np.ndarray:
+    return Rotation.from_euler("y", degrees, degrees=True).as_matrix()
+
+
+@pytest.mark.parametrize("degrees", [0.0, 30.0, 90.0, 179.0, -120.0])
+def test_where_a_dancer_faces_in_the_room_is_no_part_of_the_dance(danced, degrees):
+    motion = np.asarray(danced["b4", "expert"][0], dtype=np.float64)
+    elsewhere = np.einsum("ij,jtv->itv", about_the_vertical(degrees), motion)
+    seen = [np.einsum("ij,jtv->itv", orientation.to_front(m, IMPERIALDANCE21, 100.0), m) for m in (motion, elsewhere)]
+    np.testing.assert_allclose(seen[1], seen[0], atol=1e-6 * np.abs(motion).max())
+    np.testing.assert_allclose(seen[0][1], motion[1])  # heights stay
+    left, right = (IMPERIALDANCE21.index(name) for name in ("LThigh", "RThigh"))
+    across = (seen[0][:, :100, left] - seen[0][:, :100, right]).mean(axis=1)
+    assert across[0] > 0.7 * np.linalg.norm(across), "the left hip is to the left of a body that looks along z"
+
+
+def test_a_turn_within_the_dance_stays():
+    body = np.zeros((3, 200, 21))
+    left, right = ([IMPERIALDANCE21.index(side + name) for name in ("Shoulder", "Thigh")] for side in "LR")
+    body[0, :, left], body[0, :, right] = 1.0, -1.0
+    body[:, 150:] = np.einsum("ij,jtv->itv", about_the_vertical(90.0), body[:, 150:])
+    np.testing.assert_allclose(orientation.to_front(body, IMPERIALDANCE21, 100.0), np.eye(3), atol=1e-12)
+
+
+def test_a_body_without_a_direction_is_not_turned():
+    lying = np.zeros((3, 50, 21))
+    lying[1, :, IMPERIALDANCE21.index("LThigh")] = 1.0
+    assert np.array_equal(orientation.to_front(lying, IMPERIALDANCE21, 50.0), np.eye(3))
+    assert np.array_equal(orientation.to_front(lying, Skeleton("stick", ("a", "b"), (-1, 0)), 50.0), np.eye(3))

@@ -97,8 +97,9 @@ def test_builder_refuses_by_name():
 def test_fusion_leaves_out_a_missing_modality():
     torch.manual_seed(0)
     deaf = encoders.DanceEncoder(encoders.build("stgcn", channels=(8,), dim=16), None, dim=16, features=8).eval()
-    motion = torch.randn(2, 3, 20, 21)
-    z = [deaf({"motion": motion, "music": torch.randn(2, encoders.MUSIC_FEATURES, 20)}) for _ in range(2)]
+    motion, seconds = torch.randn(2, 3, 20, 21), torch.ones(2)
+    sounds = torch.randn(2, 2, encoders.MUSIC_FEATURES, 20)
+    z = [deaf({"motion": motion, "music": sound, "seconds": seconds}) for sound in sounds]
     assert z[0].shape == (2, 8) and torch.equal(*z)
 
 
@@ -107,7 +108,16 @@ def test_the_last_layer_of_the_mlp_stands_apart(layers, hidden):
     net = encoders.DanceEncoder(
         encoders.build("stgcn", channels=(8,), dim=16), encoders.build("lstm", dim=16), 16, 8, mlp_layers=layers
     ).eval()
-    pieces = {"motion": torch.randn(2, 3, 20, 21), "music": torch.randn(2, encoders.MUSIC_FEATURES, 20)}
+    pieces = {"motion": torch.randn(2, 3, 20, 21), "music": torch.randn(2, encoders.MUSIC_FEATURES, 20), "seconds": torch.ones(2)}
     assert net.hidden(pieces).shape == (2, hidden) and torch.equal(net.last(net.hidden(pieces)), net(pieces))
     with pytest.raises(ValueError, match="MLP of 3 layers"):
         encoders.DanceEncoder(None, encoders.build("lstm", dim=16), 16, 8, mlp_layers=3)
+
+
+def test_velocities_are_in_seconds_whatever_the_piece_lasts():
+    seconds = torch.tensor([1.0, 4.0])
+    motion = torch.linspace(0, 1, 41).reshape(1, 1, 41, 1).expand(2, 3, 41, 21)  # as far in one second as in four
+    found = encoders.velocity(motion, seconds)
+    assert torch.equal(found[:, :, 0], torch.zeros(2, 3, 21))
+    assert torch.allclose(found[0, :, 1:], torch.tensor(41 / 40), atol=1e-4)
+    assert torch.allclose(found[1], found[0] / 4, atol=1e-5)

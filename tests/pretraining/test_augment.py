@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from dancemvp_core.dance.skeleton import IMPERIALDANCE21
+from dancemvp_core.models.encoders import velocity
 from dancemvp_core.pretraining.augment import Augmentation
 
-STILL = Augmentation(turn=0.0)
+STILL = Augmentation()
 
 
 @pytest.fixture
@@ -17,6 +18,7 @@ def pieces():
     return {
         "motion": torch.randn(6, 3, 30, 21, generator=generator).cumsum(dim=2),
         "music": torch.randn(6, 54, 30, generator=generator),
+        "seconds": torch.full((6,), 3.0),
     }
 
 
@@ -31,7 +33,7 @@ def test_nothing_asked_for_is_nothing_done(pieces):
 
 @pytest.mark.parametrize("family", [f.name for f in fields(Augmentation)])
 def test_each_family_changes_its_modality_and_repeats_with_its_seed(family, pieces):
-    augmentation = Augmentation(**({"turn": 0.0} | {family: 90.0 if family == "turn" else 0.5}))
+    augmentation = Augmentation(**{family: 90.0 if family == "turn" else 0.5})
     first, again, other = (view(augmentation, pieces, seed) for seed in (0, 0, 1))
     target = "music" if family.startswith("music") else "motion"
     assert first[target].shape == pieces[target].shape
@@ -49,7 +51,7 @@ def test_a_turn_keeps_heights_and_distances(pieces):
 
 
 def test_a_mirrored_dancer_exchanges_left_and_right(pieces):
-    out = view(Augmentation(turn=0.0, mirror=1.0), pieces)["motion"]
+    out = view(Augmentation(mirror=1.0), pieces)["motion"]
     left, right = IMPERIALDANCE21.index("LHand"), IMPERIALDANCE21.index("RHand")
     assert torch.allclose(out[:, 0, :, left], -pieces["motion"][:, 0, :, right])
     assert torch.allclose(out[:, 1:, :, left], pieces["motion"][:, 1:, :, right])
@@ -57,11 +59,14 @@ def test_a_mirrored_dancer_exchanges_left_and_right(pieces):
 
 def test_a_crop_shows_part_of_the_piece_at_full_length():
     ramp = torch.linspace(0, 1, 50).expand(4, 3, 50).unsqueeze(-1).repeat(1, 1, 1, 21)
-    pieces = {"motion": ramp, "music": ramp[:, :1, :, 0].repeat(1, 54, 1)}
-    out = view(Augmentation(turn=0.0, crop=0.5), pieces)
+    pieces = {"motion": ramp, "music": ramp[:, :1, :, 0].repeat(1, 54, 1), "seconds": torch.full((4,), 3.0)}
+    out = view(Augmentation(crop=0.5), pieces)
     spans = out["motion"][:, 0, -1, 0] - out["motion"][:, 0, 0, 0]
     assert ((spans > 0.49) & (spans <= 1.0)).all() and spans.std() > 0
     assert torch.allclose(out["music"][:, 0], out["motion"][:, 0, :, 0], atol=1e-5)  # still in step
+    assert torch.allclose(out["seconds"], 3.0 * spans)
+    speeds = [velocity(p["motion"], p["seconds"])[:, :, 1:] for p in (pieces, out)]
+    assert torch.allclose(*speeds, atol=1e-4), "part of a dance is as fast as the dance"
 
 
 def test_every_augmentation_at_once_gives_finite_views(pieces):

@@ -16,7 +16,8 @@ WIDTH = networks.Width((8, 16), 16, 12)
 def pieces(count=3, frames=48, joints=21, seed=0):
     generator = torch.Generator().manual_seed(seed)
     motion = torch.randn(count, 3, frames, joints, generator=generator).cumsum(dim=2) * 0.1
-    return {"motion": motion, "music": torch.randn(count, MUSIC_FEATURES, frames, generator=generator)}
+    music = torch.randn(count, MUSIC_FEATURES, frames, generator=generator)
+    return {"motion": motion, "music": music, "seconds": torch.full((count,), 3.0)}
 
 
 @pytest.fixture()
