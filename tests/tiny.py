@@ -29,7 +29,7 @@ def piece_set(choreographies=("b0", "k0", "b4", "k4"), trials=8, frames=16, seed
                     "choreography": choreography, "level": level, "trial": trial, "primitive": primitive,
                     "score": score, "bar": min(100.0, 20 + score), "bar_direct": min(100.0, 20 + score),
                     "split": "test" if choreography.endswith("4") else "pretrain",
-                    "window": music[choreography, primitive],
+                    "window": music[choreography, primitive], "start_s": 3.0 * primitive, "end_s": 3.0 * primitive + 3.0,
                 }
             )  # fmt: skip
     sound = rng.normal(size=(len(music) + 1, 54, frames))

@@ -97,8 +97,8 @@ def test_both_views_at_once_are_two_calls(name, shared):
     torch.manual_seed(0)
     at_once = networks.build_encoder(methods.METHODS[name], IMPERIALDANCE21, networks.Width((8, 16), 16, 12))
     apart = copy.deepcopy(at_once)
-    shapes = {"motion": (6, 3, 32, 21), "music": (6, 54, 32), "seconds": (6,)}
-    views = tuple({part: torch.rand(shape) + 0.5 for part, shape in shapes.items()} for _ in range(2))
+    shapes = {"motion": (6, 3, 32, 21), "music": (6, 54, 32)}
+    views = tuple({part: torch.randn(shape) for part, shape in shapes.items()} | {"seconds": torch.full((6,), 3.0)} for _ in "ab")
     if shared:
         views[1]["music"] = views[0]["music"]
     results = []
