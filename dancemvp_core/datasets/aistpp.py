@@ -6,11 +6,13 @@ A file name such as gBR_sBM_cAll_d04_mBR2_ch08 states genre, situation, camera, 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from dancemvp_core import download
 from dancemvp_core.dance.sequences import DanceDataset, DataError
 from dancemvp_core.dance.skeleton import COCO17
 from dancemvp_core.datasets import motionfiles, reading
@@ -28,6 +30,13 @@ GENRES = {
     "KR": "krump",
     "JS": "street jazz",
     "JB": "ballet jazz",
+}
+STORE = "https://storage.googleapis.com/aist_plusplus_public/20210308"
+FACTS = {
+    "name": "aistpp",
+    "licence": "annotations CC BY 4.0, Google LLC",
+    "terms": "Music and videos are AIST's, under the terms of aistdancedb.ongaaccel.jp, and are not downloaded",
+    "page": "https://google.github.io/aistplusplus_dataset/download.html",
 }
 FILE_NAME = "g{genre}_s{situation}_cAll_d{dancer}_m{music}_ch{n}.pkl"
 _FILE_PATTERN = re.compile(r"g([A-Z]{2})_s([A-Z]{2})_c(\w+)_d(\d+)_(m[A-Z]{2}\d+)_(ch\d+)\.(?i:pkl)")
@@ -101,6 +110,18 @@ def load(path: str | Path, music: str | Path | None = None, gap_s: float = motio
         duration_s=found.durations,
         file=files,
     )
+
+
+def fetch(out: str | Path, say: Callable[[str], None] = print) -> int:
+    """Download the 3-D keypoints (834 MB) and the list of faulty ones (``download.fetch``).
+
+    The list is published in the archive of the whole data set only (2.3 GB). It is read out of it by ranges.
+    """
+    parts = [
+        download.Part(f"{STORE}/fullset.zip", "fullset.zip", r"(?:.*/)?(?P<name>ignore_list\.txt)", whole=False),
+        download.Part(f"{STORE}/keypoints3d.zip", "keypoints3d.zip", r"(?:.*/)?(?P<name>g\w+\.pkl)", into="keypoints3d"),
+    ]
+    return download.fetch(out, FACTS, parts, say)
 
 
 @dataclass
