@@ -131,6 +131,7 @@ def _overview(dataset: DanceDataset, files: pd.DataFrame) -> dict[str, str]:
     overview = {
         "Data set": dataset.name + (" (synthetic)" if dataset.synthetic else ""),
         "Folder": str(dataset.root),
+        **({"Licence": str(dataset.facts["licence"])} if "licence" in dataset.facts else {}),
         "Body": f"{dataset.skeleton.name}, {len(dataset.skeleton.joints)} joints",
         "Upright axis": dataset.upright,
         "Frame rate": f"{', '.join(f'{fps:g}' for fps in sorted(index['fps'].unique()))} fps",

@@ -22,13 +22,13 @@ ARCHIVE = "Segmented_Kinect.zip"
 METADATA = "https://raw.githubusercontent.com/numediart/UMONS-TAICHI/master/Metadata.txt"
 FACTS = {
     "name": "umons-taichi",
+    "score_range": [0, 10],
     "licence": "CC BY-NC-SA 4.0, M. Tits et al., University of Mons",
     "terms": "No commercial use; share alike; cite doi.org/10.1016/j.dib.2018.05.088",
     "page": "https://zenodo.org/records/2784581",
 }
 FOLDER = "Segmented_Kinect"
 LEVELS = ("novice", "intermediate", "advanced", "expert")
-SCORES = (0, 10)
 FILE_NAME = "P{person}T{type}C{clip}G{technique}D{side}S{sample}.txt"
 _FILE_PATTERN = re.compile(r"(P\d{2})(T\d{2}C\d{2})(G(\d{2}))(D\d{2}S\d{2})\.(?i:txt)")
 _MEMBERS = r"(?:.*/)?(?P<name>P\d{2}T\d{2}C\d{2}G\d{2}D\d{2}S\d{2}\.txt)"
@@ -56,7 +56,7 @@ def read_people(path: Path) -> dict[str, tuple[str, float]]:
         level = row["Category"].lower()
         if level not in LEVELS:
             raise DataError(f"{place}: Category is {row['Category']!r}, expected {', '.join(LEVELS)}")
-        scores = [tables.number(row[name], name, place, *SCORES) for name in experts]
+        scores = [tables.number(row[name], name, place, *FACTS["score_range"]) for name in experts]
         people[row["ID"]] = (level, sum(scores) / len(scores))
     return people
 
@@ -71,6 +71,7 @@ def load(path: str | Path) -> DanceDataset:
     root = Path(path)
     found, metadata = motion_files(root), root / "Metadata.txt"
     name, facts = reading.read_facts(root, FACTS["name"])
+    facts |= {"score_range": FACTS["score_range"]}
     people = read_people(metadata) if metadata.exists() else {}
     files, motions, left_out = motionfiles.read_all(found, kinect.read)
     if not files:
@@ -88,7 +89,7 @@ def load(path: str | Path) -> DanceDataset:
             | {"choreography": technique, "level": level, "trial": count[person, technique], "score": score}
         )
         count[person, technique] += 1
-    scores, notes = reading.scaled_scores([record["score"] for record in records], list(SCORES) if people else None)
+    scores, notes = reading.scaled_scores([record["score"] for record in records], FACTS["score_range"])
     records = [record | {"score": score} for record, score in zip(records, scores, strict=True)]
     return motionfiles.open_dataset(
         motionfiles.Source(

@@ -149,10 +149,7 @@ def _positions(path: Path, joints: list[_Joint], values: np.ndarray) -> np.ndarr
 
 
 def _turns(path: Path, joints: list[_Joint], values: np.ndarray) -> np.ndarray:
-    """The rotation of each joint about its axes in the order of its channels, (J, T, 3, 3).
-
-    Joints with the same axes are computed together: a file of 22 joints takes a fourth of the time.
-    """
+    """The rotation of each joint about its axes in the order of its channels, (J, T, 3, 3); joints with the same axes at once."""
     from scipy.spatial.transform import Rotation  # the import takes a moment, and only BVH files need it
 
     local = np.tile(np.eye(3), (len(joints), len(values), 1, 1))
