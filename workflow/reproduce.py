@@ -140,11 +140,14 @@ def _count(text: str) -> int | None:
 
 
 def existing_folder(name: str, text: str) -> str:
-    """Return the absolute path of a folder that the user named, "" for none. Raises DataError if it does not exist."""
+    """Return the absolute path of a folder that the user named, or of a JSON that describes one; "" for none.
+
+    Raises DataError if it does not exist.
+    """
     if not text:
         return ""
     path = Path(text) if Path(text).is_dir() else Path(os.path.expanduser(text))
-    if not path.is_dir():
+    if not path.is_dir() and not (path.is_file() and path.suffix.lower() == ".json"):
         raise DataError(f"{name}={text}: no such folder, expected a data set's")
     return str(path.resolve())
 

@@ -325,7 +325,7 @@ def test_progression_seen():
                 progression.GAIN: gain,
                 progression.ALL: everything,
             }
-            cells |= {progression.BEYOND: gain - gains[0]} if level == "intermediate" else {}
+            cells |= {progression.beyond(["beginner"]): gain - gains[0]} if level == "intermediate" else {}
             rows += [("measured", "a", level, group, 20, v, v, v - width, v + width) for group, v in cells.items()]
         return pd.DataFrame(rows, columns=progression.COLUMNS)
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from dancemvp_core import style
+from dancemvp_core import labels, style
 from dancemvp_core.controls import difficulty
 from dancemvp_core.controls import figures as extra
 from dancemvp_core.dance.sequences import DanceSequence
@@ -42,7 +42,7 @@ def rates():
         {"choreography": c, "level": level, "trial": t, "bar": 60.0 + t / 10}
         for c in ("b0", "k0", "j0") for level in ("beginner", "intermediate", "expert") for t in range(20)
     ]  # fmt: skip
-    return progression.per_choreography(pd.DataFrame(rows), 20)
+    return progression.per_unit(pd.DataFrame(rows), 20)
 
 
 def performance(**more):
@@ -129,7 +129,7 @@ def test_fig_6_draws_what_is_there():
 
 def test_colours_are_fixed_and_unknown_labels_have_one():
     assert len(set(style.GENRE_COLOURS.values())) == 5 and len(set(style.LEVEL_COLOURS.values())) == 3
-    assert style.level_colour(None) == style.GREY
+    assert labels.Levels().colour(None) == style.GREY
 
 
 def test_caption_names_the_data():

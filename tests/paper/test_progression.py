@@ -32,7 +32,7 @@ def test_the_numbers_of_fig_6_by_hand():
     assert first["mean"] == pytest.approx(60.4) and last["mean"] == pytest.approx(79.4)  # trials 0..4 and 95..99
     assert cell(table, "intermediate", "gain")["median"] == pytest.approx(19.0)
     assert cell(table, "intermediate", "slope per 100 trials")["mean"] == pytest.approx(20.0)
-    assert cell(table, "intermediate", progression.BEYOND)["mean"] == pytest.approx(19.0 - 4.75)
+    assert cell(table, "intermediate", "gain beyond the beginner's")["mean"] == pytest.approx(19.0 - 4.75)
     assert cell(table, "expert", "all")["mean"] == pytest.approx(95.0)
     assert set(table.loc[table["level"] == "expert", "panel"]) == {"c", "d"} and (table["n"] == 2).all()
 
@@ -72,7 +72,7 @@ def test_predicted_rates_are_averaged_over_pieces_and_seeds():
         for bar in (80.0, 90.0, 100.0, 70.0, 80.0, 90.0)
     ]
     out = progression.predicted_sequences(pd.DataFrame(rows))
-    assert out.to_dict("records") == [{"choreography": "b4", "level": "expert", "trial": 3, "bar": 85.0}]
+    assert out.to_dict("records") == [{"sequence": 7, "choreography": "b4", "level": "expert", "trial": 3, "bar": 85.0}]
 
 
 def test_few_predicted_performances_leave_cells_empty_and_do_not_fail():
