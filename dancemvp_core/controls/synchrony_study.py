@@ -31,7 +31,7 @@ def study(outcomes: Outcomes, shots: int, seeds: int, progress: Callable = lambd
     row in these measures, with the column reference.
     """
     every = [(NAME, protocol) for protocol in BOTH] + rivals()
-    points = [n for n in dict.fromkeys((min(FEW, shots), shots)) if not outcomes.why_not(n)]
+    points = list(dict.fromkeys((min(FEW, shots), shots)))
     jobs = [(name, protocol, seed, n) for n in points for name, protocol in every for seed in range(seeds)]
     made = {job: outcomes.outcome(*job) for job in progress(jobs)}
     conditions = {name: flag for name, _ in every if (flag := outcomes.condition(name, seeds))}

@@ -318,7 +318,8 @@ def _outcome(predicted: pd.DataFrame) -> pd.Series:
     """Return the coarsest error in each piece's predicted class: one of OUTCOMES, None for a piece without prediction."""
     out = pd.Series(OUTCOMES[0], index=predicted.index, dtype=object)
     for label, outcome in (("level", OUTCOMES[1]), ("primitive", OUTCOMES[2]), ("choreography", OUTCOMES[3])):
-        out[predicted[f"predicted_{label}"] != predicted[f"true_{label}"]] = outcome
+        if f"predicted_{label}" in predicted:
+            out[predicted[f"predicted_{label}"] != predicted[f"true_{label}"]] = outcome
     out[predicted["predicted_choreography"].isna()] = None
     return out
 

@@ -186,7 +186,7 @@ def predicted(outcomes: Outcomes, shots: int, seeds: Iterable[int]) -> tuple[pd.
 
     If these data do not support the prediction, return an empty table and the reason in one sentence.
     """
-    reason = outcomes.why_not(shots)
+    reason = outcomes.why_not()
     if not reason and outcomes.where.pieces.table["bar"].isna().any():
         reason = "Some pieces have no beat alignment rate, so it cannot be predicted."
     if reason:

@@ -79,12 +79,12 @@ def test_the_audit_passes_the_fair_and_marks_the_oracle(task):
     features, episode = task
     report = leak_audit.audit(features, episode, PrompterSettings(100, learning_rate=1e-2, width=64, text_width=32))
     leak_audit.enforce(report)
-    oracle, planted = (report.set_index("protocol").loc[name] for name in ("prompt-oracle", leak_audit.PLANTED))
+    oracle, planted = (report.set_index("protocol").loc[name] for name in ("prompt-oracle", leak_audit.PLANTED.format("level")))
     assert not oracle["bit_identical"] and not oracle["at_chance"] and oracle["accuracy"] > 0.6 > 5 * oracle["chance"]
     assert not planted["at_chance"] and planted["p_value"] < 1e-6
 
 
-@pytest.mark.parametrize("leak", ["prompt-oracle", leak_audit.PLANTED])
+@pytest.mark.parametrize("leak", ["prompt-oracle", leak_audit.PLANTED.format("level")])
 def test_an_audit_without_power_fails(leak):
     row = {"protocol": leak, "fair": False, "bit_identical": None, "at_chance": True}
     with pytest.raises(leak_audit.LeakError, match=f"leak of {leak}"):
