@@ -30,6 +30,12 @@ class Levels:
         """Whether they are levels of skill, so that the paper's claims on levels can be asked."""
         return self.word == "level"
 
+    @property
+    def note(self) -> str:
+        """A line for the top of a notebook: what its text calls a level; "" for levels of skill."""
+        told = f"{self.plural} ({', '.join(self.names)})"
+        return "" if self.skill else f"What the text calls levels are {told} in these data, and no levels of skill.\n"
+
     def why_no_skill(self, what: str) -> str:
         """Return the sentence that leaves out ``what``, which needs levels of skill; "" if these are."""
         told = f"{self.plural} ({', '.join(self.names)})"
@@ -100,3 +106,7 @@ class Scores:
     def shown(self, score):
         """Return a score (a number or an array) of 0 to 100 in the stated range."""
         return self.low + score * self.unit
+
+
+SKILL = Levels()  # the paper's levels
+POINTS = Scores()  # the paper's range

@@ -117,7 +117,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--aistpp", default="", help="folder of AIST++ (default: a stand-in, which the run creates)")
     parser.add_argument("--split", default="", help="released: the split of the authors' released code (default: the data's own)")
     parser.add_argument("--seeds", default="", type=_count, help="number of seeds (default: the profile's)")
-    parser.add_argument("--shots", default="", type=_count, help="performances of each class to learn from (default: the profile's)")
+    parser.add_argument("--shots", default="", type=_count, help="performances of each class to learn from (default: as seeds)")
     parser.add_argument("--jobs", default="", type=_count, help="number of parallel notebooks, one core each (default: all cores)")
     parser.add_argument("--root", default=str(PROJECT), help="folder of build/, results/, figures/ (default: the project)")
     parser.add_argument("--notebooks", default="", help="folder of the notebooks (default: the project's)")

@@ -34,6 +34,13 @@ SEED = 0
 HELD_OUT = 20  # held-out performances per choreography and level
 
 
+def why_not(table: pd.DataFrame) -> str:
+    """The reason why no assessor can be made of the pieces in ``table``, in one sentence; "" if it can."""
+    if table.loc[table["split"] == "validation", ["genre", "level"]].isna().any(axis=None):
+        return "The validation choreographies have no genres or levels: no assessor is made."
+    return splits.why_not_evaluable(table, "validation")
+
+
 def support_and_held_out(table: pd.DataFrame, shots: int) -> tuple[np.ndarray, np.ndarray]:
     """(rows of support pieces, rows of held-out pieces), of disjoint performances of every choreography and level.
 

@@ -12,16 +12,16 @@ import numpy as np
 import pandas as pd
 
 from dancemvp_core.dance.pieces import PieceSet
-from dancemvp_core.labels import Levels
+from dancemvp_core.labels import SKILL, Levels
 from dancemvp_core.tasks.stats import mantel
 
 PLACE = ["choreography", "primitive"]
 
 
-def matrix(outcomes: Iterable[pd.DataFrame], levels: Levels = Levels()) -> pd.DataFrame:
+def matrix(outcomes: Iterable[pd.DataFrame], levels: Levels = SKILL) -> pd.DataFrame:
     """Return Task 1's confusion matrix over all seeds, in percent of each true class.
 
-    Rows are true classes and columns predicted classes (choreography, primitive, and level if the data have levels); levels are in their order.
+    Rows are true classes and columns predicted classes: choreography, primitive, and level if there are levels, in order.
     ``outcomes`` are the query pieces (``Outcome.pieces``) of the seeds.
     """
     pieces = pd.concat(outcomes)

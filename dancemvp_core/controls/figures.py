@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from dancemvp_core.labels import Levels
+from dancemvp_core.labels import SKILL, Levels
 from dancemvp_core.style import (
     BLACK,
     BLUE,
@@ -27,7 +27,7 @@ ROW_LABELS = {
 
 
 @styled
-def difficulty_card(card: pd.DataFrame, too_easy: float, synthetic: bool, levels: Levels = Levels()) -> Figure:
+def difficulty_card(card: pd.DataFrame, too_easy: float, synthetic: bool, levels: Levels = SKILL) -> Figure:
     """Return a figure of ``difficulty.card``: Task 1 accuracy, and level accuracy within choreography and primitive, in %."""
     rows = card[card["row"].isin(ROW_LABELS)].iloc[::-1].reset_index(drop=True)
     figure, axes = plt.subplots(1, 2, figsize=(COLUMN_IN, 2.3), sharey=True, width_ratios=(1, 1))
@@ -57,7 +57,7 @@ def difficulty_card(card: pd.DataFrame, too_easy: float, synthetic: bool, levels
 
 
 @styled
-def confusion(matrix: pd.DataFrame, study: pd.DataFrame, synthetic: bool, levels: Levels = Levels()) -> Figure:
+def confusion(matrix: pd.DataFrame, study: pd.DataFrame, synthetic: bool, levels: Levels = SKILL) -> Figure:
     """Return a figure of (a) Task 1's confusion matrix (``confusion.matrix``), (b) confusion and similarity of primitives.
 
     ``study`` is ``confusion.study``.
@@ -107,7 +107,7 @@ _ABLATION_AXES = {
 
 
 @styled
-def augmentation(rows: pd.DataFrame, floors: pd.DataFrame, synthetic: bool, levels: Levels = Levels()) -> Figure:
+def augmentation(rows: pd.DataFrame, floors: pd.DataFrame, synthetic: bool, levels: Levels = SKILL) -> Figure:
     """Return a figure with one dot for each variant and measure; dashed lines are floors.
 
     ``rows`` and ``floors`` have the columns of ``augmentation_study.measure``; the index of ``floors`` is the variant.
@@ -165,7 +165,7 @@ def released_effects(effects: pd.DataFrame, synthetic: bool) -> Figure:
 
 
 @styled
-def two_readings(rates: pd.DataFrame, synthetic: bool, levels: Levels = Levels()) -> Figure:
+def two_readings(rates: pd.DataFrame, synthetic: bool, levels: Levels = SKILL) -> Figure:
     """Return a figure of the hit rate as released against BAR, one dot for each performance (``released.hits.both_readings``)."""
     figure, ax = plt.subplots(figsize=(COLUMN_IN, COLUMN_IN * 0.9))
     for level, own in rates.groupby("level", sort=False):

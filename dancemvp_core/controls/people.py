@@ -93,7 +93,7 @@ def describe(table: pd.DataFrame, shots: int) -> str:
     asked = sum(table.loc[case.unseen, "sequence"].nunique() for case in drawn)
     named = int(table.drop_duplicates("sequence")["dancer"].notna().sum())
     return (
-        f"{table['dancer'].nunique()} people in {len(groups(table))} groups, {named} named performances of the test choreographies; "
+        f"{table['dancer'].nunique()} people in {len(groups(table))} groups, {named} named performances of test choreographies; "
         f"{asked} performances by people who are left out, and as many by seen people, are asked about"
     )
 

@@ -34,7 +34,7 @@ def study(outcomes: Outcomes, shots: int, seeds: int, progress: Callable = lambd
     points = list(dict.fromkeys((min(FEW, shots), shots)))
     jobs = [(name, protocol, seed, n) for n in points for name, protocol in every for seed in range(seeds)]
     made = {job: outcomes.outcome(*job) for job in progress(jobs)}
-    conditions = {name: flag for name, _ in every if (flag := outcomes.condition(name, seeds))}
+    conditions = outcomes.conditions({name: seeds for name, _ in every})
     measured, tested = [], []
     for n in points:
         here = [outcome for job, outcome in made.items() if job[3] == n]

@@ -13,8 +13,8 @@ def load(path: str | Path, trials: int | None = None, music: str | Path | None =
 
     A folder with manifest.csv (or a CSV itself) is a manifest; one with keypoints3d/ (or ``.pkl`` files directly inside) is
     AIST++; one with ``.npy`` files is an ImperialDance tree. A JSON file is a description of data in another folder
-    (``reading.located``): its statements come before those of the folder. ``trials`` (ImperialDance): use only that many evenly spaced
-    trials of each file. ``music`` (AIST++): the folder of tracks by id. Returns the DanceDataset. Raises DataError, with
+    (``reading.located``): its statements come before those of the folder. ``trials`` (ImperialDance): use only that many evenly
+    spaced trials of each file. ``music`` (AIST++): the folder of tracks by id. Returns the DanceDataset. Raises DataError, with
     what was expected, if the path is none of these or a file cannot be used.
     """
     root = reading.located(path)

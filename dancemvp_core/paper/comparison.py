@@ -75,7 +75,7 @@ def compare(
     made = outcomes.evaluate([*lines, *under_both], shots, progress)
     empty = pd.DataFrame(columns=METRICS_COLUMNS)
     metrics = pd.concat([outcome.metrics for outcome in made], ignore_index=True) if made else empty
-    conditions = {row.name: flag for row in lines if made and (flag := outcomes.condition(row.name, row.seeds))}
+    conditions = outcomes.conditions({row.name: row.seeds for row in lines}) if made else {}
     return Comparison(lines, under_both, made, metrics, estimates(made), conditions, outcomes.most_shots, outcomes.scores)
 
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from dancemvp_core.dance import rhythm
 from dancemvp_core.dance.sequences import DanceSequence
 from dancemvp_core.dance.skeleton import Skeleton, front_view
-from dancemvp_core.labels import Levels
+from dancemvp_core.labels import SKILL, Levels
 from dancemvp_core.style import (
     BLACK,
     BLUE,
@@ -212,7 +212,7 @@ def _box(ax, at: float, values: np.ndarray, colour: str) -> None:
 
 @styled
 def progression(
-    sources: dict[str, pd.DataFrame], synthetic: bool, trials: int, levels: Levels = Levels(), unit: str = "choreography"
+    sources: dict[str, pd.DataFrame], synthetic: bool, trials: int, levels: Levels = SKILL, unit: str = "choreography"
 ) -> Figure:
     """Return Fig. 6 with one row of panels for each source of BAR.
 
@@ -264,7 +264,7 @@ def _spread(heights: np.ndarray, apart: float) -> np.ndarray:
 
 
 @styled
-def pretraining(history: pd.DataFrame, synthetic: bool, levels: Levels = Levels()) -> Figure:
+def pretraining(history: pd.DataFrame, synthetic: bool, levels: Levels = SKILL) -> Figure:
     """Return a figure of one pre-training over its epochs: the loss (left), the k-NN accuracy on validation pieces (right).
 
     A dashed line is the loss of constant features (``trivial_loss``).
@@ -280,7 +280,8 @@ def pretraining(history: pd.DataFrame, synthetic: bool, levels: Levels = Levels(
     ends = _spread(np.array([curve.iloc[-1] for curve in curves.values()]), 9) if curves else ()
     for (label, curve), end in zip(curves.items(), ends, strict=True):
         right.plot(epochs, curve, color=colours[label], marker=marker, ms=2.5)
-        right.annotate(levels.said(label), (1.03, end), xycoords=("axes fraction", "data"), color=colours[label], fontsize=7, va="center")
+        at = {"xy": (1.03, end), "xycoords": ("axes fraction", "data")}
+        right.annotate(levels.said(label), **at, color=colours[label], fontsize=7, va="center")
     right.set(xlabel="epoch", ylim=(0, 104), yticks=(0, 50, 100), title="k-NN accuracy (%)")
     if not curves:
         right.text(0.5, 0.5, "no labels", ha="center", color=GREY, transform=right.transAxes)
@@ -295,7 +296,7 @@ def pretraining(history: pd.DataFrame, synthetic: bool, levels: Levels = Levels(
 
 
 @styled
-def feature_map(points: pd.DataFrame, colour_by: str, synthetic: bool, order: Levels = Levels()) -> Figure:
+def feature_map(points: pd.DataFrame, colour_by: str, synthetic: bool, order: Levels = SKILL) -> Figure:
     """Return a t-SNE map of Fig. 5; ``points`` has x, y, genre, level, primitive; ``order`` are the levels of the data.
 
     The colour shows ``colour_by`` (genre or level), the marker the level, the lightness and the number the primitive.

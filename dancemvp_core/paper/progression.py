@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from dancemvp_core.labels import Levels
+from dancemvp_core.labels import SKILL, Levels
 from dancemvp_core.tasks import stats
 from dancemvp_core.tasks.outcomes import Outcomes
 
@@ -82,7 +82,7 @@ def per_unit(sequences: pd.DataFrame, trials: int) -> pd.DataFrame:
     return pd.DataFrame(rows).groupby(["unit", "level"], sort=False).mean().reset_index()
 
 
-def table(sequences: pd.DataFrame, trials: int, source: str, levels: Levels = Levels()) -> pd.DataFrame:
+def table(sequences: pd.DataFrame, trials: int, source: str, levels: Levels = SKILL) -> pd.DataFrame:
     """Return the numbers of Fig. 6 (COLUMNS).
 
     Each level has a panel (a, b, ...) with its first and last 5 trials, their gain and the slope; the last panel has all trials.
@@ -116,7 +116,7 @@ def _beyond(gains: pd.Series, lowest: pd.Series) -> tuple:
     return int(min(gains.count(), lowest.count())), mean, gains.median() - lowest.median(), low, high
 
 
-def observations(table: pd.DataFrame, levels: Levels = Levels()) -> pd.DataFrame:
+def observations(table: pd.DataFrame, levels: Levels = SKILL) -> pd.DataFrame:
     """Return the paper's four observations on Fig. 6, for each source in ``table``: observation, source, numbers, seen.
 
     ``seen`` is "yes" or "no" if the intervals exclude the other answer, else "not resolved". "yes" also requires that means
@@ -154,7 +154,7 @@ def _with_interval(row) -> str:
     return f"{row.mean:+.1f} [{row.ci_low:.1f}, {row.ci_high:.1f}]"
 
 
-def rates_by_level(sequences: pd.DataFrame, levels: Levels = Levels()) -> pd.DataFrame:
+def rates_by_level(sequences: pd.DataFrame, levels: Levels = SKILL) -> pd.DataFrame:
     """Return BAR for each level (one line "all" for data without levels), with its chance level and its corrected value.
 
     Columns: level, performances, choreographies, bar with its 95 % interval over choreographies (bar_low, bar_high),

@@ -92,7 +92,8 @@ def table4(
     """Return Table 4 (``tables.COLUMNS`` and genres): ours under both protocols for every g, then controls and floors.
 
     With all choreographies, the shots are the first point's; with fewer, they are ``equal_support``. ``metrics``, ``intervals``
-    and ``conditions`` as in ``tables.comparison_table``; ``outcomes`` know the smallest class and the score's range. The columns paper_* have the paper's values for the rows that it prints.
+    and ``conditions`` as in ``tables.comparison_table``; ``outcomes`` know the smallest class and
+    the score's range. The columns paper_* have the paper's values for the rows that it prints.
     """
     known, choreographies, parts = {"ours": methods.METHODS["ours"]} | FLOORS, where[0][1], []
     for n, g in [where[0], *sorted(((n, g) for n, g in where if g < choreographies), key=lambda point: -point[1])]:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from dancemvp_core.dance.primitives import BEATS
-from dancemvp_core.labels import Levels
+from dancemvp_core.labels import SKILL, Levels
 from dancemvp_core.paper import comparison, progression
 from dancemvp_core.paper.arithmetic import better, label
 from dancemvp_core.pretraining import methods
@@ -54,12 +54,13 @@ class Results:
     synthetic: bool
     shots: int
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
-    levels: Levels = Levels()
+    levels: Levels = SKILL
 
     def need_skill(self) -> None:
         """Raise Missing if the levels of the data are no levels of skill, because the claim is about those."""
         if not self.levels.skill:
-            raise Missing(f"the claim is about levels of skill; these data have {self.levels.plural} ({', '.join(self.levels.names)})")
+            told = f"{self.levels.plural} ({', '.join(self.levels.names)})"
+            raise Missing(f"the claim is about levels of skill, and these data have {told}")
 
     def file(self, name: str) -> Path:
         """Return the file of a table: in the results, or in build/pieces for "pieces" and "sequences"."""
@@ -128,7 +129,8 @@ def experts_match(results: Results) -> Finding:
     """Test whether the BAR of the highest level (one mean for each choreography) is above one half and above its chance level."""
     results.need_skill()
     sequences = results.table("sequences")
-    experts = sequences[sequences["level"] == results.levels.names[-1]].groupby("choreography")[["bar", "bar_chance"]].mean().dropna()
+    experts = sequences[sequences["level"] == results.levels.names[-1]]
+    experts = experts.groupby("choreography")[["bar", "bar_chance"]].mean().dropna()
     if not len(experts):
         raise Missing("these data have no experts with a beat alignment rate")
     mean, low, high = stats.mean_interval(experts["bar"])
@@ -190,7 +192,7 @@ def level_of_unseen_dancers(results: Results) -> Finding:
     ours = (table["method"] == "ours") & (table["protocol"] == methods.METHODS["ours"].protocol)
     rows = table[ours & table["cast"].isin(["strong style", "real people"])].set_index("dancers")
     if not {"seen", "unseen"} <= set(rows.index):
-        raise Missing("extra_unseen_dancers.csv has no level accuracy of ours on real people or dancers with a strong personal style")
+        raise Missing("extra_unseen_dancers.csv has no level accuracy of ours on real people or dancers with a strong style")
     row, seen = rows.loc["unseen"], rows.loc["seen"]
     value, low, high = (row[f"level_within{part}"] for part in ("", "_ci_low", "_ci_high"))
     chance = 100 / len(results.levels.names)
@@ -199,11 +201,12 @@ def level_of_unseen_dancers(results: Results) -> Finding:
     if np.isfinite([low, high, least, most]).all() and least > chance:
         holds = True if low > most else False if high < least else None
     who = "unseen people" if row["cast"] == "real people" else "unseen dancers with a strong personal style"
-    told = f"; the features tell seen from unseen ones in {row['dancer']:.0f} % of the pieces" if pd.notna(row.get("dancer")) else ""
     text = (
-        f"level accuracy within choreography and primitive {value:.1f} % on {who}, {seen['level_within']:.1f} % on seen ones, chance "
-        f"{chance:.1f} %: {_share_left(value - chance, seen['level_within'] - chance)} (half of it would be {half:.1f} %){told}"
+        f"level accuracy within choreography and primitive {value:.1f} % on {who}, {seen['level_within']:.1f} % on seen ones, "
+        f"chance {chance:.1f} %: {_share_left(value - chance, seen['level_within'] - chance)} (half of it would be {half:.1f} %)"
     )
+    if pd.notna(row.get("dancer")):
+        text += f"; the features tell seen from unseen ones in {row['dancer']:.0f} % of the pieces"
     return Finding(holds, text, value, low, high, int(row["n_seeds"]))
 
 

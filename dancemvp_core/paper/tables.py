@@ -10,7 +10,7 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from dancemvp_core.dance.sequences import DanceDataset
-from dancemvp_core.labels import Levels, Scores
+from dancemvp_core.labels import POINTS, SKILL, Levels, Scores
 from dancemvp_core.paper import arithmetic, printed
 from dancemvp_core.pretraining import methods
 from dancemvp_core.pretraining.methods import Method
@@ -47,7 +47,7 @@ def comparison_table(
     synthetic: bool,
     conditions: dict[str, str],
     paper: Callable[[str, Method], tuple[float, float, float]] = lambda name, method: printed.results(name),
-    scores: Scores = Scores(),
+    scores: Scores = POINTS,
 ) -> pd.DataFrame:
     """Return a table (COLUMNS) with one row for each line (name, method under its protocol, ...).
 
@@ -111,7 +111,7 @@ def table1(dataset: DanceDataset) -> pd.DataFrame:
         "subjects": index["dancer"].nunique() or pd.NA if "dancer" in index else pd.NA,
         "seconds": round(index["duration_s"].sum()),
         "source": "computed from the files",
-        "note": "; ".join(["synthetic"] * dataset.synthetic + ([] if levels.skill else [f"{levels.plural}: {', '.join(levels.names)}"])),
+        "note": "; ".join(["synthetic"] * dataset.synthetic + [f"{levels.plural}: {', '.join(levels.names)}"] * (not levels.skill)),
     }
     return pd.concat([table, pd.DataFrame([own]).astype(dict.fromkeys(columns[2:], "Int64"))], ignore_index=True)
 
@@ -141,11 +141,12 @@ def with_spread(row: pd.Series, task: str) -> str:
     return number(mean) + ("" if pd.isna(half) else f" ± {number(half, 2)}")
 
 
-def readable(table: pd.DataFrame, labels: dict[str, str] | None = None, levels: Levels = Levels()) -> pd.DataFrame:
+def readable(table: pd.DataFrame, labels: dict[str, str] | None = None, levels: Levels = SKILL) -> pd.DataFrame:
     """Return a comparison table as text: for each task our value with its interval and the paper's value; and the seeds.
 
     Beside the paper's L2, which can be negative, stand three measures of the score whose sign and size need no formula: the
-    mean squared error in squared points of the score range, the rank correlation, and the share of true scores in the predicted 90 % interval.
+    mean squared error in squared points of the score's range, the rank correlation, and the share of true scores in the
+    predicted 90 % interval.
     The heading of a measured column says "synthetic" if the data are synthetic.
     """
     where = "synthetic" if table["synthetic"].any() else "measured"
@@ -159,7 +160,7 @@ def readable(table: pd.DataFrame, labels: dict[str, str] | None = None, levels: 
                 out[f"{heading} ({where})"] = table[column].map(number)
     if table["level_within"].notna().any():
         out[f"Level within ({where})"] = table["level_within"].map(number)
-    if (table["fewest_shots"] < table["shots"]).any():
+    if "fewest_shots" in table and (table["fewest_shots"] < table["shots"]).any():
         out["Shots"] = [f"{most} (smallest class: {fewest})" if fewest < most else str(most)
                         for most, fewest in zip(table["shots"], table["fewest_shots"], strict=True)]  # fmt: skip
     out["Seeds"] = table["n_seeds"].astype(str) + table["condition"].fillna("").map(lambda flag: f" ({flag})" if flag else "")
@@ -181,7 +182,7 @@ def best(table: pd.DataFrame, task: str, among: Iterable[str] | None = None) -> 
     return str(means.idxmax() if HIGHER_IS_BETTER[task] else means.idxmin())
 
 
-def styled(table: pd.DataFrame, labels: dict[str, str] | None = None, levels: Levels = Levels()) -> Styler:
+def styled(table: pd.DataFrame, labels: dict[str, str] | None = None, levels: Levels = SKILL) -> Styler:
     """Return ``readable`` for a notebook, with the best mean in bold and the floors in grey."""
     text = readable(table, labels, levels)
     rival = table["paper_task1"].notna().to_numpy() | table["method"].isin(methods.EXTENSIONS).to_numpy()

@@ -8,7 +8,7 @@ from matplotlib import colors, patheffects
 from matplotlib.axes import Axes
 
 from dancemvp_core.dance.sequences import DataError
-from dancemvp_core.labels import Levels
+from dancemvp_core.labels import SKILL, Levels
 from dancemvp_core.style import BLUE, GENRE_COLOURS, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
 
 SAME = 1e-9  # features whose directions differ by less are equal
@@ -47,7 +47,7 @@ def tsne(features, seed: int = 0, perplexity: float = 30.0) -> np.ndarray:
     return np.asarray(model.fit(x))
 
 
-def palette(points: pd.DataFrame, colour_by: str, levels: Levels = Levels()) -> dict[str, str]:
+def palette(points: pd.DataFrame, colour_by: str, levels: Levels = SKILL) -> dict[str, str]:
     """Return the colour of each value of ``colour_by``: levels in their order, all others by name; {"": grey} without values.
 
     Levels and genres have the colours of ``style``, and so have choreographies if each is of another genre. All others
@@ -64,7 +64,7 @@ def palette(points: pd.DataFrame, colour_by: str, levels: Levels = Levels()) -> 
     return {name: own[name] if known else spare[i % len(spare)] for i, name in enumerate(names)} or {"": GREY}
 
 
-def draw(ax: Axes, points: pd.DataFrame, colour_by: str, numbered: bool = True, levels: Levels = Levels()) -> dict[str, str]:
+def draw(ax: Axes, points: pd.DataFrame, colour_by: str, numbered: bool = True, levels: Levels = SKILL) -> dict[str, str]:
     """Draw the points of a map on axes without ticks, and return the colours by value (``palette``).
 
     ``points`` has x, y, genre, level, primitive. The colour shows ``colour_by``, the marker the level, the lightness the

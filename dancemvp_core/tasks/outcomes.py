@@ -18,7 +18,7 @@ import pandas as pd
 from dancemvp_core import code_hash, files
 from dancemvp_core.dance.pieces import PieceSet
 from dancemvp_core.dance.sequences import DanceDataset
-from dancemvp_core.labels import Scores
+from dancemvp_core.labels import POINTS, Scores
 from dancemvp_core.models.prompter import PrompterSettings
 from dancemvp_core.pretraining import methods
 from dancemvp_core.pretraining.condition import CONDITIONS
@@ -74,7 +74,7 @@ class Setting:
     shots: int
     genres: int | None = None
     split: str = "test"
-    scores: Scores = Scores()
+    scores: Scores = POINTS
 
 
 def evaluate(
@@ -106,7 +106,7 @@ class Outcomes:
 
     where: Workspace
     prompter: PrompterSettings
-    scores: Scores = Scores()
+    scores: Scores = POINTS
     in_use: dict[tuple[str, int], Features] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -179,6 +179,10 @@ class Outcomes:
             return ""
         found = {encoder_facts(self.where.paths.encoder(pretraining_of(name), seed)).get("condition", "") for seed in range(seeds)}
         return next((worst for worst in CONDITIONS if worst in found), "")
+
+    def conditions(self, seeds: dict[str, int]) -> dict[str, str]:
+        """Return the ``condition`` of the rows that have one, by their names; ``seeds`` has the number of seeds of each row."""
+        return {name: flag for name, number in seeds.items() if (flag := self.condition(name, number))}
 
     def _stamp(self, *key) -> str:
         """Return a hash of everything that an outcome depends on."""

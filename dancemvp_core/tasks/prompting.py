@@ -21,9 +21,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dancemvp_core.device import seeded
-from dancemvp_core.labels import Scores
+from dancemvp_core.labels import POINTS, Scores
 from dancemvp_core.models.losses import score_distribution
 from dancemvp_core.models.prompter import LEVELS, Prompter, PrompterSettings
+from dancemvp_core.tasks.splits import learnable
 
 # --- sentences -------------------------------------------------------------------------------------------------------
 
@@ -56,7 +57,7 @@ def attributes(classes: pd.DataFrame) -> tuple[dict[str, list[str]], np.ndarray]
     return said, np.stack([codes for codes, _ in coded.values()], axis=1)
 
 
-def score_text(score: float, scores: Scores = Scores()) -> str:
+def score_text(score: float, scores: Scores = POINTS) -> str:
     """Return Task 2's sentence for a score on 0..1, in the range of the data's scores."""
     return f"The performance score is {round(scores.shown(100 * score), 2):g}"
 
@@ -66,7 +67,7 @@ def rate_text(rate: float) -> str:
     return f"The beat alignment rate is {round(100 * rate)} percent"
 
 
-def candidates(tasks: Iterable[str], classes: pd.DataFrame | None, scores: Scores = Scores()) -> dict[str, list[str]]:
+def candidates(tasks: Iterable[str], classes: pd.DataFrame | None, scores: Scores = POINTS) -> dict[str, list[str]]:
     """Return each task's candidates as sentences: one for each class of Task 1, one for each of 21 values of Tasks 2 and 3.
 
     ``classes``: genre, choreography, level and primitive, one row for each class of Task 1.
@@ -79,7 +80,7 @@ def candidates(tasks: Iterable[str], classes: pd.DataFrame | None, scores: Score
     return {task: every[task]() for task in every if task in tasks}
 
 
-def full_text(row: pd.Series, scores: Scores = Scores()) -> str:
+def full_text(row: pd.Series, scores: Scores = POINTS) -> str:
     """Return all labels of a piece in words, rounded to the nearest candidates: the input of the leaking protocol."""
     parts = [vocabulary_text(row["genre"], row["choreography"], row["level"], row["primitive"])]
     nearest = lambda value: np.round(20 * value) / 20  # noqa: E731
@@ -281,20 +282,26 @@ def left_out_answers(fitted: dict[int, list[Prompter]], problem: Problem) -> dic
     return out
 
 
-def choose(left_out: dict[int, Answers], target: Targets, attributes: np.ndarray | None) -> dict[str, Choice]:
+def choose(
+    left_out: dict[int, Answers], target: Targets, attributes: np.ndarray | None, fold: np.ndarray
+) -> dict[str, Choice]:
     """Return the best choice for each task, by the answers on left-out performances (``left_out_answers``).
 
-    Task 1: the stop with the most right classes, and among equals with the most right ``attributes`` (C, A) of the classes
-    (with one shot, the class of a left-out performance is unknown to the rest). Task 2: the smallest L2 after scaling. Task 3:
-    the smallest squared error after scaling. Among equals, the first stop.
+    Task 1: the stop with the most right classes, and among equals with the most right ``attributes`` (C, A) of the classes. With
+    the ``fold`` (N,) of each support piece, only pieces count whose class the rest knows (``splits.learnable``); with one shot
+    there are none, and the longest training is chosen. Task 2: the smallest L2 after scaling. Task 3: the smallest squared error
+    after scaling. Among equals, the first stop.
     """
+    last = max(left_out)
     truth = {task: values.cpu().numpy() for task, values in target.items()}
     best: dict[str, tuple[tuple, Choice]] = {}
     for step, answers in left_out.items():
         for task, columns in answers.items():
             if task not in ("score", "rhythm"):
-                guess = columns[0].argmax(axis=1)
-                choice, loss = Choice(step), _wrong(guess, truth[task], attributes if task == "vocabulary" else None)
+                counts = learnable(truth[task], fold)
+                guess, true = columns[0].argmax(axis=1)[counts], truth[task][counts]
+                wrong = _wrong(guess, true, attributes if task == "vocabulary" else None) if counts.any() else (step < last,)
+                choice, loss = Choice(step), wrong
             else:
                 slope, constant = _line(columns[0], truth[task])
                 error = (truth[task] - constant - slope * columns[0]) ** 2
@@ -332,7 +339,7 @@ def fit_and_choose(
     fitted = fit(problem, [*others, everything], settings, seed)
     whole = {stop: prompters.pop() for stop, prompters in fitted.items()}
     if others:
-        return whole, choose(left_out_answers(fitted, problem), problem.target, problem.attributes)
+        return whole, choose(left_out_answers(fitted, problem), problem.target, problem.attributes, problem.fold)
     return whole, {task: Choice(min(whole) if task in ("score", "rhythm") else max(whole)) for task in tasks}
 
 

@@ -17,7 +17,7 @@ from scipy.special import log_softmax, softmax
 from torch import Tensor
 
 from dancemvp_core.device import repeatable
-from dancemvp_core.labels import Scores
+from dancemvp_core.labels import POINTS, Scores
 from dancemvp_core.models.prompter import SMALLEST_SPREAD, Prompter, PrompterSettings
 from dancemvp_core.tasks import linear_heads, prompting, splits
 from dancemvp_core.tasks.features import Features
@@ -52,7 +52,7 @@ class Episode:
     table: pd.DataFrame
     support: np.ndarray
     query: np.ndarray
-    scores: Scores = Scores()
+    scores: Scores = POINTS
 
     def __post_init__(self):
         if np.intersect1d(self.support, self.query).size:

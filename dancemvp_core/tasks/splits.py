@@ -139,7 +139,10 @@ def why_not_evaluable(table: pd.DataFrame, split: str = "test") -> str:
             "pre-training, and the three tasks are left out."
         )
     if _performances(chosen).max() < 2:
-        return f"No {split} choreography (and level) has two performances, one for the support and one for the query: the three tasks are left out."
+        return (
+            f"No {split} choreography (and level) has two performances, one for the support and one for the query: the three tasks "
+            "are left out."
+        )
     return ""
 
 
@@ -153,8 +156,8 @@ def _performances(table: pd.DataFrame) -> pd.Series:
 
 def most_shots(table: pd.DataFrame, split: str = "test") -> int:
     """Return how many performances of every choreography and level of a split are not in the query: the largest full support."""
-    fewest = int(_performances(table[table["split"] == split]).min())
-    return fewest - fewest // 2
+    count = _performances(table[table["split"] == split])
+    return int((count - count // 2).min()) if len(count) else 0
 
 
 def fewer_shots(table: pd.DataFrame, shots: int, split: str = "test") -> str:
@@ -203,6 +206,15 @@ def folds(known: pd.DataFrame) -> np.ndarray:
     count = 3 if fewest >= 3 else 5
     fold = {sequence: number % count for number, sequence in enumerate(performances["sequence"])}
     return known["sequence"].map(fold).to_numpy()
+
+
+def learnable(codes: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    """Return whether the class of each support piece is also in another fold, (N,) bool; ``codes`` (N,) are the classes.
+
+    With its fold left out, only such a piece says how good a choice for classes is: the rest knows no example of the others.
+    With one shot there are none.
+    """
+    return pd.Series(fold).groupby(np.asarray(codes)).transform("nunique").to_numpy() > 1
 
 
 def cyclic_subsets(choreographies, genres: int) -> list[tuple[str, ...]]:
