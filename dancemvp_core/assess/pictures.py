@@ -87,7 +87,8 @@ def _score(ax, score: dict | None) -> None:
     ax.plot(x, y, color=BLUE)
     ax.axvline(score["mean"], color=BLACK, lw=0.8)
     text = f"{points(score, 'mean')} [{points(score, 'low_90')}, {points(score, 'high_90')}]"
-    ax.set(yticks=(), xlim=score["range"], xticks=np.linspace(*score["range"], 5), xlabel=f"expected [90 %]: {text}", ylim=(0, None))
+    ax.set(yticks=(), xlim=score["range"], xticks=np.linspace(*score["range"], 5), ylim=(0, None))
+    ax.set_xlabel(f"expected [90 %]: {text}")
     ax.spines["left"].set_visible(False)
     return None
 

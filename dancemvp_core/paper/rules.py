@@ -173,7 +173,7 @@ def separated(results: Results, panel: str, attribute: str) -> Finding:
         f"{'; above chance, but the classes overlap' if separate is None else ''}. Untrained encoder: "
         f"{100 * untrained['purity']:.0f} %, silhouette {untrained['silhouette']:.2f}: {words[learned]}"
     )
-    return Finding(holds, text, row["purity"])
+    return Finding(holds, results.levels.said(text), row["purity"])
 
 
 def level_of_unseen_dancers(results: Results) -> Finding:
