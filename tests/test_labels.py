@@ -112,3 +112,14 @@ def test_scores_are_shown_and_said_in_their_range(tmp_path):
     usual = prompting.candidates(("score",), None)["score"]
     assert usual[1] == "The performance score is 5" and usual[-1].endswith("is 100")
     assert Scores(-3, 5).shown(np.array([0, 50, 100])).tolist() == [-3, 1, 5]
+
+
+def test_a_change_of_the_description_or_of_the_data_makes_results_out_of_date(tmp_path):
+    root = written(tmp_path / "theirs", ["b", "a"])
+    mine = tmp_path / "mine.json"
+    prints = []
+    for facts in ({"name": "one"}, {"name": "two"}):
+        mine.write_text(json.dumps({"folder": "theirs"} | facts))
+        prints.append(provenance.data_fingerprint(mine))
+    (root / "manifest.csv").write_text((root / "manifest.csv").read_text().replace("c1", "c2"))
+    assert len({*prints, provenance.data_fingerprint(mine)}) == 3

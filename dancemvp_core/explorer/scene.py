@@ -332,9 +332,9 @@ def _described(key: str, values: pd.Series, levels: Levels, scores: Scores) -> t
         low, high = (0.0, max(np.ceil(values.max() / points.unit / 10) * 10, 1.0) * points.unit) if key.startswith("error") else (
             points.low, points.high)  # fmt: skip
         return {"kind": "number", "low": float(low), "high": float(high)}, values.to_numpy(np.float32)
-    outcomes = [levels.said(name) for name in OUTCOMES]
-    found = values.dropna().unique()
-    names = levels.sorted(found) if label == "level" else [n for n in outcomes if n in found] or sorted(found)
+    outcomes, found = [levels.said(name) for name in OUTCOMES], list(values.dropna().unique())
+    in_order = {"level": levels.sorted, "error_class": lambda found: sorted(found, key=outcomes.index)}
+    names = in_order.get(label, sorted)(found)
     codes = pd.Categorical(values, categories=names).codes.astype(np.int32)
     shown = [str(int(n)) if isinstance(n, (int, float, np.number)) else str(n) for n in names]
     palette = {

@@ -116,6 +116,13 @@ def dataset_name(root: Path) -> str:
     return read_facts(Path(root), name)[0]
 
 
+def data_fingerprint(root: str | Path) -> str:
+    """Return the fingerprint of a data set: of its folder, and of the description if ``root`` is one (``reading.located``)."""
+    from dancemvp_core.datasets.reading import located
+
+    return "-".join(fingerprint(path) for path in dict.fromkeys([Path(root), located(root)]))
+
+
 # --- provenance --------------------------------------------------------------------------------------------------
 
 
@@ -174,14 +181,8 @@ class Run:
     started: float = field(default_factory=time.perf_counter)
 
     def add_input(self, path: Path) -> Path:
-        """Record the fingerprint of a file or folder that the results depend on, and return its path.
-
-        Of a description of data in another folder, it records both (``datasets.reading.located``).
-        """
-        from dancemvp_core.datasets.reading import located
-
-        for own in {path, located(path)}:
-            self.inputs[_relative(own, self.paths.root)] = fingerprint(own)
+        """Record the fingerprint of a file or folder that the results depend on, and return its path."""
+        self.inputs[_relative(path, self.paths.root)] = data_fingerprint(path) if path == self.params.data_root else fingerprint(path)
         return path
 
     def save_table(self, name: str, frame: pd.DataFrame, **notes) -> Path:
