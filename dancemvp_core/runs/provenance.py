@@ -182,7 +182,8 @@ class Run:
 
     def add_input(self, path: Path) -> Path:
         """Record the fingerprint of a file or folder that the results depend on, and return its path."""
-        self.inputs[_relative(path, self.paths.root)] = data_fingerprint(path) if path == self.params.data_root else fingerprint(path)
+        hashed = data_fingerprint if path == self.params.data_root else fingerprint
+        self.inputs[_relative(path, self.paths.root)] = hashed(path)
         return path
 
     def save_table(self, name: str, frame: pd.DataFrame, **notes) -> Path:
