@@ -1,7 +1,7 @@
 """A reimplementation of DanceMVP (Zhong and Demiris, AAAI 2024). The packages of the core, in the order of their imports:
 
-``files``, ``style``, ``device``, ``convolution``, ``code_hash``: atomic writes; palette and captions; device and precision;
-                  layers for small images; hashes of code
+``files``, ``style``, ``labels``, ``device``, ``convolution``, ``code_hash``: atomic writes; palette and captions; what
+                  labels are called; device and precision; layers for small images; hashes of code
 ``dance``         one performance: motion, skeleton, music, primitives (eight beats), rhythm (BAR), the pieces for the encoders
 ``formats``       files as people have them: BVH, C3D, CSV (Motive's too), NPY, pickles, Kinect; tables, joint names, markers
 ``download``      downloads of public data sets, whole or continued, with their hashes

@@ -71,13 +71,16 @@ def ignored_names(root: Path, folder: Path) -> set[str]:
     return {line.strip() for path in lists for line in text_of(path, "one name a line").splitlines()}
 
 
-def load(path: str | Path, music: str | Path | None = None, gap_s: float = motionfiles.GAP_S) -> DanceDataset:
+def load(
+    path: str | Path, music: str | Path | None = None, gap_s: float = motionfiles.GAP_S, facts_of: Path | None = None
+) -> DanceDataset:
     """Open AIST++ annotations: a folder with keypoints3d/, or the folder that contains the ``.pkl`` files.
 
     ``music`` is a folder with the tracks by id (mBR2.wav, .flac, .ogg or .mp3); the default is ``music/`` beside the
     motion. A pickle has no header, so each file is read once here; its motion is not kept. Sequences with a joint missing
     for longer than ``gap_s``, refused or damaged pickles, otherwise unusable motion, and what ``ignore_list.txt`` names are
-    left out and counted in the notes. Raises DataError for a foreign file name, or if no usable motion is left.
+    left out and counted in the notes. ``facts_of``: a description (``reading.located``) in place of the folder's dataset.json.
+    Raises DataError for a foreign file name, or if no usable motion is left.
     """
     root = Path(path)
     folder = root / "keypoints3d" if (root / "keypoints3d").is_dir() else root
@@ -86,7 +89,7 @@ def load(path: str | Path, music: str | Path | None = None, gap_s: float = motio
     if music is not None and not Path(music).is_dir():
         raise DataError(f"{music}: no such folder, expected the AIST++ tracks by id, such as mBR2.wav")
     tracks = reading.audio_files(Path(music) if music is not None else root / "music")
-    name, facts = reading.read_facts(root, "aistpp")
+    name, facts = reading.read_facts(facts_of or root, "aistpp")
 
     found = _Found()
     ignored = ignored_names(root, folder)

@@ -37,15 +37,16 @@ def motion_files(root: Path) -> list[Path]:
     return sorted(path for place in _PLACES for path in root.glob(place) if _FILE_PATTERN.fullmatch(path.name))
 
 
-def load(path: str | Path) -> DanceDataset:
+def load(path: str | Path, facts_of: Path | None = None) -> DanceDataset:
     """Open the data set, or one of its two sets. Returns the DanceDataset; its motions stay in memory.
 
     ``trial`` counts the performances of a move in a style, in the order of the sets and numbers. Recordings that cannot be
-    used are left out, and the notes count them. Raises DataError if none is left.
+    used are left out, and the notes count them. ``facts_of``: a description (``reading.located``) in place of the folder's
+    dataset.json. Raises DataError if none is left.
     """
     root = Path(path)
     found = motion_files(root)
-    name, facts = reading.read_facts(root, FACTS["name"])
+    name, facts = reading.read_facts(facts_of or root, FACTS["name"])
     files, motions, left_out = motionfiles.read_all(found, bvh.read)
     if not files:
         raise DataError(f"{root}: no usable motion among {len(found)} files, expected {FILE_NAME}; {' '.join(left_out)}")

@@ -61,16 +61,17 @@ def read_people(path: Path) -> dict[str, tuple[str, float]]:
     return people
 
 
-def load(path: str | Path) -> DanceDataset:
+def load(path: str | Path, facts_of: Path | None = None) -> DanceDataset:
     """Open the data set: a folder with Segmented_Kinect/ and Metadata.txt. Returns the DanceDataset; motions stay in memory.
 
     A technique is read as a choreography, a person as a dancer. ``trial`` counts a person's takes of a technique, in the order
-    of the names. Recordings that cannot be used are left out, and the notes count them. Raises DataError if none is left, or
-    if Metadata.txt lacks a person.
+    of the names. Recordings that cannot be used are left out, and the notes count them. ``facts_of``: a description
+    (``reading.located``) in place of the folder's dataset.json. Raises DataError if none is left, or if Metadata.txt lacks a
+    person.
     """
     root = Path(path)
     found, metadata = motion_files(root), root / "Metadata.txt"
-    name, facts = reading.read_facts(root, FACTS["name"])
+    name, facts = reading.read_facts(facts_of or root, FACTS["name"])
     facts |= {"score_range": FACTS["score_range"]}
     people = read_people(metadata) if metadata.exists() else {}
     files, motions, left_out = motionfiles.read_all(found, kinect.read)

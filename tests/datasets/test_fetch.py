@@ -115,7 +115,7 @@ def test_bandai_namco_comes_whole_with_its_licence_and_its_hash(tmp_path, bandai
     assert len(dataset) == 5 and dataset.name == "bandai-namco" and dataset.facts["level_name"] == "style"
     assert cli.main(["data", "check", str(out)]) == 0
     card = capsys.readouterr().out
-    assert "CC BY-NC 4.0" in card and "a style is no skill" in card
+    assert "CC BY-NC 4.0" in card and "a style is no skill" in card and "3 styles" in card and "levels" not in card
 
 
 def test_the_licence_is_said_before_anything_is_asked_for(tmp_path, bandai):
@@ -246,6 +246,8 @@ def test_umons_taichi_comes_with_its_people(tmp_path, umons, capsys):
         hashlib.sha256(umons.files[path]).hexdigest() for path in ("/raw/Metadata.txt", "/zip")
     ]
     assert cli.main(["data", "check", str(out)]) == 0
+    card = capsys.readouterr().out
+    assert next(line for line in card.splitlines() if line.startswith("Scores")).endswith("2 of 2, 9.4")  # in the experts' range
 
 
 def test_metadata_of_the_record_itself_comes_first(tmp_path, umons, capsys):
