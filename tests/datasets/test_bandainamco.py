@@ -19,7 +19,8 @@ OFFSETS = {
 def tree():
     """(name, parent, offset) of each joint as in the published files: a root, then the hips, each after its parent."""
     joints = [("joint_Root", None, (0, 0, 0)), ("Hips", "joint_Root", OFFSETS["Hips"])]
-    joints += [(name, above, OFFSETS[name]) for name, above in zip(["Spine", "Chest", "Neck", "Head"], ["Hips", "Spine", "Chest", "Neck"], strict=True)]
+    trunk = {"Spine": "Hips", "Chest": "Spine", "Neck": "Chest", "Head": "Neck"}
+    joints += [(name, above, OFFSETS[name]) for name, above in trunk.items()]
     for side, sign in (("L", 1), ("R", -1)):
         for limb, above in LIMBS.items():
             x, y, z = OFFSETS[limb]
@@ -120,5 +121,5 @@ def test_a_short_or_damaged_file_is_left_out_and_counted(tmp_path):
 
 def test_without_a_usable_file_it_is_one_line(tmp_path):
     write(tmp_path, NAMES[0], frames=20)
-    with pytest.raises(DataError, match="no usable motion among 1 files.*0.67 s"):
+    with pytest.raises(DataError, match=r"no usable motion among 1 files.*0\.67 s"):
         datasets.load(tmp_path)

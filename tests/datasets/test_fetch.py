@@ -78,7 +78,8 @@ def zipped(members, comment=""):
 def bandai(server):
     """The repository's archive as GitHub packs it, with things that are not motion."""
     root = "Bandai-Namco-Research-Motiondataset-master"
-    members = {f"{root}/README.md": "about", f"{root}/src/movie.gif": "GIF", f"{root}/../../dataset/x/data/dataset-1_a_b_1.bvh": "out"}
+    members = {f"{root}/README.md": "about", f"{root}/src/movie.gif": "GIF"}
+    members |= {f"{root}/../../dataset/x/data/dataset-1_a_b_1.bvh": "a path that leads out"}
     for k, name in enumerate(NAMES):
         inner = f"{root}/dataset/Bandai-Namco-Research-Motiondataset-{name[len('dataset-')]}"
         members |= {f"{inner}/data/{name}": bvh_text(seed=k), f"{inner}/LICENSE": "CC", f"{inner}/data.zip": "version https://git"}

@@ -15,7 +15,8 @@ METADATA = (
     "P07\tF\t45\t60\t165\t4\tIntermediate\t7\t6.8\t6.5\t6.77\nP10\tF\t55\t60\t165\t1\tNovice\t6\t5.8\t6.5\t6.1\n"
     "M\t\t47.5\t65\t167\t11.7\t\t7.6\t7.4\t7.75\t7.6\nSD\t\t6\t9\t8\t13\t\t1\t1\t1\t1\n"
 )
-HEIGHTS = {"Head": 170, "Neck": 150, "Shoulder": 145, "SpineShoulder": 145, "SpineMid": 120, "Hip": 95, "Knee": 50, "Ankle": 10, "Foot": 5}
+HEIGHTS = {"Head": 170, "Neck": 150, "Shoulder": 145, "SpineShoulder": 145, "SpineMid": 120}
+HEIGHTS |= {"Hip": 95, "Knee": 50, "Ankle": 10, "Foot": 5}
 
 
 def body(frames=60, seed=0):
@@ -104,7 +105,8 @@ def test_a_recording_that_cannot_be_used_is_left_out_and_counted(tmp_path):
     write(tmp_path)
     (tmp_path / umonstaichi.FOLDER / NAMES[1]).write_text("1 2 3\n")
     dataset = datasets.load(tmp_path)
-    assert len(dataset) == 5 and "1 of 6 recordings are left out" in dataset.left_out[0] and "line 1: 3 numbers" in dataset.left_out[0]
+    (said,) = dataset.left_out
+    assert len(dataset) == 5 and "1 of 6 recordings are left out" in said and "line 1: 3 numbers" in said
     assert list(dataset.index["trial"]) == [0] * 5
 
 
