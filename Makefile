@@ -2,7 +2,8 @@
 # only tests and benchmarks need from requirements-test.lock.
 #
 #   make reproduce   run every notebook: tables in results/, figures in figures/, by profile and data set
-#                    PROFILE=smoke|demo|study|paper  DATA=folder  AISTPP=folder  SEEDS=number  JOBS=number
+#                    PROFILE=smoke|demo|study|paper  DATA=folder  AISTPP=folder  SEEDS=number  SHOTS=number  JOBS=number
+#                    DATA=description.json: data in a folder that is not yours to write in (datasets/reading.py)
 #                    SPLIT=released: pre-train and test choreographies of the authors' released code, which share music
 #   make test        lint, unit tests, and the committed notebooks against what they compute
 #   make select      choose every method's settings on validation: dancemvp_core/pretraining/selected.yaml
@@ -28,16 +29,17 @@ override DATA := $(value DATA)
 override AISTPP := $(value AISTPP)
 override SPLIT := $(value SPLIT)
 override SEEDS := $(value SEEDS)
+override SHOTS := $(value SHOTS)
 override JOBS := $(value JOBS)
 override ONLY := $(value ONLY)
 override REAL := $(value REAL)
-export REAL PYTHON PROFILE DATA AISTPP SPLIT SEEDS JOBS ONLY
+export PYTHON PROFILE DATA AISTPP REAL SPLIT SEEDS SHOTS JOBS ONLY
 # In the terminal's encoding; a letter that it lacks ends nothing.
 export PYTHONIOENCODING := $(patsubst x%,%,$(firstword $(subst :, ,x$(PYTHONIOENCODING)))):backslashreplace
 
 reproduce: setup
 	@exec $(run) workflow/reproduce.py --profile "$$PROFILE" --data "$$DATA" --aistpp "$$AISTPP" --split "$$SPLIT" \
-	  --seeds "$$SEEDS" --jobs "$$JOBS"
+	  --seeds "$$SEEDS" --shots "$$SHOTS" --jobs "$$JOBS"
 
 # One thread a worker: two workers with two threads each would wait for one another.
 test: export OMP_NUM_THREADS = 1

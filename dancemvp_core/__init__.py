@@ -1,11 +1,12 @@
 """A reimplementation of DanceMVP (Zhong and Demiris, AAAI 2024). The packages of the core, in the order of their imports:
 
-``files``, ``style``, ``device``, ``convolution``, ``code_hash``: atomic writes; palette and captions; device and precision;
-                  layers for small images; hashes of code
+``files``, ``style``, ``labels``, ``device``, ``convolution``, ``code_hash``: atomic writes; palette and captions; what
+                  labels are called; device and precision; layers for small images; hashes of code
 ``dance``         one performance: motion, skeleton, music, primitives (eight beats), rhythm (BAR), the pieces for the encoders
-``formats``       files as people have them: BVH, C3D, CSV (Motive's too), NPY, AIST++ pickles; tables, joint names, markers
+``formats``       files as people have them: BVH, C3D, CSV (Motive's too), NPY, pickles, Kinect; tables, joint names, markers
+``download``      downloads of public data sets, whole or continued, with their hashes
 ``models``        the core of the method: encoders, losses (InfoNCE: ``losses.info_nce``), texts, the prompter
-``datasets``      the data sets: ImperialDance, SynthDance, AIST++, a manifest of your own recordings; the data card
+``datasets``      the data sets: ImperialDance, SynthDance, AIST++, Bandai Namco's, UMONS-TAICHI, a manifest; the data card
 ``pretraining``   augmentations, objectives, the method table, the training loop, finished encoders
 ``runs``          the run of a notebook: profiles, folders, provenance, progress
 ``tasks``         the three tasks: splits, features, protocols, measures, floors, outcomes of all rows

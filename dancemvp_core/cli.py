@@ -8,6 +8,8 @@ from pathlib import Path
 
 from dancemvp_core.runs.progress import print_anything
 
+FETCHED = ("imperialdance", "bandai-namco", "umons-taichi", "aistpp", "checkpoint")
+
 # Slow imports are inside the functions that need them, so that --help is fast.
 
 
@@ -74,8 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--split", choices=("released",), help="the card for this split, with its leak of music")
     check.set_defaults(run=_check)
 
-    fetch = data.add_parser("fetch", help="download the authors' motion files or their published checkpoint")
-    fetch.add_argument("source", choices=("imperialdance", "checkpoint"), metavar="imperialdance|checkpoint")
+    fetch = data.add_parser("fetch", help="download a public data set, or the authors' published checkpoint")
+    fetch.add_argument("source", choices=FETCHED, metavar="|".join(FETCHED))
     fetch.add_argument("out", type=Path, metavar="OUT", help="folder to write")
     fetch.set_defaults(run=_fetch)
 
@@ -170,11 +172,15 @@ def _fetch(arguments) -> int:
 
         print(f"the published checkpoint: {checkpoint.fetch(arguments.out, say)}")
         return 0
-    from dancemvp_core.datasets import imperialdance
+    from dancemvp_core.datasets import aistpp, bandainamco, imperialdance, umonstaichi
 
-    fetched = imperialdance.fetch(arguments.out, progress=say)
-    print(f"\n{fetched} motion files in {arguments.out}\n")
-    print(imperialdance.music_list(arguments.out))
+    if arguments.source == "imperialdance":
+        fetched = imperialdance.fetch(arguments.out, progress=say)
+        print(f"\n{fetched} motion files in {arguments.out}\n")
+        print(imperialdance.music_list(arguments.out))
+        return 0
+    source = {"bandai-namco": bandainamco, "umons-taichi": umonstaichi, "aistpp": aistpp}[arguments.source]
+    print(f"{source.fetch(arguments.out, say)} files in {arguments.out}; now: dancemvp data check {arguments.out}")
     return 0
 
 

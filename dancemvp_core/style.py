@@ -16,6 +16,7 @@ ORANGE, SKY, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"
 BLUE, VERMILION, PURPLE, BLACK, GREY = "#0072B2", "#D55E00", "#CC79A7", "#000000", "#8A8A8A"
 LEVEL_COLOURS = {"beginner": ORANGE, "intermediate": GREEN, "expert": BLUE}
 LEVEL_MARKERS = {"beginner": "o", "intermediate": "^", "expert": "*"}
+FURTHER_COLOURS, FURTHER_MARKERS = (ORANGE, GREEN, BLUE, VERMILION, PURPLE, SKY), "o^*sDvP"  # of other levels, in order
 GENRE_COLOURS = {"ballet": PURPLE, "k-pop": VERMILION, "jazz": BLUE, "hip-hop": GREEN, "urban": ORANGE}
 
 STYLE = {
@@ -51,11 +52,6 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
         return figure
 
     return in_style
-
-
-def level_colour(level: str | None) -> str:
-    """Return a level's colour; grey if the level is unknown."""
-    return LEVEL_COLOURS.get(level, GREY)
 
 
 def badge(figure: Figure, synthetic: bool) -> None:

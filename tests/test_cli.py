@@ -49,7 +49,7 @@ def test_help_needs_no_heavy_import():
         ["data", "synth", "x", "--seed", "-1"],
         ["data", "synth", "x", "--dancers", "dead"],
         ["data", "check", "x", "--split", "ours"],
-        ["data", "fetch", "aistpp", "x"],
+        ["data", "fetch", "everything", "x"],
     ],
 )
 def test_wrong_arguments_get_one_line(arguments, capsys):

@@ -56,7 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
     above = lifeline.line_of_make()
     options = parse(arguments)
     try:
-        profile = profiles.load(options.profile, **({"seeds": options.seeds} if options.seeds else {}))
+        given = {name: getattr(options, name) for name in profiles.GIVEN if getattr(options, name)}
+        profile = profiles.load(options.profile, **given)
         data = existing_folder("DATA", options.data)
         aistpp = existing_folder("AISTPP", options.aistpp)
         split = profiles.known_split(options.split)
@@ -70,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     paths = provenance.Paths(options.profile, dataset, root)
     settings = {"profile": options.profile, "data": data, "aistpp": aistpp, "split": split, "root": str(root)}
-    settings |= {"seeds": options.seeds} if options.seeds else {}
+    settings |= given
     settings |= {"only": options.only} if options.only else {}
     settings |= {"notebooks": str(Path(options.notebooks).resolve())} if options.notebooks else {}
     needs = disk.needed(profile, bool(data), bool(aistpp), bool(options.only))
@@ -116,6 +117,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--aistpp", default="", help="folder of AIST++ (default: a stand-in, which the run creates)")
     parser.add_argument("--split", default="", help="released: the split of the authors' released code (default: the data's own)")
     parser.add_argument("--seeds", default="", type=_count, help="number of seeds (default: the profile's)")
+    parser.add_argument("--shots", default="", type=_count, help="performances of each class to learn from (default: as seeds)")
     parser.add_argument("--jobs", default="", type=_count, help="number of parallel notebooks, one core each (default: all cores)")
     parser.add_argument("--root", default=str(PROJECT), help="folder of build/, results/, figures/ (default: the project)")
     parser.add_argument("--notebooks", default="", help="folder of the notebooks (default: the project's)")
@@ -140,11 +142,14 @@ def _count(text: str) -> int | None:
 
 
 def existing_folder(name: str, text: str) -> str:
-    """Return the absolute path of a folder that the user named, "" for none. Raises DataError if it does not exist."""
+    """Return the absolute path of a folder that the user named, or of a JSON that describes one; "" for none.
+
+    Raises DataError if it does not exist.
+    """
     if not text:
         return ""
     path = Path(text) if Path(text).is_dir() else Path(os.path.expanduser(text))
-    if not path.is_dir():
+    if not path.is_dir() and not (path.is_file() and path.suffix.lower() == ".json"):
         raise DataError(f"{name}={text}: no such folder, expected a data set's")
     return str(path.resolve())
 

@@ -11,7 +11,7 @@ The report is a dict (times in s on the recording's clock; rates and probabiliti
     {value, threshold}}, genre, choreography, level: [{name, probability}] in falling order, ``eights``: [{start_s, end_s,
     primitives: [{name, probability}]}]}. If ``unlike`` is true, the recording is out-of-distribution: the answer is "unlike
     anything I was trained on", and the other values are only the most likely known dance;
-  - ``score`` (None if unknown or ``unlike``): {mean, low_90, high_90, curve: [[score, density]]}, scores 0..100;
+  - ``score`` (None if unknown or ``unlike``): {mean, low_90, high_90, range: [lowest, highest], curve: [[score, density]]};
   - ``nearest``: [{genre, choreography, level, trial, score, bar, distance}], reference performances, the nearest first;
   - ``beat_alignment``: {bar, chance in percent, corrected, f70, music_peaks_s, motion_peaks_s}: the paper's BAR for the
     accents of the music (onset peaks);
@@ -100,6 +100,7 @@ def assessor_summary(assessor: Assessor) -> dict:
     return {k: facts.get(k) for k in keys} | {
         "choreographies": sorted(assessor.classes["choreography"].unique().tolist()),
         "skeleton": assessor.skeleton.name,
+        "level_name": facts.get("level_name", "level"),
     }
 
 
@@ -156,6 +157,7 @@ def recognise_and_score(recording: DanceSequence, analysis, eights, assessor: As
         "unlike": bool(unlike),
         "distances": {k: {"value": v, "threshold": assessor.facts["thresholds"][k]} for k, v in distances.items()},
         **{name: ranked(found.of(name)) for name in ("genre", "choreography", "level")},
+        "level_name": assessor.facts.get("level_name", "level"),
         "eights": [
             {
                 "start_s": a,
@@ -167,7 +169,7 @@ def recognise_and_score(recording: DanceSequence, analysis, eights, assessor: As
     }
     score = None
     if "score.values" in assessor.tensors and not unlike:
-        score = score_distribution(*assessor.score(hidden))
+        score = score_distribution(*assessor.score(hidden), assessor.score_range)
     nearest = assessor.nearest(hidden).astype(object)
     return {
         "recognition": recognition,
@@ -229,6 +231,12 @@ def dances(parts: list[dict]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def points(score: dict, name: str) -> str:
+    """A number of a score distribution as text: with one decimal place where the range is less than 50 wide."""
+    low, high = score["range"]
+    return f"{score[name]:.{0 if high - low >= 50 else 1}f}"
+
+
 def headline(part: dict) -> list[str]:
     """A recording's result as a few lines of plain text."""
     lines = []
@@ -243,7 +251,9 @@ def headline(part: dict) -> list[str]:
             lines.append(f"Most likely {likeliest}.")
     if part["score"]:
         s = part["score"]
-        lines.append(f"Score {s['mean']:.0f}, 90 % interval {s['low_90']:.0f} to {s['high_90']:.0f} of 100.")
+        low, high = s["range"]
+        of = f"of {high:g}" if low == 0 else f"on {low:g} to {high:g}"
+        lines.append(f"Score {points(s, 'mean')}, 90 % interval {points(s, 'low_90')} to {points(s, 'high_90')} {of}.")
     aligned = part["beat_alignment"]
     if aligned["bar"] is not None:
         lines.append(f"BAR {aligned['bar']:.0f} % (chance {aligned['chance']:.0f} %).")

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from dancemvp_core.dance.pieces import resample
 from dancemvp_core.dance.sequences import DataError
 from dancemvp_core.dance.skeleton import TO_IMPERIALDANCE21, Skeleton, canonical_body
+from dancemvp_core.labels import POINTS, Scores
 from dancemvp_core.models import encoders
 
 FORMAT = "dancemvp-assessor-2"
@@ -94,6 +95,11 @@ class Assessor:
             logits = logits.masked_fill(torch.from_numpy(without), -torch.inf)
         return self.vocabulary.pooled(logits.softmax(dim=1).numpy(), self.facts["sharpness"])
 
+    @property
+    def score_range(self) -> Scores:
+        """The range of the data's scores."""
+        return Scores(*self.facts.get("score_range", (0, 100)))
+
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """The classes, split into choreographies with levels and primitives."""
@@ -148,11 +154,12 @@ class Assessor:
         return [kind for kind, value in distances.items() if value > self.facts["thresholds"][kind]]
 
     def nearest(self, hidden: Tensor) -> pd.DataFrame:
-        """The nearest reference performances: their labels, score, BAR and distance, the mean over the eights."""
+        """The nearest reference performances: labels, score (in the data's range), BAR, and distance, the mean over the eights."""
         per_eight = pd.DataFrame(self.feature_distances(hidden).T.numpy()).groupby(self.references["performance"].to_numpy()).min()
         order = per_eight.mean(axis=1).sort_values(kind="stable").head(NEAREST)
         rows = self.references.drop_duplicates("performance").set_index("performance").loc[order.index]
-        return rows.drop(columns="primitive").assign(distance=order).reset_index(drop=True)
+        shown = self.score_range.shown(rows["score"].astype(float))
+        return rows.drop(columns="primitive").assign(score=shown, distance=order).reset_index(drop=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,13 +249,18 @@ def postures(motion: Tensor, skeleton: Skeleton) -> Tensor:
     return torch.stack([angle.cos() * x + angle.sin() * z, y, -angle.sin() * x + angle.cos() * z], dim=1).flatten(1)
 
 
-def score_distribution(mean: float, sd: float) -> dict:
-    """A normal distribution, truncated to 0..100, as {"mean", "low_90", "high_90", "curve": [[score, density], ...]}."""
+def score_distribution(mean: float, sd: float, scores: Scores = POINTS) -> dict:
+    """A normal distribution, truncated to 0..100, in the range of the data's ``scores``.
+
+    It is {"mean", "low_90", "high_90", "range": [lowest, highest], "curve": [[score, density], ...]}.
+    """
     bottom, top = ndtr((0 - mean) / sd), ndtr((100 - mean) / sd)
     low, high = (mean + sd * float(ndtri(bottom + share * (top - bottom))) for share in (0.05, 0.95))
     density = np.exp(-0.5 * ((CURVE - mean) / sd) ** 2) / (sd * np.sqrt(2 * np.pi)) / (top - bottom)
     expected = float(mean + sd**2 * (density[0] - density[-1]))  # the mean of a normal distribution that is truncated at both ends
-    return {"mean": expected, "low_90": low, "high_90": high, "curve": np.column_stack([CURVE, density]).tolist()}
+    shown = {"mean": scores.shown(expected), "low_90": scores.shown(low), "high_90": scores.shown(high)}
+    curve = np.column_stack([scores.shown(CURVE), density / scores.unit])
+    return shown | {"range": [scores.low, scores.high], "curve": curve.tolist()}
 
 
 # --- the file --------------------------------------------------------------------------------------------------------

@@ -152,7 +152,8 @@ def measures(assessor: Assessor, sets: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """One row per set and kind of ``judged``.
 
     Columns: accuracy, mean confidence and ECE of each attribute, coverage of the score's 90 % interval, and ``unlike``, the
-    share called "unlike anything I was trained on", all in percent; score_error in points; performances, a number.
+    share called "unlike anything I was trained on", all in percent; score_error in points of the score's range; performances, a
+    number.
     """
     lines = []
     for name, everything in sets.items():
@@ -166,7 +167,8 @@ def measures(assessor: Assessor, sets: dict[str, pd.DataFrame]) -> pd.DataFrame:
                 line |= {"move": 100 * seen["moves_right"].mean(), "move_confidence": 100 * seen["move_p"].mean()}
                 if "score" in seen:
                     error = (seen["score"] - seen["true_score"]).abs()
-                    line |= {"score_error": error.mean(), "score_coverage": 100 * (error <= Z90 * seen["score_sd"]).mean()}
+                    line["score_error"] = error.mean() * assessor.score_range.unit
+                    line["score_coverage"] = 100 * (error <= Z90 * seen["score_sd"]).mean()
             unlike = seen.apply(lambda row: bool(assessor.beyond_thresholds(row[["features", "posture"]].to_dict())), axis=1)
             by_distance = {k: 100 * (seen[k] > assessor.facts["thresholds"][k]).mean() for k in ("features", "posture")}
             line |= {"unlike": 100 * unlike.mean()} | {f"unlike_by_{k}": v for k, v in by_distance.items()}

@@ -19,6 +19,7 @@ from dancemvp_core.assess.assessor import Assessor, postures
 from dancemvp_core.dance import music, rhythm
 from dancemvp_core.dance.pieces import PieceSet, canonical_lengths, resample
 from dancemvp_core.dance.sequences import DanceDataset, DanceSequence
+from dancemvp_core.labels import POINTS, Levels, Scores
 from dancemvp_core.models.prompter import SMALLEST_SPREAD, Prompter, PrompterSettings
 from dancemvp_core.pretraining import methods
 from dancemvp_core.pretraining.networks import Width
@@ -32,6 +33,13 @@ from dancemvp_core.tasks.rows import encoder_of
 TASKS = ("vocabulary", "score")  # BAR is measured on a recording, not predicted
 SEED = 0
 HELD_OUT = 20  # held-out performances per choreography and level
+
+
+def why_not(table: pd.DataFrame) -> str:
+    """The reason why no assessor can be made of the pieces in ``table``, in one sentence; "" if it can."""
+    if table.loc[table["split"] == "validation", ["genre", "level"]].isna().any(axis=None):
+        return "The validation choreographies have no genres or levels: no assessor is made."
+    return splits.why_not_evaluable(table, "validation")
 
 
 def support_and_held_out(table: pd.DataFrame, shots: int) -> tuple[np.ndarray, np.ndarray]:
@@ -102,9 +110,11 @@ def longest_beat_s(dataset: DanceDataset, table: pd.DataFrame) -> float | None:
 
 
 def prompter_tensors(
-    features: Features, table: pd.DataFrame, support: np.ndarray, settings: PrompterSettings
+    features: Features, table: pd.DataFrame, support: np.ndarray, settings: PrompterSettings, scores: Scores = POINTS
 ) -> tuple[dict[str, Tensor], pd.DataFrame, float]:
     """Fit a prompter on the support. Returns (its tensors as in ``Assessor``, the classes, the smallest spread of the score).
+
+    ``scores`` is the range of the score, for its sentences.
 
     Both tasks share its weights, so it stops where Task 1 is best; ``calibration`` then widens the score. The prompter is
     fitted on the features' device; the tensors are on the CPU.
@@ -115,7 +125,7 @@ def prompter_tensors(
     classes, codes = protocols.class_table(known)
     hidden = features.hidden[torch.as_tensor(support, device=device)]
     target = protocols.targets(known.fillna({"score": 0.0, "bar": 0.0}), codes, device)
-    said = prompting.candidates(tasks, classes)
+    said = prompting.candidates(tasks, classes, scores)
 
     def new(hidden: Tensor) -> Prompter:
         return Prompter(features.last, hidden, said, tasks, len(classes), "words", settings)
@@ -183,7 +193,9 @@ def make(material: Material, hidden: Tensor, support: np.ndarray) -> Assessor:
     pieces, dataset, encoder, cache = material.pieces, material.dataset, material.encoder, material.cache
     time_normalisation = material.time_normalisation
     table = pieces.table
-    tensors, classes, floor = prompter_tensors(Features(hidden, encoder.last), table, support, material.settings)
+    tensors, classes, floor = prompter_tensors(
+        Features(hidden, encoder.last), table, support, material.settings, Scores.of(dataset)
+    )
     mean, spread = music_scale(dataset, pieces, time_normalisation, cache)
     rows = torch.as_tensor(support)
     own = hidden[rows].cpu()
@@ -210,6 +222,8 @@ def make(material: Material, hidden: Tensor, support: np.ndarray) -> Assessor:
     facts = {
         "dataset": dataset.name,
         "synthetic": dataset.synthetic,
+        "level_name": Levels.of(dataset).word,
+        "score_range": [Scores.of(dataset).low, Scores.of(dataset).high],
         "encoder": material.spec,
         "piece_frames": int(pieces.motion.shape[2]),
         "bone_lengths": [float(v) for v in canonical_lengths(dataset)],

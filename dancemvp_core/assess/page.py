@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from dancemvp_core import files
-from dancemvp_core.assess.assessment import MEASURES, UNLIKE, WHY_UNLIKE, dances
+from dancemvp_core.assess.assessment import MEASURES, UNLIKE, WHY_UNLIKE, dances, points
 from dancemvp_core.assess.timeline import WITHIN_S
 
 HERE = Path(__file__).parent
 CSS = HERE / "page.css"
 LISTED = 5  # number of names with their own bar
 SETS = {"test": "held-out performances of the test choreographies", "unseen dancers": "performances by unseen dancers"}
-NAMES = {"genre": "Genre", "choreography": "Choreography", "level": "Level"}
+NAMES = ("genre", "choreography", "level")
 
 
 def write(out: Path, report: dict, figures: dict) -> list[Path]:
@@ -78,13 +79,18 @@ def _recording(part: dict) -> dict:
         "unlike": bool(found and found["unlike"]),
         "reasons": _reasons(found["distances"]) if found else [],
         "best": [found[name][0] for name in NAMES] if found else [],
-        "bars": [{"title": title, **_bars(found[name])} for name, title in NAMES.items()] if found else [],
+        "bars": [{"title": _title(name, found), **_bars(found[name])} for name in NAMES] if found else [],
         "score": _score(part["score"]) if part["score"] else None,
         "accents": len(part["beat_alignment"]["music_peaks_s"]),
         "within_ms": 1000 * WITHIN_S,
         "timeline": _timeline(part["timeline"]) if part["timeline"] else None,
         "nearest": [_neighbour(row) for row in part["nearest"]],
     }
+
+
+def _title(name: str, found: dict) -> str:
+    """The title of an attribute's card: a level has the data's word for it."""
+    return (found["level_name"] if name == "level" else name).capitalize()
 
 
 def _reasons(distances: dict) -> list[str]:
@@ -101,7 +107,8 @@ def _score(score: dict) -> dict:
     """The numbers of the score, and its density as SVG points in a box of ``width`` x ``height``."""
     width, height, base = 320, 120, 100
     top = max(d for _, d in score["curve"])
-    x = lambda s: 10 + (width - 20) * s / 100  # noqa: E731
+    bottom, full = score["range"]
+    x = lambda s: 10 + (width - 20) * (s - bottom) / (full - bottom)  # noqa: E731
     y = lambda d: base - 84 * d / top  # noqa: E731
     low, high = score["low_90"], score["high_90"]
     inside = [(x(s), y(d)) for s, d in score["curve"] if low <= s <= high]
@@ -112,7 +119,8 @@ def _score(score: dict) -> dict:
         "line": _points((x(s), y(d)) for s, d in score["curve"]),
         "area": _points([(x(low), base), *inside, (x(high), base)]),
         "at": x(score["mean"]),
-        "ticks": [(x(s), s) for s in (0, 25, 50, 75, 100)],
+        "ticks": [(x(s), f"{s:g}") for s in np.linspace(bottom, full, 5)],
+        "said": {name: points(score, name) for name in ("mean", "low_90", "high_90")},
     }
 
 
@@ -140,7 +148,7 @@ def _neighbour(row: dict) -> dict:
     """A reference performance with its numbers as text, empty if unknown."""
     return row | {
         "trial": "" if row["trial"] is None else str(int(row["trial"]) + 1),
-        "score": "" if row["score"] is None else f"{row['score']:.0f}",
+        "score": "" if row["score"] is None else f"{row['score']:.3g}",
         "bar": "" if row["bar"] is None else f"{row['bar']:.0f} %",
     }
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from dancemvp_core.assess.assessment import MEASURES, UNLIKE, trend
+from dancemvp_core.assess.assessment import MEASURES, UNLIKE, points, trend
 from dancemvp_core.dance import rhythm
 from dancemvp_core.dance.sequences import DanceSequence
 from dancemvp_core.style import BLACK, BLUE, GREEN, GREY, PAGE_IN, PURPLE, SKY, VERMILION, badge, styled
@@ -38,6 +38,8 @@ def assessment(part: dict, recording: DanceSequence, synthetic: bool) -> Figure:
     found = part["recognition"]
     for ax, name in zip(axes, ("genre", "choreography", "level"), strict=False):
         _bars(ax, name, found)
+        if found and name == "level":
+            ax.set_title(found["level_name"], loc="left")
     _score(axes[3], part["score"])
     curve_ax, beat_ax = lower.subplots(2, 1, sharex=True, height_ratios=(1, 1))
     _intensity(curve_ax, part, recording)
@@ -84,8 +86,9 @@ def _score(ax, score: dict | None) -> None:
     ax.fill_between(x, y, where=inside, color=SKY, alpha=0.4, lw=0)
     ax.plot(x, y, color=BLUE)
     ax.axvline(score["mean"], color=BLACK, lw=0.8)
-    text = f"{score['mean']:.0f} [{score['low_90']:.0f}, {score['high_90']:.0f}]"
-    ax.set(yticks=(), xlim=(0, 100), xticks=(0, 25, 50, 75, 100), xlabel=f"expected [90 %]: {text}", ylim=(0, None))
+    text = f"{points(score, 'mean')} [{points(score, 'low_90')}, {points(score, 'high_90')}]"
+    ax.set(yticks=(), xlim=score["range"], xticks=np.linspace(*score["range"], 5), ylim=(0, None))
+    ax.set_xlabel(f"expected [90 %]: {text}")
     ax.spines["left"].set_visible(False)
     return None
 

@@ -12,25 +12,24 @@ import numpy as np
 import pandas as pd
 
 from dancemvp_core.dance.pieces import PieceSet
-from dancemvp_core.dance.sequences import LEVELS
+from dancemvp_core.labels import SKILL, Levels
 from dancemvp_core.tasks.stats import mantel
 
 PLACE = ["choreography", "primitive"]
 
 
-def matrix(outcomes: Iterable[pd.DataFrame]) -> pd.DataFrame:
+def matrix(outcomes: Iterable[pd.DataFrame], levels: Levels = SKILL) -> pd.DataFrame:
     """Return Task 1's confusion matrix over all seeds, in percent of each true class.
 
-    Rows are true classes and columns predicted classes (choreography, primitive, level); levels are in the order of skill.
+    Rows are true classes and columns predicted classes: choreography, primitive, and level if there are levels, in order.
     ``outcomes`` are the query pieces (``Outcome.pieces``) of the seeds.
     """
     pieces = pd.concat(outcomes)
-    label = {side: [pieces[f"{side}_{name}"] for name in (*PLACE, "level")] for side in ("true", "predicted")}
-    names = [*PLACE, "level"]
+    names = [*PLACE, *(["level"] if "predicted_level" in pieces else [])]
+    label = {side: [pieces[f"{side}_{name}"] for name in names] for side in ("true", "predicted")}
     keys = {side: pd.MultiIndex.from_arrays(columns, names=names) for side, columns in label.items()}
     classes = keys["true"].append(keys["predicted"]).unique()
-    rank = {level: i for i, level in enumerate(LEVELS)}
-    order = sorted(classes, key=lambda c: (c[0], c[1], rank.get(c[2], len(rank)), c[2]))
+    order = sorted(classes, key=lambda c: (*c[:2], *((levels.rank(name), str(name)) for name in c[2:])))
     index = pd.MultiIndex.from_tuples(order, names=names)
     counts = np.zeros((len(index), len(index)))
     np.add.at(counts, (index.get_indexer(keys["true"]), index.get_indexer(keys["predicted"])), 1)

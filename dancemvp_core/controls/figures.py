@@ -7,17 +7,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from dancemvp_core.labels import SKILL, Levels
 from dancemvp_core.style import (
     BLACK,
     BLUE,
     COLUMN_IN,
     GREEN,
     GREY,
-    LEVEL_MARKERS,
     PAGE_IN,
     VERMILION,
     badge,
-    level_colour,
     styled,
 )
 
@@ -28,12 +27,12 @@ ROW_LABELS = {
 
 
 @styled
-def difficulty_card(card: pd.DataFrame, too_easy: float, synthetic: bool) -> Figure:
+def difficulty_card(card: pd.DataFrame, too_easy: float, synthetic: bool, levels: Levels = SKILL) -> Figure:
     """Return a figure of ``difficulty.card``: Task 1 accuracy, and level accuracy within choreography and primitive, in %."""
     rows = card[card["row"].isin(ROW_LABELS)].iloc[::-1].reset_index(drop=True)
     figure, axes = plt.subplots(1, 2, figsize=(COLUMN_IN, 2.3), sharey=True, width_ratios=(1, 1))
     for ax, column, title in zip(
-        axes, ("accuracy", "level_within"), ("class of the piece", "level, all else given"), strict=True
+        axes, ("accuracy", "level_within"), ("class of the piece", levels.said("level, all else given")), strict=True
     ):
         for y, row in rows.iterrows():
             value, ceiling = row[column], row["role"] == "ceiling"
@@ -50,7 +49,7 @@ def difficulty_card(card: pd.DataFrame, too_easy: float, synthetic: bool) -> Fig
     axes[0].axvline(too_easy, color=VERMILION, lw=0.8, ls=(0, (3, 2)))
     top = len(rows) - 0.4  # beside the row of chance, where the space is free
     axes[0].annotate("too easy", (too_easy - 2, top), rotation=90, fontsize=7, color=VERMILION, ha="right", va="top")
-    axes[1].axvline(100 / 3, color=GREY, lw=0.8, ls=(0, (1, 2)), zorder=0)
+    axes[1].axvline(100 / len(levels.names), color=GREY, lw=0.8, ls=(0, (1, 2)), zorder=0)
     figure.text(0.01, 0.02, "* untrained", fontsize=7, color=GREY)
     figure.get_layout_engine().set(rect=(0, 0, 1, 0.94))
     badge(figure, synthetic)
@@ -58,7 +57,7 @@ def difficulty_card(card: pd.DataFrame, too_easy: float, synthetic: bool) -> Fig
 
 
 @styled
-def confusion(matrix: pd.DataFrame, study: pd.DataFrame, synthetic: bool) -> Figure:
+def confusion(matrix: pd.DataFrame, study: pd.DataFrame, synthetic: bool, levels: Levels = SKILL) -> Figure:
     """Return a figure of (a) Task 1's confusion matrix (``confusion.matrix``), (b) confusion and similarity of primitives.
 
     ``study`` is ``confusion.study``.
@@ -76,7 +75,7 @@ def confusion(matrix: pd.DataFrame, study: pd.DataFrame, synthetic: bool) -> Fig
     left.set_xticks(middles, names)
     left.set_yticks(middles, names)
     left.tick_params(length=0)
-    left.set(xlabel="predicted class", ylabel="true class (choreography; within it primitive, level)")
+    left.set(xlabel="predicted class", ylabel=levels.said("true class (choreography; within it primitive, level)"))
     left.set_title(f"(a) ours, {len(matrix)} classes", loc="left")
     bar = figure.colorbar(image, ax=left, shrink=0.75, pad=0.02)
     bar.set_label("% of true class")
@@ -108,7 +107,7 @@ _ABLATION_AXES = {
 
 
 @styled
-def augmentation(rows: pd.DataFrame, floors: pd.DataFrame, synthetic: bool) -> Figure:
+def augmentation(rows: pd.DataFrame, floors: pd.DataFrame, synthetic: bool, levels: Levels = SKILL) -> Figure:
     """Return a figure with one dot for each variant and measure; dashed lines are floors.
 
     ``rows`` and ``floors`` have the columns of ``augmentation_study.measure``; the index of ``floors`` is the variant.
@@ -121,7 +120,7 @@ def augmentation(rows: pd.DataFrame, floors: pd.DataFrame, synthetic: bool) -> F
         ax.scatter(order[column], order.index, c=colours, s=18, zorder=3)
         for name, style in (("handcrafted", "--"), ("random_init", ":")):
             ax.axvline(floors.loc[name, column], color="0.45", lw=0.9, ls=style, zorder=2)
-        ax.set_xlabel(label)
+        ax.set_xlabel(levels.said(label))
         ax.margins(x=0.12)
         ax.tick_params(axis="y", length=0)
     axes[0].set_yticks(order.index, order["variant"])
@@ -166,11 +165,11 @@ def released_effects(effects: pd.DataFrame, synthetic: bool) -> Figure:
 
 
 @styled
-def two_readings(rates: pd.DataFrame, synthetic: bool) -> Figure:
+def two_readings(rates: pd.DataFrame, synthetic: bool, levels: Levels = SKILL) -> Figure:
     """Return a figure of the hit rate as released against BAR, one dot for each performance (``released.hits.both_readings``)."""
     figure, ax = plt.subplots(figsize=(COLUMN_IN, COLUMN_IN * 0.9))
     for level, own in rates.groupby("level", sort=False):
-        ax.plot(own["bar"], own["hit_rate"], LEVEL_MARKERS.get(level, "o"), color=level_colour(level), ms=3, alpha=0.6, mew=0,
+        ax.plot(own["bar"], own["hit_rate"], levels.marker(level), color=levels.colour(level), ms=3, alpha=0.6, mew=0,
                 label=level)  # fmt: skip
     ax.axvline(rates["bar_chance"].mean(), color=GREY, lw=0.8, ls=(0, (3, 2)))
     ax.axhline(rates["hit_chance"].mean(), color=GREY, lw=0.8, ls=(0, (3, 2)))

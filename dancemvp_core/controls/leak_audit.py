@@ -24,7 +24,7 @@ from dancemvp_core.tasks.outcomes import Outcomes
 from dancemvp_core.tasks.protocols import CLASS_COLUMNS, FAIR, LEAKING, Episode, Predictions, run
 
 ALPHA = 0.001  # probability that a fair protocol fails the statistical check
-PLANTED = "finetune, level in the features"
+PLANTED = "finetune, {} in the features"
 ORACLE_STEPS = 150  # least steps of the oracle: a profile with few steps must not hide what a leak looks like
 Predict = Callable[[Features, Episode], Predictions]
 
@@ -60,15 +60,15 @@ def exact(predict: Predict, features: Features, episode: Episode) -> bool:
 
 
 def statistical(
-    predict: Predict, episode: Episode, dim: int = 16, seed: int = 0, device="cpu", plant_level: bool = False
+    predict: Predict, episode: Episode, dim: int = 16, seed: int = 0, device="cpu", planted: str = ""
 ) -> dict:
     """Return measures on noise features and random labels: at_chance, accuracy, chance, <column>_spearman, p_value.
 
     at_chance is False if a prediction is significantly better than chance: one-sided tests at ``ALPHA``, with Bonferroni's
     correction. They are binomial for the class and for each of its attributes, and rank correlation with its normal
     approximation for score and rate. ``chance`` is the share of the most frequent class. The noise has few columns, so that a
-    fit does not only remember it. With ``plant_level``, the features also have the level: a leak that the check must find. The
-    noise, and so the fit of a prompter, is on ``device``.
+    fit does not only remember it. The features also have the label ``planted``, if it is given: a leak that the check must find.
+    The noise, and so the fit of a prompter, is on ``device``.
     """
     rng = np.random.default_rng(seed)
     table, query = episode.table, episode.query
@@ -80,19 +80,20 @@ def statistical(
     for column in ("score", "bar"):
         if table[column].notna().any():
             random[column] = rng.uniform(0, 100, len(table))
-    if plant_level:
-        noise = np.hstack([noise, pd.get_dummies(random["level"]).to_numpy(np.float32)])
+    if planted:
+        noise = np.hstack([noise, pd.get_dummies(random[planted]).to_numpy(np.float32)])
     predictions = predict(Features(torch.from_numpy(noise).to(device)), replace(episode, table=random))
     asked = random.iloc[query]
     pieces = per_piece(predictions, asked)
     out = {"at_chance": True}
     p_values = []
     if "accuracy" in pieces:
-        for measure, labels in {"accuracy": CLASS_COLUMNS, **{name: [name] for name in CLASS_COLUMNS}}.items():
+        known = [name for name in CLASS_COLUMNS if name in pieces]
+        for measure, labels in {"accuracy": known, **{name: [name] for name in known}}.items():
             share = asked.groupby(labels).size().max() / len(query)
             if share < 1:
                 p_values.append(float(binom.sf(pieces[measure].sum() - 1, len(query), share)))
-        share = asked.groupby(CLASS_COLUMNS).size().max() / len(query)
+        share = asked.groupby(known).size().max() / len(query)
         out |= {"accuracy": float(pieces["accuracy"].mean()), "chance": float(share)}
     for predicted, column in ((predictions.score, "score"), (predictions.rate, "bar")):
         if predicted is not None and np.ptp(predicted) > 0:
@@ -107,7 +108,8 @@ def statistical(
 def audit(features: Features, episode: Episode, settings: PrompterSettings | None = None) -> pd.DataFrame:
     """Return both checks of all protocols, one row for each; the two leaks have fair = False.
 
-    The row ``PLANTED`` has no exact check: the leak is in its features, not in the protocol.
+    The row ``PLANTED`` has no exact check: the leak, the level or without levels the choreography, is in its features, not in
+    the protocol.
 
     Both checks use only the labels of support and query pieces, so that the classes are those of the task.
     """
@@ -128,8 +130,9 @@ def audit(features: Features, episode: Episode, settings: PrompterSettings | Non
         identical = exact(partial(predict, how=brief), features, episode)
         row = {"protocol": protocol, "fair": protocol in FAIR, "bit_identical": identical}
         rows.append(row | statistical(predict, episode, device=features.hidden.device))
-    planted = statistical(partial(run, "finetune"), episode, plant_level=True)
-    rows.append({"protocol": PLANTED, "fair": False, "bit_identical": None} | planted)
+    planted = "choreography" if episode.known["level"].isna().any() else "level"
+    found = statistical(partial(run, "finetune"), episode, planted=planted)
+    rows.append({"protocol": PLANTED.format(planted), "fair": False, "bit_identical": None} | found)
     return pd.DataFrame(rows).astype({"bit_identical": "boolean"})
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
+from dancemvp_core.labels import SKILL, Levels
 from dancemvp_core.paper import comparison
 from dancemvp_core.tasks.metrics import TASKS
 from dancemvp_core.tasks.outcomes import Outcomes
@@ -31,10 +32,10 @@ def study(outcomes: Outcomes, shots: int, seeds: int, progress: Callable = lambd
     row in these measures, with the column reference.
     """
     every = [(NAME, protocol) for protocol in BOTH] + rivals()
-    points = [n for n in dict.fromkeys((min(FEW, shots), shots)) if not outcomes.why_not(n)]
+    points = list(dict.fromkeys((min(FEW, shots), shots)))
     jobs = [(name, protocol, seed, n) for n in points for name, protocol in every for seed in range(seeds)]
     made = {job: outcomes.outcome(*job) for job in progress(jobs)}
-    conditions = {name: flag for name, _ in every if (flag := outcomes.condition(name, seeds))}
+    conditions = outcomes.conditions({name: seeds for name, _ in every})
     measured, tested = [], []
     for n in points:
         here = [outcome for job, outcome in made.items() if job[3] == n]
@@ -54,7 +55,7 @@ def _means(metrics: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def verdict(tests: pd.DataFrame) -> list[str]:
+def verdict(tests: pd.DataFrame, levels: Levels = SKILL) -> list[str]:
     """Return one line for each number of shots and protocol: what ``ours-sync`` is not ahead of, by measure (``stands``)."""
     names, lines = {key: measure for measure, key in MEASURES.items()}, []
     for (shots, reference), own in tests.groupby(["shots", "reference"], sort=False):
@@ -64,6 +65,6 @@ def verdict(tests: pd.DataFrame) -> list[str]:
             continue
         for stands, phrase in (("behind", "behind"), ("level", "level with"), ("", "no verdict against")):
             for key, rows in own[own["stands"] == stands].groupby(["task", "metric"]):
-                parts.append(f"{phrase} {', '.join(rows['method'] + ' ' + rows['protocol'])} on {names[key]}")
+                parts.append(f"{phrase} {', '.join(rows['method'] + ' ' + rows['protocol'])} on {levels.said(names[key])}")
         lines.append(f"{shots} shots, {reference}: " + ("; ".join(parts) if parts else "ahead of every row in every measure"))
     return lines

@@ -1,7 +1,8 @@
 """Does the method recognise the level or the dancer? A test with dancers who are not in the training of encoder and heads.
 
 In ImperialDance and SynthDance, one dancer performs all trials of a choreography and level, so the level accuracy may come
-from the recognition of that dancer. Only a simulator can add other dancers. The heads are fitted on a support of the seen
+from the recognition of that dancer. Only a simulator can add other dancers (``people`` asks the same of real data that name their
+people). The heads are fitted on a support of the seen
 dancers. They predict the query of these dancers, and pieces of other dancers with the same levels. There are two casts:
 
 - **default**: the dancers of SynthDance. The dancers of one level move much alike, so a method can lose little.
@@ -42,14 +43,12 @@ from dancemvp_core.tasks.rows import FLOORS, encoder_of, features_of
 DEFAULT, STRONG = "default", "strong style"  # the casts
 SHOWN = {
     "dancer": (0, "dancer"),
+    "accuracy": (1, "accuracy"),
     "level_within": (1, "level_within"),
     "level": (1, "level"),
     "score_spearman": (2, "spearman"),
     "bar_mse": (3, "mse"),
 }
-
-
-ONLY_SIMULATED = "only SynthDance has other dancers"
 
 
 def with_others(seen: PieceSet, params, cache: Path | None, progress: Callable = lambda rows: rows) -> PieceSet:
@@ -119,18 +118,22 @@ def recognised(hidden: np.ndarray, table: pd.DataFrame) -> float:
     """Return how often a linear classifier tells seen from unseen dancers, in % of the pieces; by chance it is 50.
 
     ``hidden`` (N, H) are the features of the N pieces in ``table``. There is one classifier for each choreography and level.
-    It is cross-validated over performances (``splits.folds``). The result is the mean balanced accuracy over choreographies,
-    levels and folds.
+    It is cross-validated over performances (``splits.folds``). The result is the mean balanced accuracy over choreographies
+    and levels; nan if nowhere all training parts have both.
     """
     fold, found = splits.folds(table), []
     unseen = (table["dancers"] == "unseen").to_numpy()
     classifier = make_pipeline(linear_heads.Scale(), RidgeClassifierCV(np.logspace(-1, 4, 11)))
-    for rows in table.groupby(["choreography", "level"]).indices.values():
-        for number in np.unique(fold[rows]):
+    for rows in table.groupby(splits.GROUP, dropna=False).indices.values():
+        numbers = np.unique(fold[rows])
+        if any(len(np.unique(unseen[rows[fold[rows] != number]])) < 2 for number in numbers):
+            continue  # nothing to tell apart
+        said = np.zeros(len(rows), bool)
+        for number in numbers:
             train, test = rows[fold[rows] != number], rows[fold[rows] == number]
-            said = classifier.fit(hidden[train], unseen[train]).predict(hidden[test])
-            found.append(100 * balanced_accuracy_score(unseen[test], said))
-    return float(np.mean(found))
+            said[fold[rows] == number] = classifier.fit(hidden[train], unseen[train]).predict(hidden[test])
+        found.append(100 * balanced_accuracy_score(unseen[rows], said))
+    return float(np.mean(found)) if found else np.nan
 
 
 def compare(name: str, pieces: PieceSet, where: Workspace, setting: Setting, settings: PrompterSettings) -> pd.DataFrame:
@@ -182,7 +185,8 @@ def table(measured: pd.DataFrame) -> pd.DataFrame:
     """Return the mean, and a 95 % t-interval, for each row, cast and group of dancers.
 
     The interval is over seeds; that of the level accuracy is over choreographies (means over seeds), because the dancers are
-    the sample on which the question turns: everyone among the unseen dancers with a strong style dances one choreography.
+    the sample on which the question turns: everyone among the unseen dancers with a strong style dances one choreography. Of
+    real people (``people``) it is over persons.
     """
     lines = []
     keys = ["method", "protocol", "cast", "dancers"]
@@ -201,12 +205,9 @@ def table(measured: pd.DataFrame) -> pd.DataFrame:
 
 
 def readable(measured: pd.DataFrame) -> pd.DataFrame:
-    """Return ``table`` with seen and unseen dancers side by side: the means, rounded.
-
-    A table of an earlier version has neither casts nor the column dancer.
-    """
-    index = [c for c in ("cast", "method", "protocol", "n_seeds", "dancer") if c in measured]
-    means = [c for c in SHOWN if c != "dancer"]
+    """Return ``table`` with seen and unseen dancers side by side: the means, rounded. Columns without values are left out."""
+    means = [c for c in SHOWN if c != "dancer" and c in measured]
+    index = ["cast", "method", "protocol", "n_seeds", *(["dancer"] if "dancer" in measured else [])]
     wide = measured.round(2).pivot(index=index, columns="dancers", values=means)
     wide.columns = [f"{c.replace('_', ' ')}, {dancers}" for c, dancers in wide.columns]
     return wide.reset_index()

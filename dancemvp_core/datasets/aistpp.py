@@ -6,11 +6,13 @@ A file name such as gBR_sBM_cAll_d04_mBR2_ch08 states genre, situation, camera, 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from dancemvp_core import download
 from dancemvp_core.dance.sequences import DanceDataset, DataError
 from dancemvp_core.dance.skeleton import COCO17
 from dancemvp_core.datasets import motionfiles, reading
@@ -28,6 +30,13 @@ GENRES = {
     "KR": "krump",
     "JS": "street jazz",
     "JB": "ballet jazz",
+}
+STORE = "https://storage.googleapis.com/aist_plusplus_public/20210308"
+FACTS = {
+    "name": "aistpp",
+    "licence": "annotations CC BY 4.0, Google LLC",
+    "terms": "Music and videos are AIST's, under the terms of aistdancedb.ongaaccel.jp, and are not downloaded",
+    "page": "https://google.github.io/aistplusplus_dataset/download.html",
 }
 FILE_NAME = "g{genre}_s{situation}_cAll_d{dancer}_m{music}_ch{n}.pkl"
 _FILE_PATTERN = re.compile(r"g([A-Z]{2})_s([A-Z]{2})_c(\w+)_d(\d+)_(m[A-Z]{2}\d+)_(ch\d+)\.(?i:pkl)")
@@ -62,13 +71,16 @@ def ignored_names(root: Path, folder: Path) -> set[str]:
     return {line.strip() for path in lists for line in text_of(path, "one name a line").splitlines()}
 
 
-def load(path: str | Path, music: str | Path | None = None, gap_s: float = motionfiles.GAP_S) -> DanceDataset:
+def load(
+    path: str | Path, music: str | Path | None = None, gap_s: float = motionfiles.GAP_S, facts_of: Path | None = None
+) -> DanceDataset:
     """Open AIST++ annotations: a folder with keypoints3d/, or the folder that contains the ``.pkl`` files.
 
     ``music`` is a folder with the tracks by id (mBR2.wav, .flac, .ogg or .mp3); the default is ``music/`` beside the
     motion. A pickle has no header, so each file is read once here; its motion is not kept. Sequences with a joint missing
     for longer than ``gap_s``, refused or damaged pickles, otherwise unusable motion, and what ``ignore_list.txt`` names are
-    left out and counted in the notes. Raises DataError for a foreign file name, or if no usable motion is left.
+    left out and counted in the notes. ``facts_of``: a description (``reading.located``) in place of the folder's dataset.json.
+    Raises DataError for a foreign file name, or if no usable motion is left.
     """
     root = Path(path)
     folder = root / "keypoints3d" if (root / "keypoints3d").is_dir() else root
@@ -77,7 +89,7 @@ def load(path: str | Path, music: str | Path | None = None, gap_s: float = motio
     if music is not None and not Path(music).is_dir():
         raise DataError(f"{music}: no such folder, expected the AIST++ tracks by id, such as mBR2.wav")
     tracks = reading.audio_files(Path(music) if music is not None else root / "music")
-    name, facts = reading.read_facts(root, "aistpp")
+    name, facts = reading.read_facts(facts_of or root, "aistpp")
 
     found = _Found()
     ignored = ignored_names(root, folder)
@@ -101,6 +113,18 @@ def load(path: str | Path, music: str | Path | None = None, gap_s: float = motio
         duration_s=found.durations,
         file=files,
     )
+
+
+def fetch(out: str | Path, say: Callable[[str], None] = print) -> int:
+    """Download the 3-D keypoints (834 MB) and the list of faulty ones (``download.fetch``).
+
+    The list is published in the archive of the whole data set only (2.3 GB). It is read out of it by ranges.
+    """
+    parts = [
+        download.Part(f"{STORE}/fullset.zip", "fullset.zip", r"(?:.*/)?(?P<name>ignore_list\.txt)", whole=False),
+        download.Part(f"{STORE}/keypoints3d.zip", "keypoints3d.zip", r"(?:.*/)?(?P<name>g\w+\.pkl)", into="keypoints3d"),
+    ]
+    return download.fetch(out, FACTS, parts, say)
 
 
 @dataclass

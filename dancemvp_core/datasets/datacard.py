@@ -12,6 +12,7 @@ import pandas as pd
 from dancemvp_core import datasets
 from dancemvp_core.dance.sequences import DanceDataset, DataError
 from dancemvp_core.datasets import motionfiles
+from dancemvp_core.labels import Levels, Scores
 
 LONGEST_TABLE = 80  # rows of a table in the text; the tables themselves have all rows
 
@@ -122,22 +123,25 @@ def card(
 def _overview(dataset: DanceDataset, files: pd.DataFrame) -> dict[str, str]:
     index = dataset.index
     seconds, scores = index["duration_s"].sum(), index["score"].dropna()
-    plural = {"genre": "genres", "choreography": "choreographies", "level": "levels"}
+    level, people = Levels.of(dataset), index["dancer"].dropna()
+    words = {"genre": ("genre", "genres"), "choreography": ("choreography", "choreographies"), "level": (level.word, level.plural)}
     labels = [
-        f"{index[name].nunique()} {word if index[name].nunique() > 1 else name}"
-        for name, word in plural.items()
+        f"{index[name].nunique()} {words[name][index[name].nunique() > 1]}"
+        for name in words
         if index[name].notna().any()
     ]
     overview = {
         "Data set": dataset.name + (" (synthetic)" if dataset.synthetic else ""),
         "Folder": str(dataset.root),
+        **({"Licence": str(dataset.facts["licence"])} if "licence" in dataset.facts else {}),
         "Body": f"{dataset.skeleton.name}, {len(dataset.skeleton.joints)} joints",
         "Upright axis": dataset.upright,
         "Frame rate": f"{', '.join(f'{fps:g}' for fps in sorted(index['fps'].unique()))} fps",
         "Motion files": str(len(files)),
         "Sequences": f"{len(index)} of {_range(index['duration_s'])} s, {seconds:.0f} s in all",
         "Labels": ", ".join(labels) or "none",
-        "Scores": f"{len(scores)} of {len(index)}" + (f", {_range(scores)}" if len(scores) else ""),
+        **({"People": f"{people.nunique()}, named for {len(people)} of {len(index)} sequences"} if len(people) else {}),
+        "Scores": f"{len(scores)} of {len(index)}" + (f", {_range(Scores.of(dataset).shown(scores))}" if len(scores) else ""),
         "With music": f"{index['music'].notna().sum()} of {len(index)} sequences",
     }
     if "missing_values" in files:

@@ -280,10 +280,11 @@ def _notes(present: dict, trials: dict, music: dict, intensity: dict | None, sco
     return notes
 
 
-def load(path: str | Path, trials: int | None = None) -> DanceDataset:
+def load(path: str | Path, trials: int | None = None, facts_of: Path | None = None) -> DanceDataset:
     """Open an ImperialDance tree; motion is read when a sequence is requested. Returns the DanceDataset.
 
     ``trials``: use only that many trials of each file, evenly spaced from the first to the last; they keep their numbers.
+    ``facts_of``: a description (``reading.located``) in place of the folder's dataset.json.
     The sequences are ordered by choreography, level and trial. Raises DataError if a file has another name, shape or dtype,
     if music is not audio or ends before its window, or if a table contains an invalid value; further faulty files are notes
     of that error.
@@ -301,7 +302,7 @@ def load(path: str | Path, trials: int | None = None) -> DanceDataset:
     reading.raise_all(faults)
     if not files:
         raise DataError(f"{root}: no motion file in this folder, expected {FILE_NAME}")
-    name, facts = reading.read_facts(root, "imperialdance")
+    name, facts = reading.read_facts(facts_of or root, "imperialdance")
 
     present = {c: [lv for lv in LEVELS if (c, lv) in files] for c in CHOREOGRAPHIES}
     present = {c: levels for c, levels in present.items() if levels}

@@ -3,7 +3,10 @@
 The column ``motion`` is needed. ``layout, fps, skeleton`` are needed where the file does not show them; ``music,
 music_offset_s, genre, choreography, level, trial, score, split, dancer`` may be empty or absent. An empty column switches off
 the parts that need it. A dataset.json beside the CSV may state the ``name`` of the data set, ``synthetic``, ``up``, its
-upright axis (``orientation``), ``levels``, from lowest to highest, and ``score_range``.
+upright axis (``orientation``), ``levels``, from lowest to highest, ``level_name``, the word for them (acted styles are no
+levels of skill: "style"), and ``score_range``. ``levels`` is a list of the words in the column, or an object with the name to
+show for each word. A JSON file of your own may state the same for a folder that is not yours to write in
+(``reading.located``).
 """
 
 from __future__ import annotations
@@ -196,10 +199,11 @@ def _open(row: _Row, mapped: bool = True) -> motion_formats.Motion:
     return motion_formats.Motion(motion, row.fps, row.skeleton)
 
 
-def load(path: str | Path) -> DanceDataset:
+def load(path: str | Path, facts_of: Path | None = None) -> DanceDataset:
     """Open a manifest: the CSV, or a folder with manifest.csv. Each motion is read once here, and again when it is requested.
 
-    The paths in it are relative to the CSV and must stay inside its folder, links resolved. All rows share one skeleton. A
+    The paths in it are relative to the CSV and must stay inside its folder, links resolved. All rows share one skeleton.
+    ``facts_of``: a description (``reading.located``) in place of the folder's dataset.json. A
     recording whose motion or music is missing, damaged, too short, or still is left out, and the notes count and name them.
     Returns the DanceDataset. Raises DataError with the line for a path that leads out, a motion file in two rows, an invalid
     label, or if no recording is left; further faulty rows are notes of this error.
@@ -212,7 +216,7 @@ def load(path: str | Path) -> DanceDataset:
     if not len(table):
         raise DataError(f"{csv}: no rows, expected one per recording")
     folder = re.sub(r"[^A-Za-z0-9._+-]+", "-", root.resolve().name).strip("-._") or "manifest"
-    name, facts = reading.read_facts(root, folder[:64])
+    name, facts = reading.read_facts(facts_of or root, folder[:64])
 
     found = _Found(root)
     for row in _rows(root, table, facts.get("score_range", [0, 100])):

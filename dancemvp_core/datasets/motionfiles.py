@@ -14,7 +14,7 @@ from dancemvp_core.dance import orientation
 from dancemvp_core.dance.pieces import evenly_spaced
 from dancemvp_core.dance.sequences import LEVELS, DanceDataset, DanceSequence, DataError
 from dancemvp_core.dance.skeleton import Skeleton
-from dancemvp_core.formats.motion import GAP_S
+from dancemvp_core.formats.motion import GAP_S, Motion
 from dancemvp_core.formats.npy import as_float32
 
 NEAR = 0.1  # in body heights: a joint so near the origin before or after may well pass through it
@@ -159,6 +159,25 @@ def check_motion(motion, skeleton: Skeleton, fps: float, where: str, gap_s: floa
     if fault:
         raise DataError(f"{where}: {fault}")
     return bridge_gaps(motion) if found.missing else motion
+
+
+def read_all(files: list[Path], read: Callable[[Path], Motion]) -> tuple[list[Path], list[Motion], list[str]]:
+    """(usable files, their motions, the sentence that counts and names the others), each file read and checked once.
+
+    The motions stay in memory. A file whose motion ``read`` or ``check_motion`` refuses is left out.
+    """
+    usable, motions, faults = [], [], []
+    for file in files:
+        try:
+            found = read(file)
+            check_motion(found.motion, found.skeleton, found.fps, str(file))
+        except DataError as fault:
+            faults.append(str(fault))
+            continue
+        usable.append(file)
+        motions.append(found)
+    said = [f"{len(faults)} of {len(files)} recordings are left out as unusable; the first: {faults[0]}"] if faults else []
+    return usable, motions, said
 
 
 def release_memory(motion: np.ndarray) -> None:

@@ -49,19 +49,24 @@ def one_spelling(texts: list[str | None], name: str) -> tuple[list[str | None], 
     return labels, [f"{name}: {tables.listing(sorted(found))} is read as {label}" for label, found in others.items()]
 
 
-def ordered_levels(texts: list[str | None], stated: list[str] | None) -> tuple[list[str | None], tuple[str, ...], list[str]]:
+def ordered_levels(
+    texts: list[str | None], stated: list[str] | dict[str, str] | None
+) -> tuple[list[str | None], tuple[str, ...], list[str]]:
     """(level of each recording, the levels from lowest to highest, notes).
 
-    The order is the stated one (dataset.json); else that of ``KNOWN_LEVELS`` if all are known; else that of first
-    appearance. Words and letters that mean a known level become it. Raises DataError for a level that is not stated.
+    The order is the stated one (dataset.json: a list; or the words of the data with the names to show); else that of
+    ``KNOWN_LEVELS`` if all are known; else that of first appearance. Words and letters that mean a known level become it.
+    Raises DataError for a level that is not stated.
     """
     written = [text and " ".join(text.split()).casefold() for text in texts]
     if stated is not None:
-        by_key = {name.casefold(): name for name in stated}
+        names = stated if isinstance(stated, dict) else dict(zip(stated, stated, strict=True))
+        by_key = {word.casefold(): name for word, name in names.items()}
         unknown = next((text for text, key in zip(texts, written, strict=True) if key and key not in by_key), None)
         if unknown:
             raise DataError(f"level is {unknown!r}, expected one of dataset.json's levels, {', '.join(stated)}")
-        return [key and by_key[key] for key in written], tuple(stated), []
+        renamed = [f"level {word} is named {name}" for word, name in names.items() if word != name]
+        return [key and by_key[key] for key in written], tuple(names.values()), renamed
     used = {text for text in written if text}
     known = {text: LEVEL_WORDS[text] for text in used if text in LEVEL_WORDS}
     words = [name for text, name in known.items() if len(text) > 1]
@@ -104,35 +109,61 @@ def existing(path: Path, root: Path, name: str, place: str) -> Path:
     return path
 
 
+def located(path: str | Path) -> Path:
+    """The folder of a data set: the path itself, or the ``folder`` that a description states (``read_facts``).
+
+    A description is a JSON file of the user's own, for data whose folder is not theirs to write in. Its ``folder`` is relative
+    to it. Raises DataError if there is no such folder.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".json" or not path.is_file():
+        return path
+    folder = _json(path).get("folder")
+    if not (isinstance(folder, str) and folder and (path.parent / folder).is_dir()):
+        raise DataError(f"{path}: folder is {folder!r}, expected the folder of the data set, from here {path.parent}")
+    return path.parent / folder
+
+
 def read_facts(root: Path, name: str) -> tuple[str, dict]:
     """(name, all facts) from an optional dataset.json; ``name`` is the default. The name is used in paths of results.
 
-    ``synthetic`` (default false), ``up``, the upright axis, ``levels``, from lowest to highest, and ``score_range`` are
-    checked; all other facts are kept as they are.
+    ``root`` is a folder, or a description (``located``), whose statements come before those of the folder's dataset.json.
+    ``synthetic`` (default false), ``up``, the upright axis, ``levels``, from lowest to highest, ``level_name``, the word for
+    them, and ``score_range`` are checked; all other facts are kept as they are.
     """
-    path = root / "dataset.json"
-    if not path.exists():
-        return name, {"synthetic": False}
+    path, folder = root / "dataset.json", located(root)
+    facts = _json(folder / "dataset.json") if (folder / "dataset.json").exists() else {}
+    if folder != root:
+        path, facts = root, facts | _json(root)
+    name, synthetic = facts.get("name", name), facts.get("synthetic", False)
+    if "name" in facts and not (isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", name)):
+        raise DataError(f"{path}: name is {name!r}, expected letters, digits and ._+- (it names folders)")
+    if not isinstance(synthetic, bool):
+        raise DataError(f"{path}: synthetic is {synthetic!r}, expected true or false")
+    if "up" in facts and facts["up"] not in list(TURNS):  # a list, because the value may not be hashable
+        raise DataError(f"{path}: up is {facts['up']!r}, expected the upright axis, one of {', '.join(TURNS)}")
+    word = facts.get("level_name", "level")
+    if not (isinstance(word, str) and re.fullmatch(r"[a-z]{2,20}", word)):
+        raise DataError(f"{path}: level_name is {word!r}, expected one word of small letters, such as style")
+    levels, scores = facts.get("levels", ["any"]), facts.get("score_range", [0, 100])
+    names = [*levels, *levels.values()] if isinstance(levels, dict) else levels
+    if not (isinstance(names, list) and names and all(isinstance(x, str) and x for x in names)):
+        raise DataError(f"{path}: levels is {levels!r}, expected a list of names, from lowest to highest")
+    numbers = isinstance(scores, list) and len(scores) == 2 and all(type(x) in (int, float) for x in scores)
+    if not (numbers and -math.inf < scores[0] < scores[1] < math.inf):
+        raise DataError(f"{path}: score_range is {scores!r}, expected the lowest and the highest score, such as [0, 10]")
+    return name, facts | {"synthetic": synthetic}
+
+
+def _json(path: Path) -> dict:
+    """The object in a JSON file; DataError if it is none."""
     try:
         facts = json.loads(path.read_bytes())  # of bytes, json finds the encoding
     except (OSError, ValueError) as fault:
         raise DataError(f"{path}: not JSON ({fault})") from None
     if not isinstance(facts, dict):
         raise DataError(f'{path}: expected an object such as {{"name": ..., "synthetic": ...}}')
-    name, synthetic = facts.get("name", name), facts.get("synthetic", False)
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", name):
-        raise DataError(f"{path}: name is {name!r}, expected letters, digits and ._+- (it names folders)")
-    if not isinstance(synthetic, bool):
-        raise DataError(f"{path}: synthetic is {synthetic!r}, expected true or false")
-    if "up" in facts and facts["up"] not in list(TURNS):  # a list, because the value may not be hashable
-        raise DataError(f"{path}: up is {facts['up']!r}, expected the upright axis, one of {', '.join(TURNS)}")
-    levels, scores = facts.get("levels", ["any"]), facts.get("score_range", [0, 100])
-    if not (isinstance(levels, list) and levels and all(isinstance(x, str) and x for x in levels)):
-        raise DataError(f"{path}: levels is {levels!r}, expected a list of names, from lowest to highest")
-    numbers = isinstance(scores, list) and len(scores) == 2 and all(type(x) in (int, float) for x in scores)
-    if not (numbers and -math.inf < scores[0] < scores[1] < math.inf):
-        raise DataError(f"{path}: score_range is {scores!r}, expected the lowest and the highest score, such as [0, 10]")
-    return name, facts | {"synthetic": synthetic}
+    return facts
 
 
 def audio_duration(path: Path) -> float:

@@ -12,8 +12,9 @@ from matplotlib import colormaps, colors
 from dancemvp_core import files, style
 from dancemvp_core.dance import music, primitives
 from dancemvp_core.dance.pieces import PieceSet
-from dancemvp_core.dance.sequences import LEVELS, DanceDataset, DataError, Piece
+from dancemvp_core.dance.sequences import DanceDataset, DataError, Piece
 from dancemvp_core.explorer import binary, clips
+from dancemvp_core.labels import Levels, Scores
 from dancemvp_core.paper import embeddings
 from dancemvp_core.pretraining import methods, training
 from dancemvp_core.pretraining.pretrained import load_encoder
@@ -26,7 +27,7 @@ NEIGHBOURS = 5
 MISSING = 65535  # code of an unknown class
 RAMP = [colors.to_hex(c) for c in colormaps["viridis"](np.linspace(0.12, 0.95, 5))]  # one colour for each fifth of a range
 SPARE = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE, style.SKY, style.VERMILION)
-OUTCOMES = ("right", "level wrong", "move wrong", "choreography wrong")
+OUTCOMES = ("right", "level wrong", "move wrong", "choreography wrong")  # "level" is the data's word for it
 OUTCOME_COLOURS = (style.GREEN, style.ORANGE, style.PURPLE, style.VERMILION)
 MAPS = {
     "test": ("All test choreographies", "test"),
@@ -155,25 +156,28 @@ class Scene:
         Classes are uint16 codes (65535: unknown), numbers are float32 (NaN: unknown). Attributes without any known value are
         left out.
         """
-        table = self.pieces.table.iloc[rows]
+        levels, scores = Levels.of(self.dataset), Scores.of(self.dataset)
+        table = self.pieces.table.iloc[rows].assign(score=scores.shown(self.pieces.table["score"].iloc[rows]))
         predicted, note = self.predictions(encoder)
         columns: list[tuple[str, str, str, pd.Series]] = [
-            (label, label, "Label", table[label]) for label in ("genre", "choreography", "level")
+            (label, levels.said(label), "Label", table[label]) for label in ("genre", "choreography", "level")
         ]
         columns += [("primitive", "move (primitive)", "Label", table["primitive"] + 1)]
         columns += [("score", "score", "Label", table["score"]), ("bar", "BAR (%)", "Label", table["bar"])]
         if predicted is not None:
             own = predicted.reindex(rows)
+            points = {name: scores.shown(own[name]) for name in ("true_score", "predicted_score") if name in own}
+            own = own.assign(**points)
             for label in ("choreography", "primitive", "level"):
                 if f"predicted_{label}" in own:
                     values = own[f"predicted_{label}"]
-                    title = "predicted move" if label == "primitive" else f"predicted {label}"
+                    title = "predicted move" if label == "primitive" else f"predicted {levels.said(label)}"
                     columns += [(f"predicted_{label}", title, "Prediction", values + 1 if label == "primitive" else values)]
             for label, title in (("score", "score"), ("bar", "BAR (%)")):
                 if f"predicted_{label}" in own:
                     columns += [(f"predicted_{label}", f"predicted {title}", "Prediction", own[f"predicted_{label}"])]
             if "predicted_choreography" in own:
-                columns += [("error_class", "class: right or wrong", "Error", _outcome(own))]
+                columns += [("error_class", "class: right or wrong", "Error", _outcome(own).map(levels.said, na_action="ignore"))]
             for label, title in (("score", "score, absolute error"), ("bar", "BAR, absolute error (%)")):
                 if f"predicted_{label}" in own:
                     error = (own[f"predicted_{label}"] - own[f"true_{label}"]).abs()
@@ -182,7 +186,7 @@ class Scene:
         for key, title, group, values in columns:
             if values.isna().all():
                 continue
-            about, arrays[f"piece.{key}"] = _described(key, values)
+            about, arrays[f"piece.{key}"] = _described(key, values, levels, scores)
             described.append({"id": key, "title": title, "group": group} | about)
         return described, arrays, note
 
@@ -241,7 +245,7 @@ class Scene:
             "practice.dancer": pd.MultiIndex.from_frame(names).get_indexer(code).astype(np.uint16),
             "practice.trial": known["trial"].to_numpy(np.int32),
             "practice.bar": known["bar"].to_numpy(np.float32),
-            "practice.score": known["score"].to_numpy(np.float32),
+            "practice.score": Scores.of(self.dataset).shown(known["score"]).to_numpy(np.float32),
         }
         return names.to_numpy().tolist(), arrays
 
@@ -264,7 +268,8 @@ class Scene:
         if not 0 <= primitive < len(pieces):
             raise DataError(f"performance {sequence}: no primitive {primitive}, expected 0 to {len(pieces) - 1}")
         header, data, excerpt = clips.clip(pieces[primitive], analysis)
-        header |= {"sequence": sequence, "audio": None}
+        score = None if header["score"] is None else Scores.of(self.dataset).shown(header["score"])
+        header |= {"sequence": sequence, "audio": None, "score": score}
         if excerpt is not None:
             key = hashlib.sha256(repr(asdict(excerpt)).encode()).hexdigest()[:12]
             self._heard[key] = excerpt
@@ -313,37 +318,34 @@ def _outcome(predicted: pd.DataFrame) -> pd.Series:
     """Return the coarsest error in each piece's predicted class: one of OUTCOMES, None for a piece without prediction."""
     out = pd.Series(OUTCOMES[0], index=predicted.index, dtype=object)
     for label, outcome in (("level", OUTCOMES[1]), ("primitive", OUTCOMES[2]), ("choreography", OUTCOMES[3])):
-        out[predicted[f"predicted_{label}"] != predicted[f"true_{label}"]] = outcome
+        if f"predicted_{label}" in predicted:
+            out[predicted[f"predicted_{label}"] != predicted[f"true_{label}"]] = outcome
     out[predicted["predicted_choreography"].isna()] = None
     return out
 
 
-def _described(key: str, values: pd.Series) -> tuple[dict, np.ndarray]:
-    """Return an attribute's kind, names and colours or range, and its values for the browser."""
+def _described(key: str, values: pd.Series, levels: Levels, scores: Scores) -> tuple[dict, np.ndarray]:
+    """Return an attribute's kind, names (levels, and errors from none to coarse, in order) and colours or range, and its values."""
     label = key.removeprefix("predicted_")
     if label in ("score", "bar") or key in ("error_score", "error_bar"):
-        high = float(np.ceil(values.max() / 10) * 10) if key.startswith("error") else 100.0
-        return {"kind": "number", "low": 0.0, "high": max(high, 1.0)}, values.to_numpy(np.float32)
-    names = _ordered(values.dropna().unique())
+        points = scores if "score" in key else Scores()
+        low, high = (0.0, max(np.ceil(values.max() / points.unit / 10) * 10, 1.0) * points.unit) if key.startswith("error") else (
+            points.low, points.high)  # fmt: skip
+        return {"kind": "number", "low": float(low), "high": float(high)}, values.to_numpy(np.float32)
+    outcomes, found = [levels.said(name) for name in OUTCOMES], list(values.dropna().unique())
+    in_order = {"level": levels.sorted, "error_class": lambda found: sorted(found, key=outcomes.index)}
+    names = in_order.get(label, sorted)(found)
     codes = pd.Categorical(values, categories=names).codes.astype(np.int32)
     shown = [str(int(n)) if isinstance(n, (int, float, np.number)) else str(n) for n in names]
     palette = {
-        "genre": {n: style.GENRE_COLOURS.get(n) for n in names}, "level": style.LEVEL_COLOURS,
-        "error_class": dict(zip(OUTCOMES, OUTCOME_COLOURS, strict=True)),
+        "genre": {n: style.GENRE_COLOURS.get(n) for n in names}, "level": {n: levels.colour(n) for n in names},
+        "error_class": dict(zip(outcomes, OUTCOME_COLOURS, strict=True)),
     }.get(label, {})  # fmt: skip
     described = {
         "kind": "class", "names": shown,
         "colours": [palette.get(n) or _spare(i) for i, n in enumerate(names)],
     }  # fmt: skip
     return described, np.where(codes < 0, MISSING, codes).astype(np.uint16)
-
-
-def _ordered(names) -> list:
-    """Return the names in order: levels by skill, errors from none to coarse, all others by name."""
-    for known in (LEVELS, OUTCOMES):
-        if set(names) <= set(known):
-            return [n for n in known if n in set(names)]
-    return sorted(names)
 
 
 def _spare(i: int) -> str:

@@ -9,7 +9,6 @@ import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,9 +16,6 @@ from dancemvp_core.dance.sequences import DataError
 from dancemvp_core.dance.skeleton import IMPERIALDANCE21, Skeleton
 from dancemvp_core.formats import tables
 from dancemvp_core.formats.motion import GAP_S, Motion, columns_of
-
-if TYPE_CHECKING:
-    from scipy.spatial.transform import Rotation
 
 EXPECTED = "a .bvh file"
 ROUNDED = 1e-4  # a share: a frame time of 0.033333 s means 30 frames per second
@@ -138,36 +134,41 @@ def _frames(path: Path, text: str, channels: int) -> tuple[np.ndarray, float, li
 
 def _positions(path: Path, joints: list[_Joint], values: np.ndarray) -> np.ndarray:
     """World positions (T, J, 3) by forward kinematics."""
-    from scipy.spatial.transform import Rotation  # the import takes a moment, and only BVH files need it
-
     positions, turns, start = np.empty((len(values), len(joints), 3)), [], 0
+    local = _turns(path, joints, values)
     for k, joint in enumerate(joints):
-        own = values[:, start : start + len(joint.channels)]
-        start += len(joint.channels)
         place = np.tile(np.array(joint.offset), (len(values), 1))
-        for column, channel in enumerate(joint.channels):
+        for column, channel in enumerate(joint.channels, start):
             if channel.endswith("position"):
-                place[:, "xyz".index(channel[0])] = own[:, column]
-        turned = [c for c, channel in enumerate(joint.channels) if channel.endswith("rotation")]
-        turn = _turn(Rotation, path, joint, "".join(joint.channels[c][0].upper() for c in turned), own[:, turned])
-        if joint.parent < 0:
-            positions[:, k] = place
-        else:
-            above = turns[joint.parent]
-            positions[:, k] = positions[:, joint.parent] + above.apply(place)
-            turn = above * turn
-        turns.append(turn)
+                place[:, "xyz".index(channel[0])] = values[:, column]
+        start += len(joint.channels)
+        above = turns[joint.parent] if joint.parent >= 0 else np.eye(3)
+        positions[:, k] = (above @ place[:, :, None])[:, :, 0] + (positions[:, joint.parent] if joint.parent >= 0 else 0)
+        turns.append(above @ local[k])
     return positions
 
 
-def _turn(kind: type[Rotation], path: Path, joint: _Joint, axes: str, degrees: np.ndarray) -> Rotation:
-    """The rotations of one joint, (T,), about its axes in the order of its channels."""
-    if not axes:
-        return kind.identity(len(degrees))
-    try:
-        return kind.from_euler(axes, np.nan_to_num(degrees), degrees=True)
-    except ValueError:
-        raise DataError(f"{path}: {joint.name} turns about {axes}, expected up to three different axes") from None
+def _turns(path: Path, joints: list[_Joint], values: np.ndarray) -> np.ndarray:
+    """The rotation of each joint about its axes in the order of its channels, (J, T, 3, 3); joints with the same axes at once."""
+    from scipy.spatial.transform import Rotation  # the import takes a moment, and only BVH files need it
+
+    local = np.tile(np.eye(3), (len(joints), len(values), 1, 1))
+    groups: dict[str, dict[int, np.ndarray]] = {}
+    start = 0
+    for k, joint in enumerate(joints):
+        turned = [c for c, channel in enumerate(joint.channels) if channel.endswith("rotation")]
+        axes = "".join(joint.channels[c][0].upper() for c in turned)
+        groups.setdefault(axes, {})[k] = np.nan_to_num(values[:, [start + c for c in turned]])
+        start += len(joint.channels)
+    groups.pop("", None)
+    for axes, degrees in groups.items():
+        try:
+            turns = Rotation.from_euler(axes, np.concatenate(list(degrees.values())), degrees=True)
+        except ValueError:
+            name = joints[next(iter(degrees))].name
+            raise DataError(f"{path}: {name} turns about {axes}, expected up to three different axes") from None
+        local[list(degrees)] = turns.as_matrix().reshape(len(degrees), len(values), 3, 3)
+    return local
 
 
 def _rest_frames(motion: np.ndarray, angles: np.ndarray, fps: float) -> int:

@@ -123,14 +123,19 @@ def _even(motion: np.ndarray, times: np.ndarray, places: list[str], notes: list[
     off = np.abs(times - times[0] - np.arange(len(times)) / fps).max()
     if not dropped and off <= UNEVEN / fps:
         return motion, fps, notes
-    grid = times[0] + np.arange(math.floor((times[-1] - times[0]) * fps + 1e-6) + 1) / fps
-    even = np.stack([np.interp(grid, times, row) for row in motion.transpose(0, 2, 1).reshape(-1, len(times))])
     if dropped:
         why = f"{'a frame is' if dropped == 1 else f'{dropped} frames are'} dropped, the longest gap at {times[widest]:.2f} s"
     else:
         why = f"the frames are uneven, up to {1000 * off:.0f} ms off an even clock"
     notes = [*notes, f"{why}: resampled at {fps:.4g} fps"]
-    return even.reshape(3, motion.shape[2], -1).transpose(0, 2, 1), fps, notes
+    return resampled(motion, times, fps), fps, notes
+
+
+def resampled(motion: np.ndarray, times: np.ndarray, fps: float) -> np.ndarray:
+    """A motion (3, T, V) whose frames are at ``times`` in s (T,), interpolated linearly at ``fps`` from the first time on."""
+    grid = times[0] + np.arange(math.floor((times[-1] - times[0]) * fps + 1e-6) + 1) / fps
+    even = np.stack([np.interp(grid, times, row) for row in motion.transpose(0, 2, 1).reshape(-1, len(times))])
+    return even.reshape(3, motion.shape[2], -1).transpose(0, 2, 1)
 
 
 def _motive(path: Path, rows: list[tuple[int, list[str]]], skeleton: Skeleton) -> Motion:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from dancemvp_core.labels import Scores
 from dancemvp_core.paper import tables
 from dancemvp_core.runs.provenance import METRICS_COLUMNS
 from dancemvp_core.tasks import rows, stats
@@ -22,7 +23,10 @@ from dancemvp_core.tasks.rows import Row, pretraining_of
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """The rows of Table 2 or 3 with their outcomes; ``lines`` as in the table, ``both`` with each row under both protocols."""
+    """The rows of Table 2 or 3 with their outcomes; ``lines`` as in the table, ``both`` with each row under both protocols.
+
+    ``most``: the largest support that every class has (``splits.most_shots``).
+    """
 
     lines: list[Row]
     both: list[Row]
@@ -30,6 +34,8 @@ class Comparison:
     metrics: pd.DataFrame
     intervals: dict[tuple, stats.Estimate]
     conditions: dict[str, str]
+    most: int
+    scores: Scores
 
     @property
     def labels(self) -> dict[str, str]:
@@ -38,13 +44,17 @@ class Comparison:
 
     def table(self, synthetic: bool) -> pd.DataFrame:
         """Return the table (``tables.COLUMNS``), with each row under its own protocol."""
-        return tables.comparison_table(self.metrics, self.intervals, self.lines, synthetic, self.conditions)
+        return self._table(self.lines, synthetic)
 
     def both_protocols(self, synthetic: bool) -> pd.DataFrame:
         """Return a table with every row under both protocols; ``paper_pairing`` marks the protocol that the paper uses."""
-        table = tables.comparison_table(self.metrics, self.intervals, self.both, synthetic, self.conditions)
+        table = self._table(self.both, synthetic)
         own = {row.name: row.method.protocol for row in self.lines}
         return table.assign(paper_pairing=table["method"].map(own) == table["protocol"])
+
+    def _table(self, lines: list[Row], synthetic: bool) -> pd.DataFrame:
+        made = tables.comparison_table(self.metrics, self.intervals, lines, synthetic, self.conditions, scores=self.scores)
+        return made.assign(fewest_shots=made["shots"].clip(upper=self.most))
 
     def tests(self, synthetic: bool) -> pd.DataFrame:
         """Return the tests of ours against every other row (``significance``)."""
@@ -65,8 +75,8 @@ def compare(
     made = outcomes.evaluate([*lines, *under_both], shots, progress)
     empty = pd.DataFrame(columns=METRICS_COLUMNS)
     metrics = pd.concat([outcome.metrics for outcome in made], ignore_index=True) if made else empty
-    conditions = {row.name: flag for row in lines if made and (flag := outcomes.condition(row.name, row.seeds))}
-    return Comparison(lines, under_both, made, metrics, estimates(made), conditions)
+    conditions = outcomes.conditions({row.name: row.seeds for row in lines}) if made else {}
+    return Comparison(lines, under_both, made, metrics, estimates(made), conditions, outcomes.most_shots, outcomes.scores)
 
 
 # --- values of performances ----------------------------------------------------------------------------------------------

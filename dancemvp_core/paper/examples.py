@@ -1,4 +1,4 @@
-"""The performances in Figs. 3 and 4: the one with median BAR for each level, and its music in the clip's time."""
+"""The performances in Figs. 3 and 4: those with median BAR of the highest and lowest level, and the music in the clip's time."""
 
 from __future__ import annotations
 
@@ -34,14 +34,15 @@ class Example:
 
 
 def median_performances(dataset: DanceDataset, cut: PieceSet) -> list[DanceSequence]:
-    """Return the expert and the beginner with median BAR in the first pre-train choreography.
+    """Return the performances of the highest and of the lowest level with median BAR in the first pre-train choreography.
 
     Without levels it is one performance with median BAR; without choreographies, of all pre-train performances.
     """
     pool = cut.sequences[cut.sequences["split"] == "pretrain"]
     shown = pool["choreography"].dropna().iloc[0] if pool["choreography"].notna().any() else None
-    levels = [level for level in ("expert", "beginner") if ((pool["level"] == level) & (pool["choreography"] == shown)).any()]
-    return [dataset.sequences[median_performance(pool, choreography=shown, level=level)] for level in levels or [None]]
+    there = [level for level in dataset.levels if ((pool["level"] == level) & (pool["choreography"] == shown)).any()]
+    ends = dict.fromkeys([there[-1], there[0]]) if there else [None]
+    return [dataset.sequences[median_performance(pool, choreography=shown, level=level)] for level in ends]
 
 
 def example(danced: DanceSequence, time_normalisation: str, cache: Path | None) -> Example:

@@ -14,22 +14,21 @@ from matplotlib import ticker
 from matplotlib.figure import Figure
 
 from dancemvp_core.dance import rhythm
-from dancemvp_core.dance.sequences import LEVELS, DanceSequence
+from dancemvp_core.dance.sequences import DanceSequence
 from dancemvp_core.dance.skeleton import Skeleton, front_view
+from dancemvp_core.labels import SKILL, Levels
 from dancemvp_core.style import (
     BLACK,
     BLUE,
     COLUMN_IN,
     GREEN,
     GREY,
-    LEVEL_MARKERS,
     PAGE_IN,
     PURPLE,
     SKY,
     VERMILION,
     YELLOW,
     badge,
-    level_colour,
     styled,
 )
 from dancemvp_core.tasks import feature_maps
@@ -212,19 +211,23 @@ def _box(ax, at: float, values: np.ndarray, colour: str) -> None:
 
 
 @styled
-def progression(sources: dict[str, pd.DataFrame], synthetic: bool, trials: int) -> Figure:
+def progression(
+    sources: dict[str, pd.DataFrame], synthetic: bool, trials: int, levels: Levels = SKILL, unit: str = "choreography"
+) -> Figure:
     """Return Fig. 6 with one row of panels for each source of BAR.
 
-    Panels (a) to (c) compare the first and the last 5 trials of each level; panel (d) shows all trials. ``sources``: name of
-    the source -> its ``progression.per_choreography``. A dot is a choreography.
+    Panels (a), (b), ... compare the first and the last 5 trials of each level; the last panel shows all trials. ``sources``:
+    name of the source -> its ``progression.per_unit``. A dot is a ``unit``, a choreography or a person.
     """
-    figure, grid = plt.subplots(len(sources), 4, figsize=(PAGE_IN, 0.35 + 1.75 * len(sources)), sharey=True, squeeze=False,
-                                width_ratios=(1, 1, 1, 1.35))  # fmt: skip
+    known = set(pd.concat(list(sources.values()))["level"])
+    names = [name for name in levels.names if name in known]
+    figure, grid = plt.subplots(len(sources), len(names) + 1, figsize=(PAGE_IN, 0.35 + 1.75 * len(sources)), sharey=True,
+                                squeeze=False, width_ratios=(*[1] * len(names), 0.45 * len(names)))  # fmt: skip
     spread = np.random.default_rng(0)
     for axes, (source, values) in zip(grid, sources.items(), strict=True):
-        by_level = {level: values[values["level"] == level] for level in LEVELS}
-        for ax, (level, own), letter in zip(axes, by_level.items(), "abc", strict=False):
-            colour = level_colour(level)
+        by_level = {level: values[values["level"] == level] for level in names}
+        for ax, (level, own), letter in zip(axes, by_level.items(), "abcdefghijklmnopqrstuvwxyz", strict=False):
+            colour = levels.colour(level)
             pairs = own[["first", "last"]].to_numpy()
             ax.plot([0, 1], pairs.T, color=colour, lw=0.5, alpha=0.5, marker="o", ms=2)
             for at, column in enumerate(("first", "last")):
@@ -236,15 +239,15 @@ def progression(sources: dict[str, pd.DataFrame], synthetic: bool, trials: int) 
             ax.set_xticks((0, 1), ("first 5", "last 5"))
         for at, (level, own) in enumerate(by_level.items()):
             dots = own["all"].dropna()
-            axes[3].plot(at + spread.uniform(-0.16, 0.16, len(dots)), dots, "o", color=level_colour(level), ms=2, alpha=0.6)
-            _box(axes[3], at, own["all"], level_colour(level))
-        axes[3].set_title(f"(d) all {trials} trials", loc="left")
-        axes[3].set_xticks(range(3), ["beginner", "intermed.", "expert"])
+            axes[-1].plot(at + spread.uniform(-0.16, 0.16, len(dots)), dots, "o", color=levels.colour(level), ms=2, alpha=0.6)
+            _box(axes[-1], at, own["all"], levels.colour(level))
+        axes[-1].set_title(f"({chr(ord('a') + len(names))}) all {trials} trials", loc="left")
+        axes[-1].set_xticks(range(len(names)), [name if len(name) < 10 else f"{name[:8]}." for name in names])
         axes[0].set_ylabel(f"BAR (%)\n{source}")
         for ax in axes:
             ax.set(ylim=(0, 106), yticks=(0, 25, 50, 75, 100), xlim=(-0.55, len(ax.get_xticks()) - 0.45))
     figure.get_layout_engine().set(rect=(0, 0, 1, 0.96))
-    figure.text(0.08, 0.995, "◇ mean   ▬ median   · a choreography", fontsize=7, va="top", color=GREY)
+    figure.text(0.08, 0.995, f"◇ mean   ▬ median   · a {unit}", fontsize=7, va="top", color=GREY)
     badge(figure, synthetic)
     return figure
 
@@ -261,7 +264,7 @@ def _spread(heights: np.ndarray, apart: float) -> np.ndarray:
 
 
 @styled
-def pretraining(history: pd.DataFrame, synthetic: bool) -> Figure:
+def pretraining(history: pd.DataFrame, synthetic: bool, levels: Levels = SKILL) -> Figure:
     """Return a figure of one pre-training over its epochs: the loss (left), the k-NN accuracy on validation pieces (right).
 
     A dashed line is the loss of constant features (``trivial_loss``).
@@ -277,7 +280,8 @@ def pretraining(history: pd.DataFrame, synthetic: bool) -> Figure:
     ends = _spread(np.array([curve.iloc[-1] for curve in curves.values()]), 9) if curves else ()
     for (label, curve), end in zip(curves.items(), ends, strict=True):
         right.plot(epochs, curve, color=colours[label], marker=marker, ms=2.5)
-        right.annotate(label, (1.03, end), xycoords=("axes fraction", "data"), color=colours[label], fontsize=7, va="center")
+        at = {"xy": (1.03, end), "xycoords": ("axes fraction", "data")}
+        right.annotate(levels.said(label), **at, color=colours[label], fontsize=7, va="center")
     right.set(xlabel="epoch", ylim=(0, 104), yticks=(0, 50, 100), title="k-NN accuracy (%)")
     if not curves:
         right.text(0.5, 0.5, "no labels", ha="center", color=GREY, transform=right.transAxes)
@@ -292,19 +296,20 @@ def pretraining(history: pd.DataFrame, synthetic: bool) -> Figure:
 
 
 @styled
-def feature_map(points: pd.DataFrame, colour_by: str, synthetic: bool) -> Figure:
-    """Return a t-SNE map of Fig. 5; ``points`` has x, y, genre, level, primitive.
+def feature_map(points: pd.DataFrame, colour_by: str, synthetic: bool, order: Levels = SKILL) -> Figure:
+    """Return a t-SNE map of Fig. 5; ``points`` has x, y, genre, level, primitive; ``order`` are the levels of the data.
 
     The colour shows ``colour_by`` (genre or level), the marker the level, the lightness and the number the primitive.
     """
     wide, high = (float(np.ptp(points[axis])) for axis in "xy")
     figure, ax = plt.subplots(figsize=(COLUMN_IN, 0.85 + (COLUMN_IN - 0.1) * np.clip(high / max(wide, 1e-9), 0.45, 1.0)))
-    palette = feature_maps.draw(ax, points, colour_by)
+    palette = feature_maps.draw(ax, points, colour_by, levels=order)
     names, levels = [name for name in palette if name], points["level"].fillna("")
-    handles = [plt.Line2D([], [], marker=LEVEL_MARKERS.get(n, "o") if colour_by == "level" else "s", ls="", ms=4.5,
+    handles = [plt.Line2D([], [], marker=order.marker(n) if colour_by == "level" else "s", ls="", ms=4.5,
                           color=palette[n], label=n) for n in names]  # fmt: skip
     if colour_by != "level" and (levels != "").any():
-        key = [plt.Line2D([], [], marker=m, ls="", ms=4.5, color=GREY, label=n) for n, m in LEVEL_MARKERS.items()]
+        key = [plt.Line2D([], [], marker=m, ls="", ms=4.5, color=GREY, label=n)
+               for n, m in ((name, order.marker(name)) for name in order.sorted(levels[levels != ""]))]  # fmt: skip
         handles = [h for pair in itertools.zip_longest(handles, key) for h in pair if h]  # legends fill columns first
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=3, handletextpad=0.1, columnspacing=1.2)

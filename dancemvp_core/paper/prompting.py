@@ -15,7 +15,7 @@ from dancemvp_core.pretraining import methods
 from dancemvp_core.pretraining.methods import Method
 from dancemvp_core.tasks import stats
 from dancemvp_core.tasks.metrics import TASKS
-from dancemvp_core.tasks.outcomes import Outcome
+from dancemvp_core.tasks.outcomes import Outcome, Outcomes
 from dancemvp_core.tasks.rows import BOTH, FLOORS
 
 CONTROLS = ("prompt-query", "prompt-id")
@@ -87,11 +87,13 @@ def table4(
     where: list[tuple[int, int]],
     synthetic: bool,
     conditions: dict[str, str],
+    outcomes: Outcomes,
 ) -> pd.DataFrame:
-    """Return Table 4 (``tables.COLUMNS``, genres and shots): ours under both protocols for every g, then controls and floors.
+    """Return Table 4 (``tables.COLUMNS`` and genres): ours under both protocols for every g, then controls and floors.
 
     With all choreographies, the shots are the first point's; with fewer, they are ``equal_support``. ``metrics``, ``intervals``
-    and ``conditions`` as in ``tables.comparison_table``. The columns paper_* have the paper's values for the rows that it prints.
+    and ``conditions`` as in ``tables.comparison_table``; ``outcomes`` know the smallest class and
+    the score's range. The columns paper_* have the paper's values for the rows that it prints.
     """
     known, choreographies, parts = {"ours": methods.METHODS["ours"]} | FLOORS, where[0][1], []
     for n, g in [where[0], *sorted(((n, g) for n, g in where if g < choreographies), key=lambda point: -point[1])]:
@@ -100,10 +102,10 @@ def table4(
         pairs = here[["method", "protocol"]].drop_duplicates().itertuples(index=False, name=None)
         lines = [(name, replace(known[name], protocol=protocol, interpretation=ROLES[protocol])) for name, protocol in pairs]
         printed_at = partial(_printed, genres=int(g))
-        part = tables.comparison_table(here, intervals, lines, synthetic, conditions, printed_at)
+        part = tables.comparison_table(here, intervals, lines, synthetic, conditions, printed_at, outcomes.scores)
         part.insert(part.columns.get_loc("protocol") + 1, "genres", g)
-        part.insert(part.columns.get_loc("genres") + 1, "shots", n)
-        parts.append(part)
+        part.insert(part.columns.get_loc("genres") + 1, "shots", part.pop("shots"))
+        parts.append(part.assign(fewest_shots=min(n, outcomes.most_shots)))
     whole = pd.concat(parts, ignore_index=True)
     order = (whole["method"] != "ours") | ~whole["protocol"].isin(BOTH)
     return whole.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)

@@ -10,6 +10,7 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from dancemvp_core.dance.sequences import DanceDataset
+from dancemvp_core.labels import POINTS, SKILL, Levels, Scores
 from dancemvp_core.paper import arithmetic, printed
 from dancemvp_core.pretraining import methods
 from dancemvp_core.pretraining.methods import Method
@@ -28,11 +29,11 @@ COLUMNS = [
     "interpretation",
     *ATTRIBUTES,
     *("level_within_ci_low", "level_within_ci_high", "score_spearman", "bar_spearman", "synthetic", "condition"),
-    *("score_mse", "score_coverage_90"),  # in squared points of the 0..100 scale; in %
+    *("score_mse", "score_coverage_90"),  # in squared points of the data's score range; in %
+    *("shots", "fewest_shots"),  # performances of each class in the support, and of the smallest class
 ]
 _RANKS = {"score_spearman": (2, "spearman"), "bar_spearman": (3, "spearman")}
 _SCORE = {"score_mse": (2, "mse"), "score_coverage_90": (2, "coverage_90")}
-_POINTS2 = 100.0**2  # the metric is on score/100
 # What stands beside the paper's L2 in a table for readers.
 SCORE_HEADINGS = {
     "score_mse": "Score MSE ↓", "score_spearman": "Score ρ ↑", "score_coverage_90": "Score in 90 % interval",
@@ -46,14 +47,16 @@ def comparison_table(
     synthetic: bool,
     conditions: dict[str, str],
     paper: Callable[[str, Method], tuple[float, float, float]] = lambda name, method: printed.results(name),
+    scores: Scores = POINTS,
 ) -> pd.DataFrame:
     """Return a table (COLUMNS) with one row for each line (name, method under its protocol, ...).
 
     ``metrics`` is tidy (METRICS_COLUMNS) and has one number of shots and one of choreographies, which the caller chooses.
     ``intervals``: ``comparison.estimates`` of the same outcomes, over seeds and performances; ``std`` is over seeds. Lines
     without metrics are left out. Values that are undefined or not predicted are nan. ``conditions``: "underfit" or "collapsed"
-    for the methods whose pre-training is. ``paper`` returns the paper's values for a line. Raises ValueError for a missing
-    column and for a line with two values for one seed.
+    for the methods whose pre-training is. ``paper`` returns the paper's values for a line. ``scores`` is the range of the score.
+    ``fewest_shots`` is left to the caller, who knows the data. Raises ValueError for a missing column and for a line with two
+    values for one seed.
     """
     missing = [column for column in METRICS_COLUMNS if column not in metrics]
     if missing:
@@ -79,7 +82,8 @@ def comparison_table(
         row |= {f"paper_{task}": number for task, number in zip(TASKS, paper(name, method), strict=True)}
         beside = {a: (1, a) for a in ATTRIBUTES} | _RANKS | _SCORE
         row |= {column: values[key].mean() if key in values else float("nan") for column, key in beside.items()}
-        row["score_mse"] *= _POINTS2
+        row["score_mse"] *= (100 * scores.unit) ** 2  # the metric is on score/100
+        row |= {"shots": point[3], "fewest_shots": point[3]}
         within = intervals.get((*point, 1, "level_within"), UNKNOWN)
         rows.append(row | {"level_within_ci_low": within.low, "level_within_ci_high": within.high})
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -97,17 +101,17 @@ def table1(dataset: DanceDataset) -> pd.DataFrame:
     table["source"], table["note"] = "paper, Table 1", ""
     stated = table["data_set"] == "ImperialDance"
     table.loc[stated, "note"] = arithmetic.dataset_seconds().text
-    index = dataset.index
+    index, levels = dataset.index, Levels.of(dataset)
     files = index.dropna(subset=["choreography", "level"]).groupby(["choreography", "level"]).size()
     own = {
         "data_set": dataset.name,
-        "levels": "yes" if index["level"].notna().any() else "no",
+        "levels": "yes" if levels.skill and index["level"].notna().any() else "no",
         "choreographies": index["choreography"].nunique() or pd.NA,
         "samples": int(files.max()) if len(files) else pd.NA,
         "subjects": index["dancer"].nunique() or pd.NA if "dancer" in index else pd.NA,
         "seconds": round(index["duration_s"].sum()),
         "source": "computed from the files",
-        "note": "synthetic" if dataset.synthetic else "",
+        "note": "; ".join(["synthetic"] * dataset.synthetic + [f"{levels.plural}: {', '.join(levels.names)}"] * (not levels.skill)),
     }
     return pd.concat([table, pd.DataFrame([own]).astype(dict.fromkeys(columns[2:], "Int64"))], ignore_index=True)
 
@@ -137,11 +141,12 @@ def with_spread(row: pd.Series, task: str) -> str:
     return number(mean) + ("" if pd.isna(half) else f" ± {number(half, 2)}")
 
 
-def readable(table: pd.DataFrame, labels: dict[str, str] | None = None) -> pd.DataFrame:
+def readable(table: pd.DataFrame, labels: dict[str, str] | None = None, levels: Levels = SKILL) -> pd.DataFrame:
     """Return a comparison table as text: for each task our value with its interval and the paper's value; and the seeds.
 
     Beside the paper's L2, which can be negative, stand three measures of the score whose sign and size need no formula: the
-    mean squared error in squared points, the rank correlation, and the share of true scores in the predicted 90 % interval.
+    mean squared error in squared points of the score's range, the rank correlation, and the share of true scores in the
+    predicted 90 % interval.
     The heading of a measured column says "synthetic" if the data are synthetic.
     """
     where = "synthetic" if table["synthetic"].any() else "measured"
@@ -153,9 +158,13 @@ def readable(table: pd.DataFrame, labels: dict[str, str] | None = None) -> pd.Da
         if task == "task2":
             for column, heading in SCORE_HEADINGS.items():
                 out[f"{heading} ({where})"] = table[column].map(number)
-    out[f"Level within ({where})"] = table["level_within"].map(number)
+    if table["level_within"].notna().any():
+        out[f"Level within ({where})"] = table["level_within"].map(number)
+    if "fewest_shots" in table and (table["fewest_shots"] < table["shots"]).any():
+        out["Shots"] = [f"{most} (smallest class: {fewest})" if fewest < most else str(most)
+                        for most, fewest in zip(table["shots"], table["fewest_shots"], strict=True)]  # fmt: skip
     out["Seeds"] = table["n_seeds"].astype(str) + table["condition"].fillna("").map(lambda flag: f" ({flag})" if flag else "")
-    return out.astype(str).reset_index(drop=True)
+    return levels.shown(out.astype(str).reset_index(drop=True))
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -173,9 +182,9 @@ def best(table: pd.DataFrame, task: str, among: Iterable[str] | None = None) -> 
     return str(means.idxmax() if HIGHER_IS_BETTER[task] else means.idxmin())
 
 
-def styled(table: pd.DataFrame, labels: dict[str, str] | None = None) -> Styler:
+def styled(table: pd.DataFrame, labels: dict[str, str] | None = None, levels: Levels = SKILL) -> Styler:
     """Return ``readable`` for a notebook, with the best mean in bold and the floors in grey."""
-    text = readable(table, labels)
+    text = readable(table, labels, levels)
     rival = table["paper_task1"].notna().to_numpy() | table["method"].isin(methods.EXTENSIONS).to_numpy()
     marks = pd.DataFrame("", index=text.index, columns=text.columns)
     marks.loc[~rival] = "color: #777"

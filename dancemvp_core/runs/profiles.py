@@ -147,6 +147,9 @@ PROFILES: dict[str, Profile] = {
 }
 
 
+GIVEN = ("seeds", "shots")  # values of a profile that the user of `make reproduce` may give: every table states them
+
+
 def load(profile: str, **overrides) -> Profile:
     """Return the profile with this name; ``overrides`` replace some of its values.
 
@@ -233,11 +236,11 @@ class Parameters(_Strict):
     def label(self) -> str:
         """The profile's name for folders, with "-modified" if a value differs from the profile.
 
-        So results with other settings never appear under a profile's name. The number of seeds may differ, because every
-        table states it.
+        So results with other settings never appear under a profile's name. The numbers of seeds and shots may differ, because
+        every table states them.
         """
         own = PROFILES[self.profile]
-        knobs = [k for k in STAGES[self.stage][1] if not k.startswith("seeds")]
+        knobs = [k for k in STAGES[self.stage][1] if not k.startswith("seeds") and k not in GIVEN]
         return self.profile if all(getattr(self, k) == getattr(own, k) for k in knobs) else f"{self.profile}-modified"
 
     @cached_property

@@ -105,15 +105,22 @@ class Paths:
 
 
 def dataset_name(root: Path) -> str:
-    """Return the data set's name in results: the name in dataset.json, or else the name of its folder.
+    """Return the data set's name in results: the name in dataset.json or in a description, or else the name of its folder.
 
     In a folder's name, ``%FF`` and the like replace bytes that are not UTF-8, line breaks, and braces, which have a meaning
     in Snakemake. Raises DataError if dataset.json cannot be read.
     """
-    from dancemvp_core.datasets.reading import read_facts
+    from dancemvp_core.datasets.reading import located, read_facts
 
-    name = re.sub(r"[\udc80-\udcff{}\n]", lambda found: f"%{ord(found[0]) & 0xFF:02X}", Path(root).resolve().name)
+    name = re.sub(r"[\udc80-\udcff{}\n]", lambda found: f"%{ord(found[0]) & 0xFF:02X}", located(root).resolve().name)
     return read_facts(Path(root), name)[0]
+
+
+def data_fingerprint(root: str | Path) -> str:
+    """Return the fingerprint of a data set: of its folder, and of the description if ``root`` is one (``reading.located``)."""
+    from dancemvp_core.datasets.reading import located
+
+    return "-".join(fingerprint(path) for path in dict.fromkeys([Path(root), located(root)]))
 
 
 # --- provenance --------------------------------------------------------------------------------------------------
@@ -175,7 +182,8 @@ class Run:
 
     def add_input(self, path: Path) -> Path:
         """Record the fingerprint of a file or folder that the results depend on, and return its path."""
-        self.inputs[_relative(path, self.paths.root)] = fingerprint(path)
+        hashed = data_fingerprint if path == self.params.data_root else fingerprint
+        self.inputs[_relative(path, self.paths.root)] = hashed(path)
         return path
 
     def save_table(self, name: str, frame: pd.DataFrame, **notes) -> Path:

@@ -7,19 +7,9 @@ import pandas as pd
 from matplotlib import colors, patheffects
 from matplotlib.axes import Axes
 
-from dancemvp_core.dance.sequences import LEVELS, DataError
-from dancemvp_core.style import (
-    BLUE,
-    GENRE_COLOURS,
-    GREEN,
-    GREY,
-    LEVEL_COLOURS,
-    LEVEL_MARKERS,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILION,
-)
+from dancemvp_core.dance.sequences import DataError
+from dancemvp_core.labels import SKILL, Levels
+from dancemvp_core.style import BLUE, GENRE_COLOURS, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
 
 SAME = 1e-9  # features whose directions differ by less are equal
 FEWEST_POINTS = 5  # least number of points on a map
@@ -57,14 +47,15 @@ def tsne(features, seed: int = 0, perplexity: float = 30.0) -> np.ndarray:
     return np.asarray(model.fit(x))
 
 
-def palette(points: pd.DataFrame, colour_by: str) -> dict[str, str]:
+def palette(points: pd.DataFrame, colour_by: str, levels: Levels = SKILL) -> dict[str, str]:
     """Return the colour of each value of ``colour_by``: levels in their order, all others by name; {"": grey} without values.
 
     Levels and genres have the colours of ``style``, and so have choreographies if each is of another genre. All others
     have spare colours.
     """
-    names = sorted(points[colour_by].dropna().unique(), key=lambda n: (LEVELS.index(n) if n in LEVELS else 9, n))
-    own = LEVEL_COLOURS if colour_by == "level" else GENRE_COLOURS
+    found = points[colour_by].dropna().unique()
+    names = levels.sorted(found) if colour_by == "level" else sorted(found)
+    own = {name: levels.colour(name) for name in levels.names} if colour_by == "level" else GENRE_COLOURS
     if colour_by == "choreography":
         genres = points.groupby("choreography")["genre"].first()
         own = {name: GENRE_COLOURS[genre] for name, genre in genres.items() if genre in GENRE_COLOURS and genres.is_unique}
@@ -73,17 +64,17 @@ def palette(points: pd.DataFrame, colour_by: str) -> dict[str, str]:
     return {name: own[name] if known else spare[i % len(spare)] for i, name in enumerate(names)} or {"": GREY}
 
 
-def draw(ax: Axes, points: pd.DataFrame, colour_by: str, numbered: bool = True) -> dict[str, str]:
+def draw(ax: Axes, points: pd.DataFrame, colour_by: str, numbered: bool = True, levels: Levels = SKILL) -> dict[str, str]:
     """Draw the points of a map on axes without ticks, and return the colours by value (``palette``).
 
     ``points`` has x, y, genre, level, primitive. The colour shows ``colour_by``, the marker the level, the lightness the
     primitive. With ``numbered``, the primitive's number stands near its points, once for each colour, and on no other number.
     """
-    found = palette(points, colour_by)
-    levels = points["level"].fillna("")
-    for (name, level, primitive), group in points.groupby([points[colour_by].fillna(""), levels, "primitive"], sort=True):
+    found = palette(points, colour_by, levels)
+    keys = [points[colour_by].fillna(""), points["level"].fillna(""), "primitive"]
+    for (name, level, primitive), group in points.groupby(keys, sort=True):
         colour = _shade(found.get(name, GREY), _PRIMITIVE_SHADES[int(primitive) % 3])
-        ax.scatter(group["x"], group["y"], s=15 if level == "expert" else 9, marker=LEVEL_MARKERS.get(level, "o"),
+        ax.scatter(group["x"], group["y"], s=15 if levels.marker(level) == "*" else 9, marker=levels.marker(level),
                    color=colour, lw=0, alpha=0.85, rasterized=len(points) > 1000)  # fmt: skip
     white = [patheffects.withStroke(linewidth=2.5, foreground="white")]
     groups = points.groupby([points[colour_by].fillna(""), "primitive"]) if numbered else ()

@@ -18,6 +18,8 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.model_selection import PredefinedSplit
 from sklearn.preprocessing import StandardScaler
 
+from dancemvp_core.tasks.splits import learnable
+
 STRENGTHS = (0.01, 0.1, 1.0)  # C of logistic regression; the smallest penalizes most
 PENALTIES = np.logspace(-1, 5, 13)  # of ridge regression
 Probabilities = Callable[[np.ndarray], np.ndarray]  # features (N, D) -> probabilities (N, C)
@@ -81,19 +83,22 @@ class Choice(NamedTuple):
 def choose(supports: list[np.ndarray], codes: np.ndarray, classes: pd.DataFrame, fold: np.ndarray) -> Choice:
     """Return the best features, head and strength for Task 1, by accuracy on left-out performances.
 
-    ``supports``: scaled features of the support, each (N, D). Of choices with equal accuracy the one with more right
-    attributes wins (with one shot, the class of a left-out performance is unknown to the rest), then the first one. With a
-    single performance there is nothing to leave out: the last features, a head for each attribute, the weakest penalty.
+    ``supports``: scaled features of the support, each (N, D). Only pieces count whose class the rest knows (``learnable``). Of
+    choices with equal accuracy the one with more right attributes wins, then the first one. With one shot no piece counts. Then
+    the choice is a stated one: the last features, a head for each attribute, the weakest penalty.
     """
     truth = classes.astype(str).to_numpy()
     best, chosen = (-1, -1), Choice(len(supports) - 1, "each attribute", STRENGTHS[-1])
-    if len(np.unique(fold)) < 2:
+    counts = learnable(codes, fold)
+    if not counts.any():
         return chosen
     for number, name, strength in itertools.product(range(len(supports)), HEADS, STRENGTHS):
         x, right, attributes = supports[number], 0, 0
         for left_out in np.unique(fold):
-            test = fold == left_out
-            guess = HEADS[name](x[~test], codes[~test], classes, strength)(x[test]).argmax(axis=1)
+            rest, test = fold != left_out, (fold == left_out) & counts
+            if not test.any():
+                continue
+            guess = HEADS[name](x[rest], codes[rest], classes, strength)(x[test]).argmax(axis=1)
             right += int((guess == codes[test]).sum())
             attributes += int((truth[guess] == truth[codes[test]]).sum())
         if (right, attributes) > best:

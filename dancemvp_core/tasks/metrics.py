@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm, spearmanr
 
+from dancemvp_core.tasks.prompting import named
 from dancemvp_core.tasks.protocols import CLASS_COLUMNS, Predictions
 
 # Column -> (task, metric): accuracy in %, the paper's L2 on score/100, MSE in squared percentage points.
@@ -19,24 +20,27 @@ def per_piece(predictions: Predictions, truth: pd.DataFrame) -> pd.DataFrame:
     ``predictions`` are of the Q pieces, ``truth`` has their labels. Columns: true_<label>, and for the predicted tasks:
     predicted_<label>, predicted_score, predicted_score_sd, predicted_bar; right or wrong: accuracy, genre, choreography,
     level, primitive, level_within (the most probable level among the classes of the true choreography and primitive; wrong
-    if there are none); l2, nll, score_error, covered_90, rate_error (percentage points).
+    if there are none); l2, nll, score_error, covered_90, rate_error (percentage points). Labels that the classes do not have
+    (``prompting.named``) have no columns of predictions.
     """
     out = pd.DataFrame({f"true_{name}": truth[name] for name in (*CLASS_COLUMNS, "score", "bar")}, index=truth.index)
     if predictions.probabilities is not None:
         classes = predictions.classes
-        best = classes.iloc[predictions.probabilities.argmax(axis=1)].reset_index(drop=True)
+        labels = named(classes)
+        best = classes[labels].iloc[predictions.probabilities.argmax(axis=1)].reset_index(drop=True)
         names = truth[CLASS_COLUMNS].astype({"primitive": int}).reset_index(drop=True)
-        for label in CLASS_COLUMNS:
+        for label in labels:
             out[f"predicted_{label}"] = best[label].to_numpy()
-        right = best.to_numpy() == names.to_numpy()
+        right = best.to_numpy() == names[labels].to_numpy()
         out["accuracy"] = right.all(axis=1)
-        for column, label in enumerate(CLASS_COLUMNS):
+        for column, label in enumerate(labels):
             out[label] = right[:, column]
         same = (classes["choreography"].to_numpy()[None] == names["choreography"].to_numpy()[:, None]) & (
             classes["primitive"].to_numpy()[None] == names["primitive"].to_numpy()[:, None]
         )
         within = np.where(same, predictions.probabilities, -1.0).argmax(axis=1)
-        out["level_within"] = same.any(axis=1) & (classes["level"].to_numpy()[within] == names["level"].to_numpy())
+        if "level" in labels:
+            out["level_within"] = same.any(axis=1) & (classes["level"].to_numpy()[within] == names["level"].to_numpy())
     if predictions.score is not None:
         score, var = truth["score"].to_numpy() / 100, predictions.score_var
         out["predicted_score"], out["predicted_score_sd"] = 100 * predictions.score, 100 * np.sqrt(var)

@@ -17,7 +17,8 @@ import pandas as pd
 
 from dancemvp_core import code_hash, files
 from dancemvp_core.dance.pieces import PieceSet
-from dancemvp_core.dance.skeleton import Skeleton
+from dancemvp_core.dance.sequences import DanceDataset
+from dancemvp_core.labels import POINTS, Scores
 from dancemvp_core.models.prompter import PrompterSettings
 from dancemvp_core.pretraining import methods
 from dancemvp_core.pretraining.condition import CONDITIONS
@@ -65,6 +66,7 @@ class Setting:
     """The setting of an evaluation: ``protocol``, ``seed`` (of support, query and initialisation) and ``shots``.
 
     ``genres``: number of choreographies (None: all); with fewer than all, the outcome covers all their cyclic subsets.
+    ``scores``: the range of the score, for its sentences.
     """
 
     protocol: str
@@ -72,6 +74,7 @@ class Setting:
     shots: int
     genres: int | None = None
     split: str = "test"
+    scores: Scores = POINTS
 
 
 def evaluate(
@@ -87,7 +90,8 @@ def evaluate(
     genres = setting.genres or len(choreographies)
     parts = []
     for number, subset in enumerate(splits.cyclic_subsets(choreographies, genres)):
-        episode = Episode(pieces.table, *splits.support_and_query(pieces.table, subset, setting.shots, setting.seed))
+        drawn = splits.support_and_query(pieces.table, subset, setting.shots, setting.seed)
+        episode = Episode(pieces.table, *drawn, setting.scores)
         truth = pieces.table.iloc[episode.query]
         predictions = protocols.run(setting.protocol, features, episode, setting.seed, prompter, tuple(tasks))
         measured = metrics.per_piece(predictions, truth)
@@ -98,20 +102,30 @@ def evaluate(
 
 @dataclass(frozen=True, eq=False)
 class Outcomes:
-    """The source of outcomes: a workspace and the prompter's settings."""
+    """The source of outcomes: a workspace, the prompter's settings and the range of the data's scores."""
 
     where: Workspace
     prompter: PrompterSettings
+    scores: Scores = POINTS
     in_use: dict[tuple[str, int], Features] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def open(cls, run: Run, skeleton: Skeleton) -> Outcomes:
-        """Return the outcomes of a notebook's run. Raises DataError in the same cases as ``Workspace.open``."""
-        return cls(Workspace.open(run, skeleton), prompter_settings(run.params))
+    def open(cls, run: Run, dataset: DanceDataset) -> Outcomes:
+        """Return the outcomes of a notebook's run on its data. Raises DataError in the same cases as ``Workspace.open``."""
+        return cls(Workspace.open(run, dataset.skeleton), prompter_settings(run.params), Scores.of(dataset))
 
-    def why_not(self, shots: int) -> str:
+    def why_not(self) -> str:
         """Return the reason why these data do not support the three tasks, in one sentence; "" if they do."""
-        return splits.why_not_evaluable(self.where.pieces.table, shots)
+        return splits.why_not_evaluable(self.where.pieces.table)
+
+    @property
+    def most_shots(self) -> int:
+        """The largest support that every class has (``splits.most_shots``)."""
+        return splits.most_shots(self.where.pieces.table)
+
+    def fewer_shots(self, shots: int) -> str:
+        """Return a sentence about the classes with fewer performances in the support than ``shots``; "" if none has."""
+        return splits.fewer_shots(self.where.pieces.table, shots)
 
     def features(self, name: str, seed: int) -> Features:
         """Return a row's frozen features (``rows.features_of``) of the test pieces.
@@ -132,7 +146,7 @@ class Outcomes:
         computes it and the other waits. ``Outcome.pieces.attrs`` has "seconds": the time of fit and prediction.
         """
         choreographies = self.where.choreographies
-        setting = Setting(protocol, seed, shots, min(genres or choreographies, choreographies))
+        setting = Setting(protocol, seed, shots, min(genres or choreographies, choreographies), scores=self.scores)
         source, paths = pretraining_of(name), self.where.paths
         file = paths.outcome(source, protocol, shots, setting.genres, seed)
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -151,7 +165,7 @@ class Outcomes:
 
     def evaluate(self, lines: Iterable[Row], shots: int, progress: Callable = lambda jobs: jobs) -> list[Outcome]:
         """Return the outcomes of all lines and seeds on all test choreographies; [] if the data do not support the tasks."""
-        if self.why_not(shots):
+        if self.why_not():
             return []
         jobs = dict.fromkeys((r.name, r.method.protocol, seed) for r in lines for seed in range(r.seeds))
         return [self.outcome(*job, shots) for job in progress(jobs)]
@@ -165,6 +179,10 @@ class Outcomes:
             return ""
         found = {encoder_facts(self.where.paths.encoder(pretraining_of(name), seed)).get("condition", "") for seed in range(seeds)}
         return next((worst for worst in CONDITIONS if worst in found), "")
+
+    def conditions(self, seeds: dict[str, int]) -> dict[str, str]:
+        """Return the ``condition`` of the rows that have one, by their names; ``seeds`` has the number of seeds of each row."""
+        return {name: flag for name, number in seeds.items() if (flag := self.condition(name, number))}
 
     def _stamp(self, *key) -> str:
         """Return a hash of everything that an outcome depends on."""

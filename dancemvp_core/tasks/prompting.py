@@ -21,8 +21,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dancemvp_core.device import seeded
+from dancemvp_core.labels import POINTS, Scores
 from dancemvp_core.models.losses import score_distribution
 from dancemvp_core.models.prompter import LEVELS, Prompter, PrompterSettings
+from dancemvp_core.tasks.splits import learnable
 
 # --- sentences -------------------------------------------------------------------------------------------------------
 
@@ -31,27 +33,33 @@ QUESTION = "Which genre, choreography, level and move is this?"
 
 
 def vocabulary_text(genre: str, choreography: str, level: str, primitive: int) -> str:
-    """Return Task 1's sentence as in Fig. 2, e.g. "Ballet, choreography 1, beginner and move 2"."""
+    """Return Task 1's sentence as in Fig. 2, e.g. "Ballet, choreography 1, beginner and move 2"; unknown labels are left out."""
     number = re.sub(r"^\D+", "", str(choreography)) or choreography
-    return f"{str(genre).capitalize()}, choreography {number}, {level} and move {int(primitive) + 1}"
+    known = [str(text) for text in (genre, f"choreography {number}", level) if pd.notna(text) and text != ""]
+    return f"{', '.join([known[0].capitalize(), *known[1:]])} and move {int(primitive) + 1}"
+
+
+def named(classes: pd.DataFrame) -> list[str]:
+    """Return the labels that the classes of Task 1 have (``protocols.class_table``); an unknown one is "" in all of them."""
+    return [name for name in classes if (classes[name] != "").any()]
 
 
 def attributes(classes: pd.DataFrame) -> tuple[dict[str, list[str]], np.ndarray]:
-    """Return each attribute's candidates as sentences, and the candidate of each class for each attribute, (C, 4).
+    """Return each attribute's candidates as sentences, and the candidate of each class for each attribute, (C, A).
 
-    The form is the paper's: "The performed dance genre is ballet". A choreography's number counts within its genre, so
-    choreographies of several genres share a candidate.
+    The A attributes are the labels that the classes have (``named``). The form is the paper's: "The performed dance genre is
+    ballet". A choreography's number counts within its genre, so choreographies of several genres share a candidate.
     """
     number = classes["choreography"].astype(str).str.replace(r"^\D+(?=\d)", "", regex=True)
-    values = classes.assign(choreography=number, primitive=classes["primitive"].astype(int) + 1).astype(str)
+    values = classes.assign(choreography=number, primitive=classes["primitive"].astype(int) + 1).astype(str)[named(classes)]
     coded = {name: pd.factorize(values[name], sort=True) for name in values}
     said = {name: [f"The performed dance {name} is {value}" for value in distinct] for name, (_, distinct) in coded.items()}
     return said, np.stack([codes for codes, _ in coded.values()], axis=1)
 
 
-def score_text(score: float) -> str:
-    """Return Task 2's sentence for a score on 0..1."""
-    return f"The performance score is {round(100 * score)}"
+def score_text(score: float, scores: Scores = POINTS) -> str:
+    """Return Task 2's sentence for a score on 0..1, in the range of the data's scores."""
+    return f"The performance score is {round(scores.shown(100 * score), 2):g}"
 
 
 def rate_text(rate: float) -> str:
@@ -59,25 +67,25 @@ def rate_text(rate: float) -> str:
     return f"The beat alignment rate is {round(100 * rate)} percent"
 
 
-def candidates(tasks: Iterable[str], classes: pd.DataFrame | None) -> dict[str, list[str]]:
+def candidates(tasks: Iterable[str], classes: pd.DataFrame | None, scores: Scores = POINTS) -> dict[str, list[str]]:
     """Return each task's candidates as sentences: one for each class of Task 1, one for each of 21 values of Tasks 2 and 3.
 
     ``classes``: genre, choreography, level and primitive, one row for each class of Task 1.
     """
     every = {
         "vocabulary": lambda: [vocabulary_text(*row) for row in classes.itertuples(index=False)],
-        "score": lambda: [score_text(value) for value in LEVELS],
+        "score": lambda: [score_text(value, scores) for value in LEVELS],
         "rhythm": lambda: [rate_text(value) for value in LEVELS],
     }
     return {task: every[task]() for task in every if task in tasks}
 
 
-def full_text(row: pd.Series) -> str:
+def full_text(row: pd.Series, scores: Scores = POINTS) -> str:
     """Return all labels of a piece in words, rounded to the nearest candidates: the input of the leaking protocol."""
     parts = [vocabulary_text(row["genre"], row["choreography"], row["level"], row["primitive"])]
     nearest = lambda value: np.round(20 * value) / 20  # noqa: E731
     if np.isfinite(row["score"]):
-        parts.append(score_text(nearest(row["score"] / 100)))
+        parts.append(score_text(nearest(row["score"] / 100), scores))
     if np.isfinite(row["bar"]):
         parts.append(rate_text(nearest(row["bar"] / 100)))
     return ". ".join(parts)
@@ -274,20 +282,26 @@ def left_out_answers(fitted: dict[int, list[Prompter]], problem: Problem) -> dic
     return out
 
 
-def choose(left_out: dict[int, Answers], target: Targets, attributes: np.ndarray | None) -> dict[str, Choice]:
+def choose(
+    left_out: dict[int, Answers], target: Targets, attributes: np.ndarray | None, fold: np.ndarray
+) -> dict[str, Choice]:
     """Return the best choice for each task, by the answers on left-out performances (``left_out_answers``).
 
-    Task 1: the stop with the most right classes, and among equals with the most right ``attributes`` (C, A) of the classes
-    (with one shot, the class of a left-out performance is unknown to the rest). Task 2: the smallest L2 after scaling. Task 3:
-    the smallest squared error after scaling. Among equals, the first stop.
+    Task 1: the stop with the most right classes, and among equals with the most right ``attributes`` (C, A) of the classes. With
+    the ``fold`` (N,) of each support piece, only pieces count whose class the rest knows (``splits.learnable``); with one shot
+    there are none, and the longest training is chosen. Task 2: the smallest L2 after scaling. Task 3: the smallest squared error
+    after scaling. Among equals, the first stop.
     """
+    last = max(left_out)
     truth = {task: values.cpu().numpy() for task, values in target.items()}
     best: dict[str, tuple[tuple, Choice]] = {}
     for step, answers in left_out.items():
         for task, columns in answers.items():
             if task not in ("score", "rhythm"):
-                guess = columns[0].argmax(axis=1)
-                choice, loss = Choice(step), _wrong(guess, truth[task], attributes if task == "vocabulary" else None)
+                counts = learnable(truth[task], fold)
+                guess, true = columns[0].argmax(axis=1)[counts], truth[task][counts]
+                wrong = _wrong(guess, true, attributes if task == "vocabulary" else None) if counts.any() else (step < last,)
+                choice, loss = Choice(step), wrong
             else:
                 slope, constant = _line(columns[0], truth[task])
                 error = (truth[task] - constant - slope * columns[0]) ** 2
@@ -325,7 +339,7 @@ def fit_and_choose(
     fitted = fit(problem, [*others, everything], settings, seed)
     whole = {stop: prompters.pop() for stop, prompters in fitted.items()}
     if others:
-        return whole, choose(left_out_answers(fitted, problem), problem.target, problem.attributes)
+        return whole, choose(left_out_answers(fitted, problem), problem.target, problem.attributes, problem.fold)
     return whole, {task: Choice(min(whole) if task in ("score", "rhythm") else max(whole)) for task in tasks}
 
 

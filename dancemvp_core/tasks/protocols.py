@@ -17,6 +17,7 @@ from scipy.special import log_softmax, softmax
 from torch import Tensor
 
 from dancemvp_core.device import repeatable
+from dancemvp_core.labels import POINTS, Scores
 from dancemvp_core.models.prompter import SMALLEST_SPREAD, Prompter, PrompterSettings
 from dancemvp_core.tasks import linear_heads, prompting, splits
 from dancemvp_core.tasks.features import Features
@@ -30,7 +31,7 @@ LEAKING = ("prompt-oracle",)
 class Predictions:
     """Predictions for the Q query pieces; None for a task that the data do not support.
 
-    ``probabilities`` (Q, C) of the ``classes`` (C rows: genre, choreography, level, primitive); ``score`` and
+    ``probabilities`` (Q, C) of the ``classes`` (C rows of ``class_table``); ``score`` and
     ``score_var`` (Q,) on score/100; ``rate`` (Q,) on 0..1.
     """
 
@@ -45,12 +46,13 @@ class Predictions:
 class Episode:
     """The data of a protocol: ``support`` and ``query`` are row numbers of ``table``, which has one row for each piece.
 
-    Raises ValueError if support and query share pieces.
+    ``scores`` is the range of the score, for its sentences. Raises ValueError if support and query share pieces.
     """
 
     table: pd.DataFrame
     support: np.ndarray
     query: np.ndarray
+    scores: Scores = POINTS
 
     def __post_init__(self):
         if np.intersect1d(self.support, self.query).size:
@@ -66,17 +68,21 @@ CLASS_COLUMNS = ["genre", "choreography", "level", "primitive"]
 
 
 def class_table(table: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
-    """Return the sorted Task 1 classes (CLASS_COLUMNS) of the pieces in ``table``, and the class number of each piece."""
+    """Return the sorted Task 1 classes (CLASS_COLUMNS) of the pieces in ``table``, and the class number of each piece.
+
+    A genre or level that some of the pieces lack is "" in all classes: they are those of the other labels.
+    """
     names = table[CLASS_COLUMNS].astype({"primitive": int})
+    names = names.assign(**{name: "" for name in ("genre", "level") if names[name].isna().any()})
     classes = names.drop_duplicates().sort_values(CLASS_COLUMNS[1:]).reset_index(drop=True)
     place = {key: i for i, key in enumerate(classes.itertuples(index=False, name=None))}
     return classes, np.array([place[key] for key in names.itertuples(index=False, name=None)])
 
 
 def supported_tasks(support: pd.DataFrame) -> tuple[str, ...]:
-    """Return the tasks for which all support pieces have labels: the class columns, the score, or BAR."""
+    """Return the tasks for which all support pieces have labels: choreography and primitive, the score, or BAR."""
     has = {
-        "vocabulary": support[CLASS_COLUMNS].notna().all(axis=None),
+        "vocabulary": support[["choreography", "primitive"]].notna().all(axis=None),
         "score": support["score"].notna().all(),
         "rhythm": support["bar"].notna().all(),
     }
@@ -156,7 +162,7 @@ def prompted(features, episode, seed, settings, tasks, form="words") -> Predicti
     classes, codes = None, np.zeros(len(known), int)
     if "vocabulary" in tasks:
         classes, codes = _candidate_classes(episode, form == "all classes")
-    target, said, values = targets(known, codes, device), prompting.candidates(tasks, classes), None
+    target, said, values = targets(known, codes, device), prompting.candidates(tasks, classes, episode.scores), None
     if form == "attributes" and classes is not None:
         attributes, values = prompting.attributes(classes)
         target |= {name: torch.as_tensor(values[codes, i], device=device) for i, name in enumerate(attributes)}
@@ -182,7 +188,7 @@ def _inputs(episode: Episode, oracle: bool) -> tuple[dict[str, list[str]], np.nd
     """Return the distinct texts that are an input, and the text of each piece of the support, then of the query."""
     rows = np.concatenate([episode.support, episode.query])
     labels = (row for _, row in episode.table.iloc[rows].iterrows())
-    inputs = [prompting.full_text(row) for row in labels] if oracle else [prompting.QUESTION] * len(rows)
+    inputs = [prompting.full_text(row, episode.scores) for row in labels] if oracle else [prompting.QUESTION] * len(rows)
     distinct, number = np.unique(inputs, return_inverse=True)
     return {"input": list(distinct)}, number
 
@@ -191,7 +197,8 @@ def _candidate_classes(episode: Episode, of_all: bool) -> tuple[pd.DataFrame, np
     """Return the candidate classes of Task 1, and the class of each support piece."""
     if not of_all:
         return class_table(episode.known)
-    labelled = episode.table.drop(index=episode.table.index[episode.query]).dropna(subset=CLASS_COLUMNS)
+    labels = [name for name in CLASS_COLUMNS if episode.known[name].notna().all()]
+    labelled = episode.table.drop(index=episode.table.index[episode.query]).dropna(subset=labels)
     classes, codes = class_table(labelled)
     return classes, codes[labelled.index.get_indexer(episode.known.index)]
 
@@ -211,7 +218,7 @@ def answers(found: prompting.Answers, classes: pd.DataFrame | None, values: np.n
     out = Predictions()
     if classes is not None:
         logits = found["vocabulary"][0] if values is None else sum(
-            log_softmax(found[name][0], axis=1)[:, value] for name, value in zip(CLASS_COLUMNS, values.T, strict=True)
+            log_softmax(found[name][0], axis=1)[:, value] for name, value in zip(prompting.named(classes), values.T, strict=True)
         )  # fmt: skip
         out = replace(out, classes=classes, probabilities=softmax(logits, axis=1))
     if "score" in found:

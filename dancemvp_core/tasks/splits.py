@@ -127,49 +127,68 @@ def heard_in_pretraining(index: pd.DataFrame, sets: pd.Series) -> dict[str, list
     return {name: heard[track] for name, track in test.items() if track in heard.index}
 
 
-def why_not_evaluable(table: pd.DataFrame, shots: int, split: str = "test") -> str:
-    """Return the reason why a split of the pieces in ``table`` does not support the tasks, in one sentence; "" if it does."""
+def why_not_evaluable(table: pd.DataFrame, split: str = "test") -> str:
+    """Return the reason why a split of the pieces in ``table`` does not support the tasks, in one sentence; "" if it does.
+
+    It needs a choreography (and level, where levels are known) with two performances: one to learn from, one to ask about.
+    """
     chosen = table[table["split"] == split]
     if chosen.empty:
         return (
             f"There are no {split} choreographies: with fewer than {FEWEST_CHOREOGRAPHIES} choreographies, all data are used for "
             "pre-training, and the three tasks are left out."
         )
-    if chosen["level"].isna().any() or chosen["choreography"].isna().any():
-        return f"The {split} choreographies have no levels: the three tasks are left out."
-    fewest = int(chosen.groupby(["choreography", "level"])["sequence"].nunique().min())
-    if fewest < 2 or most_shots(table, split) < shots:
+    if _performances(chosen).max() < 2:
         return (
-            f"{shots} shots need {2 * shots} performances of each {split} choreography and level, half of them for the query; "
-            f"there are as few as {fewest}: the three tasks are left out."
+            f"No {split} choreography (and level) has two performances, one for the support and one for the query: the three tasks "
+            "are left out."
         )
     return ""
 
 
+GROUP = ["choreography", "level"]  # of the performances that support and query divide; without levels, the choreographies
+
+
+def _performances(table: pd.DataFrame) -> pd.Series:
+    """Return the number of performances of each choreography and level."""
+    return table.groupby(GROUP, dropna=False)["sequence"].nunique()
+
+
 def most_shots(table: pd.DataFrame, split: str = "test") -> int:
-    """Return how many performances of each choreography and level of a split are not in the query: the largest support."""
-    fewest = int(table[table["split"] == split].groupby(["choreography", "level"])["sequence"].nunique().min())
-    return fewest - fewest // 2
+    """Return how many performances of every choreography and level of a split are not in the query: the largest full support."""
+    count = _performances(table[table["split"] == split])
+    return int((count - count // 2).min()) if len(count) else 0
+
+
+def fewer_shots(table: pd.DataFrame, shots: int, split: str = "test") -> str:
+    """Return a sentence about the choreographies and levels whose support has fewer than ``shots`` performances; "" if none has."""
+    count = _performances(table[table["split"] == split])
+    there = count - count // 2
+    fewer = int((there < shots).sum())
+    if not fewer:
+        return ""
+    single = int((count == 1).sum())
+    never = f" {single} with a single performance {'is' if single == 1 else 'are'} never asked about." if single else ""
+    return (
+        f"The support has up to {shots} performances: as many as there are for {fewer} of {len(there)} choreographies and levels, "
+        f"as few as {there.min()}.{never}"
+    )
 
 
 def support_and_query(table: pd.DataFrame, choreographies, shots: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the piece rows of the support and of the query. For each choreography and level, half of the trials are query.
 
     The seed permutes the trials. The query half is the same for all methods and numbers of shots. The support has the first
-    ``shots`` performances of the other half with all their primitives, so that a smaller support is part of a larger one.
-    Raises DataError if a choreography and level has fewer than ``shots`` performances that are not in the query.
+    ``shots`` performances of the other half (all, if they are fewer: ``fewer_shots``) with all their primitives, so that a
+    smaller support is part of a larger one.
     """
     support, query = [], []
     chosen = table[table["choreography"].isin(list(choreographies))]
-    for (choreography, level), group in chosen.groupby(["choreography", "level"]):
+    for (choreography, level), group in chosen.groupby(GROUP, dropna=False):
         performances = np.sort(group["sequence"].unique())
         rng = np.random.default_rng([seed, *map(ord, f"{choreography}/{level}")])
         order = rng.permutation(performances)
         half = len(order) // 2
-        if shots > len(order) - half:
-            raise DataError(
-                f"{choreography} {level}: {shots} shots requested, but only {len(order) - half} performances are not in the query"
-            )
         query.extend(group.index[group["sequence"].isin(order[:half])])
         support.extend(group.index[group["sequence"].isin(order[half : half + shots])])
     return np.array(sorted(support), dtype=int), np.array(sorted(query), dtype=int)
@@ -187,6 +206,15 @@ def folds(known: pd.DataFrame) -> np.ndarray:
     count = 3 if fewest >= 3 else 5
     fold = {sequence: number % count for number, sequence in enumerate(performances["sequence"])}
     return known["sequence"].map(fold).to_numpy()
+
+
+def learnable(codes: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    """Return whether the class of each support piece is also in another fold, (N,) bool; ``codes`` (N,) are the classes.
+
+    With its fold left out, only such a piece says how good a choice for classes is: the rest knows no example of the others.
+    With one shot there are none.
+    """
+    return pd.Series(fold).groupby(np.asarray(codes)).transform("nunique").to_numpy() > 1
 
 
 def cyclic_subsets(choreographies, genres: int) -> list[tuple[str, ...]]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import spearmanr
+from scipy.stats import spearmanr, ttest_ind
 from scipy.stats import t as student_t
 
 
@@ -43,6 +43,20 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[fl
     """Return (mean, low, high) of ``t_interval``."""
     mean, _, low, high = t_interval(values, confidence)
     return mean, low, high
+
+
+def difference_interval(a: Sequence[float], b: Sequence[float], confidence: float = 0.95) -> tuple[float, float, float]:
+    """Return (mean of a minus mean of b, low, high) by Welch's interval for two independent groups, without values that are nan.
+
+    The bounds are nan if a group has fewer than two values.
+    """
+    groups = [np.asarray(values, dtype=float) for values in (a, b)]
+    groups = [values[np.isfinite(values)] for values in groups]
+    difference = float(groups[0].mean() - groups[1].mean())
+    if min(map(len, groups)) < 2:
+        return difference, np.nan, np.nan
+    found = ttest_ind(*groups, equal_var=False).confidence_interval(confidence)
+    return difference, float(found.low), float(found.high)
 
 
 class Estimate(NamedTuple):

@@ -418,6 +418,23 @@ def test_report_page_and_figures(folder, tmp_path):
     assert all(p.stat().st_size > 1000 for p in written)
 
 
+def test_the_report_has_the_datas_word_and_range(folder):
+    made = tiny_assessor()
+    usual, _ = report_of(folder, made)
+    made.facts |= {"level_name": "style", "score_range": [1, 9]}
+    report, recordings = report_of(folder, made)
+    before, after = (r["recordings"][0]["score"] for r in (usual, report))
+    assert after["mean"] == pytest.approx(1 + 8 * before["mean"] / 100) and after["range"] == [1, 9]
+    x, y = np.array(after["curve"]).T
+    assert (x[0], x[-1]) == (1, 9) and np.trapezoid(y, x) == pytest.approx(1, abs=0.02)
+    assert report["recordings"][0]["nearest"][0]["score"] == 5.0, "50 of 100 in the references"
+    assert "on 1 to 9" in " ".join(assessment.headline(report["recordings"][0]))
+    text = page.page(report)
+    assert "<h2>Style" in text or "Style</" in text
+    assert "<th>style</th>" in text and "dances each level" not in text and "dance each style" in text
+    assert "style" in [ax.get_title(loc="left") for ax in pictures.all_of(report, recordings)["report"].axes]
+
+
 def test_an_out_of_distribution_recording_is_called_unlike(folder):
     made = tiny_assessor(synthetic=False)
     made.facts["thresholds"] = {"features": -1.0, "posture": 2.0}

@@ -325,7 +325,7 @@ def test_progression_seen():
                 progression.GAIN: gain,
                 progression.ALL: everything,
             }
-            cells |= {progression.BEYOND: gain - gains[0]} if level == "intermediate" else {}
+            cells |= {progression.beyond(["beginner"]): gain - gains[0]} if level == "intermediate" else {}
             rows += [("measured", "a", level, group, 20, v, v, v - width, v + width) for group, v in cells.items()]
         return pd.DataFrame(rows, columns=progression.COLUMNS)
 
@@ -365,14 +365,19 @@ def test_level_of_unseen_dancers():
     def of(rows):
         return verdict("level_of_unseen_dancers", {}, results(extra_unseen_dancers__csv=rows))
 
-    assert of(table(60.0, 5.0)) == HOLDS and of(table(20.0, 5.0)) == FAILS and of(table(35.0, 5.0)) == INCONCLUSIVE
-    assert of(table(60.0, np.nan)) == INCONCLUSIVE
-    # The default cast alone decides nothing, and neither does a table of the time before there were casts.
+    # On seen dancers 90 % +-1, chance 33.3 %: half of the lead is 61.7 % (61.2 to 62.2 by the interval).
+    assert of(table(70.0, 5.0)) == HOLDS and of(table(20.0, 5.0)) == FAILS and of(table(60.0, 5.0)) == INCONCLUSIVE
+    assert of(table(48.0, 5.0)) == FAILS, "above chance, but most of the lead is the person's"
+    assert of(table(70.0, np.nan)) == INCONCLUSIVE
+    # The default cast alone decides nothing; real people do.
     good = table(60.0, 5.0)
-    assert of(good[good["cast"] == "default"]) == of(good.drop(columns="cast")) == NOT_TESTABLE
+    assert of(good[good["cast"] == "default"]) == NOT_TESTABLE
     assert of(good[good["method"] != "ours"]) == NOT_TESTABLE
+    assert of(table(70.0, 5.0).replace("strong style", "real people")) == HOLDS
+    blind = table(33.0, 5.0).assign(level_within_ci_low=20.0)
+    assert of(blind) == INCONCLUSIVE, "nothing is recognised on seen dancers, so nothing can be lost"
     found = rules.RULES["level_of_unseen_dancers"](results(extra_unseen_dancers__csv=good))
-    assert found.measured == 60.0 and "30.0 points less than on seen dancers (90.0 %)" in found.text and "97 %" in found.text
+    assert found.measured == 60.0 and "47 % of the lead over chance is left" in found.text and "97 %" in found.text
 
 
 def test_time():

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from dancemvp_core import style
+from dancemvp_core import labels, style
 from dancemvp_core.controls import difficulty
 from dancemvp_core.controls import figures as extra
 from dancemvp_core.dance.sequences import DanceSequence
@@ -42,7 +42,7 @@ def rates():
         {"choreography": c, "level": level, "trial": t, "bar": 60.0 + t / 10}
         for c in ("b0", "k0", "j0") for level in ("beginner", "intermediate", "expert") for t in range(20)
     ]  # fmt: skip
-    return progression.per_choreography(pd.DataFrame(rows), 20)
+    return progression.per_unit(pd.DataFrame(rows), 20)
 
 
 def performance(**more):
@@ -127,9 +127,24 @@ def test_fig_6_draws_what_is_there():
     assert "no values" in words(figures.progression({"predicted": values}, True, 20))
 
 
+def test_figures_have_as_many_levels_as_the_data_and_say_their_word():
+    styles = labels.Levels(("weary", "calm", "brisk", "wild"), "style")
+    values = pd.concat([rates()[rates()["level"] == "expert"].assign(level=name) for name in styles.names])
+    figure = figures.progression({"measured": values}, False, 20, styles, "person")
+    assert "(d) wild" in words(figure) and "(e) all 20 trials" in words(figure) and "a person" in words(figure)
+    points = pd.DataFrame(np.random.default_rng(0).normal(size=(24, 2)), columns=["x", "y"])
+    points = points.assign(genre="a", level=np.repeat(styles.names, 6), primitive=np.tile([0, 1, 2], 8))
+    text = words(figures.feature_map(points, "level", False, styles))
+    assert all(name in text for name in styles.names)
+    history = pd.DataFrame({"epoch": [1, 2], "loss": [2.0, 1], "trivial_loss": [3.0, 3], "knn_level_within": [0.4, 0.5]})
+    text = words(figures.pretraining(history, False, styles))
+    assert "style within" in text and "level" not in text
+    assert "style, all else given" in words(extra.difficulty_card(card(), 90.0, False, styles))
+
+
 def test_colours_are_fixed_and_unknown_labels_have_one():
     assert len(set(style.GENRE_COLOURS.values())) == 5 and len(set(style.LEVEL_COLOURS.values())) == 3
-    assert style.level_colour(None) == style.GREY
+    assert labels.Levels().colour(None) == style.GREY
 
 
 def test_caption_names_the_data():

@@ -5,7 +5,9 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import ttest_ind
 
+from dancemvp_core.labels import Levels
 from dancemvp_core.paper import progression
 
 GAIN = {"beginner": 5.0, "intermediate": 20.0, "expert": 0.0}  # points over 100 trials
@@ -32,7 +34,7 @@ def test_the_numbers_of_fig_6_by_hand():
     assert first["mean"] == pytest.approx(60.4) and last["mean"] == pytest.approx(79.4)  # trials 0..4 and 95..99
     assert cell(table, "intermediate", "gain")["median"] == pytest.approx(19.0)
     assert cell(table, "intermediate", "slope per 100 trials")["mean"] == pytest.approx(20.0)
-    assert cell(table, "intermediate", progression.BEYOND)["mean"] == pytest.approx(19.0 - 4.75)
+    assert cell(table, "intermediate", "gain beyond the beginner's")["mean"] == pytest.approx(19.0 - 4.75)
     assert cell(table, "expert", "all")["mean"] == pytest.approx(95.0)
     assert set(table.loc[table["level"] == "expert", "panel"]) == {"c", "d"} and (table["n"] == 2).all()
 
@@ -72,7 +74,7 @@ def test_predicted_rates_are_averaged_over_pieces_and_seeds():
         for bar in (80.0, 90.0, 100.0, 70.0, 80.0, 90.0)
     ]
     out = progression.predicted_sequences(pd.DataFrame(rows))
-    assert out.to_dict("records") == [{"choreography": "b4", "level": "expert", "trial": 3, "bar": 85.0}]
+    assert out.to_dict("records") == [{"sequence": 7, "choreography": "b4", "level": "expert", "trial": 3, "bar": 85.0}]
 
 
 def test_few_predicted_performances_leave_cells_empty_and_do_not_fail():
@@ -81,6 +83,66 @@ def test_few_predicted_performances_leave_cells_empty_and_do_not_fail():
     table = progression.table(sparse, 100, "predicted")
     assert cell(table, "expert", "first 5")["n"] == 0 and np.isnan(cell(table, "expert", "gain")["mean"])
     assert progression.observations(table).empty
+
+
+def ordered(levels, people=None, seed=0):
+    """Four levels or so, each of which but the last gains, the higher the more; with people, each dances one level."""
+    rng, rows = np.random.default_rng(seed), []
+    for rank, level in enumerate(levels):
+        gain = 0 if rank == len(levels) - 1 else 5 + 10 * rank
+        for c, t in itertools.product(range(6), range(40)):
+            rows.append({"choreography": f"c{c}", "level": level, "trial": t, "bar": 20 * rank + gain * t / 40 + rng.normal()})
+    table = pd.DataFrame(rows)
+    if people is None:
+        return table
+    parts = [table.assign(dancer=table["level"] + f" {k}", bar=table["bar"] + rng.normal(0, 2, len(table))) for k in range(people)]
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5])
+def test_any_ordered_list_of_levels(count):
+    levels = Levels(("Novice", "Intermediate", "Advanced", "Expert", "Master")[:count])
+    table = progression.table(ordered(levels.names), 40, "label", levels)
+    assert sorted(set(table["panel"])) == list("abcdef"[: count + 1])
+    assert list(table.loc[table["group"] == "all", "level"]) == list(levels.names)
+    seen = progression.observations(table, levels).set_index("observation")["seen"]
+    assert list(seen) == ["yes", "yes" if count > 2 else "not resolved", "yes", "yes"]
+    assert seen.index[2] == f"(iii) no gain: {levels.names[-1]}"
+    rates = progression.rates_by_level(ordered(levels.names).assign(bar_chance=1, bar_corrected=1, f70=1), levels)
+    assert list(rates["level"]) == list(levels.names)
+
+
+def test_where_people_are_named_a_person_is_the_unit():
+    levels = Levels(("Novice", "Intermediate", "Expert"))
+    danced = ordered(levels.names, people=4)
+    assert progression.unit_of(danced) == "dancer" and progression.complete(danced) == ([f"c{c}" for c in range(6)], 40)
+    values = progression.per_unit(danced, 40)
+    assert len(values) == 12 and set(values["unit"]) == set(danced["dancer"])
+    one = danced[(danced["dancer"] == "Novice 0") & (danced["trial"] < 5)].groupby("choreography")["bar"].mean().mean()
+    assert values.set_index("unit").loc["Novice 0", "first"] == pytest.approx(one)
+    table = progression.table(danced, 40, "label", levels)
+    assert (table["n"] == 4).all()
+    more = cell(table, "Intermediate", progression.beyond(list(levels.names)))
+    gains = [values.loc[values["level"] == level, "gain"] for level in levels.names[:2]]
+    welch = ttest_ind(gains[1], gains[0], equal_var=False).confidence_interval()
+    assert (more["ci_low"], more["ci_high"]) == pytest.approx((welch.low, welch.high)), "nobody has both levels: two groups"
+    assert list(progression.observations(table, levels)["seen"]) == ["yes"] * 4
+    # Where each level has one person, a choreography is the unit; and where a performance names nobody.
+    assert progression.unit_of(ordered(levels.names, people=1)) == "choreography"
+    assert progression.unit_of(danced.assign(dancer=danced["dancer"].where(danced["trial"] > 0))) == "choreography"
+
+
+def test_acted_styles_show_no_progress():
+    styles = Levels(("calm", "active"), "style")
+    assert progression.why_not(ordered(styles.names), styles).endswith("no levels of skill: Fig. 6 (progression) is left out.")
+    assert progression.why_not(ordered(styles.names), Levels(styles.names)) == ""
+    assert progression.why_not(ordered(styles.names).head(0), Levels(styles.names)) == progression.NOTHING_TO_SEE
+
+
+def test_people_come_from_the_data_sets_index():
+    index = pd.DataFrame({"dancer": ["Ana", None, "Bo"]}, index=[5, 6, 7])
+    found = progression.with_people(pd.DataFrame({"sequence": [2, 0, 1]}), index)["dancer"]
+    assert list(found[:2]) == ["Bo", "Ana"] and pd.isna(found[2])
 
 
 def test_rates_by_level_and_without_levels():

@@ -258,7 +258,7 @@ def test_a_row_by_two_names_is_tested_once_and_ours_never_against_itself():
 
 def test_data_without_a_test_set_gives_no_outcomes(bench):
     bench.where.pieces.table["split"] = "pretrain"
-    assert bench.why_not(2)
+    assert bench.why_not()
     assert bench.evaluate(rows.rows(2, 3, 1), shots=2) == []
     assert comparison.significance([], {}).empty
     empty = tables.comparison_table(pd.DataFrame(columns=METRICS_COLUMNS), {}, [("ours", methods.METHODS["ours"])], True, {})

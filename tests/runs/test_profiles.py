@@ -56,7 +56,9 @@ def test_an_int_stands_for_a_float_and_a_list_for_a_tuple():
 def test_other_values_do_not_stand_under_a_profiles_name():
     assert validate("03_pretraining", epochs=PROFILES["smoke"].epochs).label == "smoke"
     assert validate("03_pretraining", epochs=99).label == "smoke-modified"
-    assert validate("07_table4_fig7_prompting", seeds=4).label == "smoke"  # tables state the number of seeds
+    stated = ({"seeds": 4}, {"shots": 3})  # tables state the numbers of seeds and shots
+    assert all(validate("07_table4_fig7_prompting", **given).label == "smoke" for given in stated)
+    assert validate("07_table4_fig7_prompting", shots_curve=[1]).label == "smoke-modified"
 
 
 def test_a_notebooks_globals_as_papermill_leaves_them():

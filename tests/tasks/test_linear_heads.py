@@ -51,11 +51,27 @@ def test_the_features_that_tell_the_classes_are_chosen_wherever_they_stand(known
         assert (found.argmax(axis=1) == codes).mean() > 0.9
 
 
-def test_with_one_shot_the_heads_of_the_attributes_are_chosen(known):
+def test_with_one_shot_nothing_can_be_chosen_and_nothing_is_fitted(known, monkeypatch):
+    """With its performance left out, the rest has no example of a class: the choice is the stated one."""
     first = known[known["trial"] == known["trial"].min()].reset_index(drop=True)
     classes, codes = class_table(first)
+    fold = splits.folds(first)
+    assert len(set(fold)) > 1 and not splits.learnable(codes, fold).any()
+    monkeypatch.setattr(linear_heads, "HEADS", dict.fromkeys(linear_heads.HEADS))
     x = features(first, ["choreography", "level", "primitive"], 0.1)
-    assert linear_heads.choose([x], codes, classes, splits.folds(first)).head == "each attribute"
+    assert linear_heads.choose([x, x], codes, classes, fold) == (1, "each attribute", linear_heads.STRENGTHS[-1])
+
+
+def test_only_classes_that_the_rest_knows_choose(known):
+    """Two performances of each class of b4, one of each of k4: features that name the classes of b4 only are chosen."""
+    few = known[(known["choreography"] == "b4") & (known["trial"] < 2) | (known["trial"] < 1)].reset_index(drop=True)
+    classes, codes = class_table(few)
+    fold, b4 = splits.folds(few), (few["choreography"] == "b4").to_numpy()
+    # The folds of one class may be the same by chance of the numbering; here they are not.
+    assert (splits.learnable(codes, fold) == b4).all()
+    useful = features(few, ["choreography", "level", "primitive"], 0.1) * b4[:, None]
+    other = features(few, ["choreography", "level", "primitive"], 0.1, seed=1) * ~b4[:, None]
+    assert linear_heads.choose([other, useful], codes, classes, fold).features == 1
 
 
 def test_a_class_that_the_rest_lacks_and_a_single_performance(known):

@@ -205,7 +205,7 @@ def test_table_4_and_the_curves_hold_what_was_measured_beside_what_the_paper_pri
     made = [outcomes.outcome(*job) for job in jobs]
     metrics, intervals = pd.concat([o.metrics for o in made], ignore_index=True), comparison.estimates(made)
 
-    table = prompting.table4(metrics, intervals, points, synthetic=True, conditions={"ours": "underfit"})
+    table = prompting.table4(metrics, intervals, points, synthetic=True, conditions={"ours": "underfit"}, outcomes=outcomes)
     assert set(tables.COLUMNS) < set(table.columns)
     assert table[["method", "protocol", "genres"]].head(4).to_numpy().tolist() == [
         ["ours", "prompt", 2], ["ours", "finetune", 2], ["ours", "prompt", 1], ["ours", "finetune", 1]

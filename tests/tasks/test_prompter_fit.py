@@ -188,7 +188,7 @@ def test_each_task_has_its_own_best_stop_and_scale():
         "rhythm": (rng.uniform(size=60),),
     }  # fmt: skip
     late = {"vocabulary": (right,), "score": (rng.uniform(size=60), np.full(60, -9.0)), "rhythm": (steep,)}
-    found = prompting.choose({10: early, 20: late}, truth, np.array([["a"], ["b"], ["c"]]))
+    found = prompting.choose({10: early, 20: late}, truth, np.array([["a"], ["b"], ["c"]]), np.arange(60) % 5)
     assert {task: choice.stop for task, choice in found.items()} == {"vocabulary": 20, "score": 10, "rhythm": 20}
     slope, constant = np.polyfit(score + error, score, 1)
     assert found["score"].slope == pytest.approx(slope) and found["score"].constant == pytest.approx(constant)
@@ -205,7 +205,7 @@ def test_each_task_has_its_own_best_stop_and_scale():
 def test_without_a_relation_the_prediction_is_the_mean():
     answer = np.array([0.1, 0.5, 0.9, 0.3])
     truth = {"rhythm": torch.tensor([0.8, 0.5, 0.2, 0.7], dtype=torch.float64)}
-    found = prompting.choose({5: {"rhythm": (answer,)}}, truth, None)["rhythm"]
+    found = prompting.choose({5: {"rhythm": (answer,)}}, truth, None, np.arange(4))["rhythm"]
     assert found == Choice(5, 0.0, pytest.approx(0.55))
 
 
@@ -213,8 +213,18 @@ def test_equal_accuracy_goes_to_more_right_attributes_then_to_the_first():
     attributes = np.array([["x", "1"], ["x", "2"], ["y", "3"]])
     truth = {"vocabulary": torch.tensor([0, 0])}
     far, near = np.array([[0, 0, 1.0]] * 2), np.array([[0, 1.0, 0]] * 2)
-    found = prompting.choose({1: {"vocabulary": (far,)}, 2: {"vocabulary": (near,)}, 3: {"vocabulary": (near,)}}, truth, attributes)
-    assert found["vocabulary"].stop == 2
+    stops = {1: {"vocabulary": (far,)}, 2: {"vocabulary": (near,)}, 3: {"vocabulary": (near,)}}
+    assert prompting.choose(stops, truth, attributes, np.array([0, 1]))["vocabulary"].stop == 2
+    # Where the class is in one fold only, the rest knows no example of it: nothing is chosen, and the training is the longest.
+    assert prompting.choose(stops, truth, attributes, np.array([0, 0]))["vocabulary"].stop == 3
+
+
+def test_only_pieces_count_whose_class_the_rest_knows():
+    """The two pieces of class 0 are in two folds, and the three of class 1 in one."""
+    truth = {"vocabulary": torch.tensor([0, 0, 1, 1, 1])}
+    first, second = (np.eye(2)[codes] for codes in ([0, 0, 0, 0, 0], [1, 1, 1, 1, 1]))
+    stops = {10: {"vocabulary": (first,)}, 20: {"vocabulary": (second,)}}
+    assert prompting.choose(stops, truth, None, np.array([0, 1, 0, 0, 0]))["vocabulary"].stop == 10
 
 
 def test_a_single_performance_needs_no_cross_validation(known, problem):

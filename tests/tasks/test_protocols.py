@@ -45,6 +45,44 @@ def test_fair_protocols_learn_and_repeat(protocol, task):
     assert np.allclose(first.probabilities.sum(axis=1), 1) and (first.score_var >= 0.01**2 - 1e-12).all()
 
 
+@pytest.mark.parametrize("protocol", ["prompt", "prompt-attributes", "prompt-all-classes", "finetune", "chance"])
+@pytest.mark.parametrize("missing", [["level"], ["genre", "level"]])
+def test_without_levels_and_genres_the_other_labels_are_recognised(protocol, missing, task):
+    features, episode = task
+    episode = replace(episode, table=episode.table.assign(**dict.fromkeys(missing)))
+    found = protocols.run(protocol, features, episode, 3, QUICK)
+    pieces = metrics.per_piece(found, episode.table.iloc[episode.query])
+    value = metrics.summary(pieces).set_index(["task", "metric"])["value"]
+    assert not {"level_within", *missing} & set(value.index.get_level_values(1)), "nothing is said of what is unknown"
+    assert {(1, "accuracy"), (1, "choreography"), (1, "primitive"), (2, "l2"), (3, "mse")} <= set(value.index)
+    assert (found.classes[missing] == "").all(axis=None) and np.allclose(found.probabilities.sum(axis=1), 1)
+    assert protocol == "chance" or value[1, "accuracy"] > 60
+
+
+def test_a_level_that_some_performances_lack_is_no_class(task):
+    """Labels of the query change nothing: what the support lacks decides."""
+    _, episode = task
+    some = episode.table.assign(level=episode.table["level"].where(episode.table["trial"] > 0))
+    classes, codes = protocols.class_table(some.iloc[episode.support])
+    assert (classes["level"] == "").all() and len(classes) == codes.max() + 1 == 12
+    assert protocols.supported_tasks(some.iloc[episode.support]) == protocols.TASKS
+
+
+def test_the_audit_has_power_without_levels(task):
+    features, episode = task
+    report = leak_audit.audit(features, replace(episode, table=episode.table.assign(level=None)), QUICK)
+    leak_audit.enforce(report)
+    assert leak_audit.PLANTED.format("choreography") in set(report["protocol"])
+
+
+def test_sentences_leave_out_what_is_unknown():
+    from dancemvp_core.tasks.prompting import vocabulary_text
+
+    assert vocabulary_text("ballet", "b1", "beginner", 1) == "Ballet, choreography 1, beginner and move 2"
+    assert vocabulary_text("ballet", "b1", "", 1) == "Ballet, choreography 1 and move 2"
+    assert vocabulary_text("", "b1", None, 0) == "Choreography 1 and move 1"
+
+
 @pytest.mark.parametrize("pieces", [3, 200])
 def test_the_last_layer_starts_as_pre_training_left_it_on_whitened_features(pieces):
     generator = torch.Generator().manual_seed(0)
@@ -79,12 +117,12 @@ def test_the_audit_passes_the_fair_and_marks_the_oracle(task):
     features, episode = task
     report = leak_audit.audit(features, episode, PrompterSettings(100, learning_rate=1e-2, width=64, text_width=32))
     leak_audit.enforce(report)
-    oracle, planted = (report.set_index("protocol").loc[name] for name in ("prompt-oracle", leak_audit.PLANTED))
+    oracle, planted = (report.set_index("protocol").loc[name] for name in ("prompt-oracle", leak_audit.PLANTED.format("level")))
     assert not oracle["bit_identical"] and not oracle["at_chance"] and oracle["accuracy"] > 0.6 > 5 * oracle["chance"]
     assert not planted["at_chance"] and planted["p_value"] < 1e-6
 
 
-@pytest.mark.parametrize("leak", ["prompt-oracle", leak_audit.PLANTED])
+@pytest.mark.parametrize("leak", ["prompt-oracle", leak_audit.PLANTED.format("level")])
 def test_an_audit_without_power_fails(leak):
     row = {"protocol": leak, "fair": False, "bit_identical": None, "at_chance": True}
     with pytest.raises(leak_audit.LeakError, match=f"leak of {leak}"):

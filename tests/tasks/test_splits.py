@@ -135,9 +135,23 @@ def test_seeds_draw_differently_and_choreographies_do_not_disturb_each_other(tab
     assert set(alone) < set(a[0])
 
 
-def test_too_many_shots_are_refused_by_name(table):
-    with pytest.raises(DataError, match="b4 beginner: 11 shots requested, but only 10 performances"):
-        splits.support_and_query(table, ["b4"], 11, 0)
+def test_where_a_class_has_fewer_performances_it_gives_those_that_it_has_and_a_sentence_says_so(table):
+    few = table[~((table["choreography"] == "b4") & (table["level"] == "expert")) | (table["sequence"] % 100 < 5)]
+    few = few.reset_index(drop=True).assign(split="test")
+    support, query = splits.support_and_query(few, ["b4", "k4"], 8, 0)
+    counts = few.iloc[support].groupby(["choreography", "level"])["sequence"].nunique()
+    assert counts.to_dict() == {("b4", "beginner"): 8, ("b4", "expert"): 3, ("k4", "beginner"): 8, ("k4", "expert"): 8}
+    assert few.iloc[query].groupby(["choreography", "level"])["sequence"].nunique()["b4", "expert"] == 2
+    assert splits.most_shots(few) == 3 and splits.fewer_shots(few, 3) == ""
+    assert splits.fewer_shots(few, 8).startswith("The support has up to 8 performances: as many as there are for 1 of 4")
+    alone = few[(few["choreography"] == "k4") | (few["sequence"] % 100 < 1)]
+    assert splits.fewer_shots(alone, 2).endswith("as few as 1. 2 with a single performance are never asked about.")
+
+
+def test_without_levels_the_performances_of_a_choreography_are_divided(table):
+    support, query = splits.support_and_query(table.assign(level=None), ["b4", "k4"], 5, 0)
+    for rows, count in ((support, 5), (query, 20)):
+        assert (table.iloc[rows].groupby("choreography")["sequence"].nunique() == count).all()
 
 
 @pytest.mark.parametrize(("shots", "count"), [(1, 5), (2, 5), (3, 3), (6, 3)])
@@ -162,11 +176,9 @@ def test_cyclic_subsets():
 
 def test_obstacle_says_why_the_tasks_are_left_out(table):
     test = table[table["split"] == "test"] if "split" in table else table.assign(split="test")
-    assert splits.why_not_evaluable(test, 5) == ""
-    assert "fewer than 6 choreographies" in splits.why_not_evaluable(test.assign(split="pretrain"), 5)
-    assert "no levels" in splits.why_not_evaluable(test.assign(level=None), 5)
-    assert "as few as 20" in splits.why_not_evaluable(test, 11) and splits.why_not_evaluable(test, 10) == ""
+    assert splits.why_not_evaluable(test) == splits.why_not_evaluable(test.assign(level=None)) == ""
+    assert "fewer than 6 choreographies" in splits.why_not_evaluable(test.assign(split="pretrain"))
     once = test[test["sequence"].isin(test.groupby(["choreography", "level"])["sequence"].first())]
-    assert "as few as 1" in splits.why_not_evaluable(once, 1), "nothing would be left to ask"
+    assert "has two performances" in splits.why_not_evaluable(once), "nothing would be left to ask"
     support, query = splits.support_and_query(once, once["choreography"].unique(), 1, 0)
     assert len(support) == len(once) and len(query) == 0 and query.dtype.kind == "i", "rows, also where there are none"

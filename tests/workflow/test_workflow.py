@@ -223,6 +223,18 @@ def test_a_named_split_reaches_the_notebooks_and_has_its_own_folders(project):
     assert sidecar["parameters"]["split"] == "released" and sidecar["dataset"] == "tiny-released-split"
 
 
+def test_shots_and_a_description_of_data_elsewhere_reach_the_notebooks(project):
+    """The data lie in a folder that is only read; the description names them, and the number of shots is the user's."""
+    work = "run.save_table('shots.csv', pd.DataFrame({'shots': [params.shots], 'profile': [params.label]}))"
+    nbformat.write(notebook("extra_difficulty", work), project / "notebooks" / "extra_difficulty.ipynb")
+    description = project / "theirs.json"
+    description.write_text('{"folder": "mine", "name": "theirs"}')
+    given = options(project, "--only", "extra_difficulty", "--shots", "3", "--data", str(description))
+    assert reproduce.main(given) == 0
+    made = project / "results" / "smoke" / "theirs" / "shots.csv"
+    assert pd.read_csv(made).to_dict("records") == [{"shots": 3, "profile": "smoke"}]
+
+
 def test_make_hands_names_on_as_they_are(strange):
     if not shutil.which("make"):
         pytest.skip("no make here")
@@ -310,6 +322,7 @@ def test_a_notebook_that_cannot_start_says_why(project, capfd):
         (["--data", "/nowhere"], "DATA=/nowhere: no such folder"),
         (["--split", "ours"], "split 'ours': expected released or validation2 or validation3, or none for the data's own\n"),
         (["--seeds", "0"], "expected a whole number from 1, got '0'"),
+        (["--shots", "few"], "expected a whole number from 1, got 'few'"),
         (["--jobs", "two"], "expected a whole number from 1, got 'two'"),
     ],
 )
