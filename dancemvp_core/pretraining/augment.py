@@ -37,7 +37,8 @@ class Augmentation:
     def __call__(self, pieces: dict[str, Tensor], generator: torch.Generator, mirror=()) -> dict[str, Tensor]:
         """Return one random view of each piece: {"motion": (N, 3, T, V), "music": (N, F, T)} -> the same shapes.
 
-        ``mirror`` is ``Skeleton.mirror``, or the same as a tensor (V,) on the device. The second coordinate is the vertical one in all data (``dance.orientation``).
+        ``mirror`` is ``Skeleton.mirror``; from a tensor on the device, nothing is copied. The second coordinate is the vertical
+        one in all data (``dance.orientation``).
         """
         motion, music = pieces["motion"], pieces["music"]
         n, joints = motion.shape[0], motion.shape[3]
