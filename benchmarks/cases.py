@@ -13,6 +13,7 @@ import functools
 import importlib.util
 import itertools
 import json
+import math
 import os
 import re
 import shutil
@@ -33,8 +34,9 @@ import torch
 from compare import Pair, peak_tensors_mb
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from dancemvp_core import datasets
+from dancemvp_core import datasets, device
 from dancemvp_core.dance import music
 from dancemvp_core.dance.pieces import PieceSet
 from dancemvp_core.dance.skeleton import IMPERIALDANCE21
@@ -307,6 +309,50 @@ def pretrain_step(setting: Setting) -> Iterator[Pair | str]:
     yield Pair("augmentation alone", augmented, "DataLoader alone", one_by_one, per=steps, note=note)
 
 
+class Operations(TorchDispatchMode):
+    """Counts the operations that compute something: all but views. On a GPU the host starts each of them."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        self.count += not function.is_view
+        return function(*arguments, **(options or {}))
+
+
+STEPS = ("stgcn-lstm-infonce", "stgcn-lstm-supcon", "stgcn-lstm-synchrony", "res18-lstm-moco", "tx-lstm-svt")
+
+
+def recorded_step(setting: Setting) -> Iterator[Pair | str]:
+    """Count a step's operations; on CUDA, compare steps replayed from a graph with steps that the host starts one by one."""
+    batch_size = setting.size(roofline.TRAINING_BATCH, 4)
+    pieces = setting.pieces(5, setting.size(4, 1))
+    how = training.Training(1, batch_size, schedule="constant")
+
+    def epoch(name: str) -> training.Loop:
+        objective = networks.new_objective(name, 0, setting.width, pieces, IMPERIALDANCE21)
+        objective.train()
+        return training.Loop(objective, pieces, how, networks.augmentation(name), 0, IMPERIALDANCE21.mirror)
+
+    for name in setting.size(STEPS, STEPS[:1]):
+        loop = epoch(name)
+        loop.compute()
+        with Operations() as started:
+            loop.compute()
+        yield f"{name}: the host starts {started.count} operations in a step; on CUDA, one graph"
+        if setting.device.type != "cuda":
+            continue
+        replayed, single = epoch(name), epoch(name)
+
+        def one_by_one(loop=single):
+            with mock.patch.object(device, "PLAIN_CALLS", math.inf):
+                loop.epoch(0)
+
+        for _ in range(device.PLAIN_CALLS + 1):  # at least so many steps, so that the graph is recorded
+            replayed.epoch(0)
+        yield Pair(f"{name}, replayed", functools.partial(replayed.epoch, 0), "started one by one", one_by_one,
+                   per=replayed.steps, note=f"{batch_size} pieces, {started.count} operations")  # fmt: skip
+
+
 def info_nce(setting: Setting) -> Iterator[Pair | str]:
     """Compare InfoNCE, forward and backward, with lightly's, pytorch-metric-learning's and, for large N, one whole matrix.
 
@@ -545,6 +591,7 @@ def resident_mb(opened: functools.partial) -> float:
 CASES: dict[str, Callable[[Setting], Iterator[Pair | str]]] = {
     "stgcn": stgcn,
     "pretrain_step": pretrain_step,
+    "recorded_step": recorded_step,
     "info_nce": info_nce,
     "inference": inference,
     "prompt_scoring": prompt_scoring,

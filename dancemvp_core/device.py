@@ -5,12 +5,18 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
+import math
+import os
 from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 
 LEAST_AGREEMENT = 0.9  # least cosine of a step's gradients in bfloat16 and float32; with rounding alone it is at least 0.99
+
+
+# So many calls of ``Recorded`` run as they are. Without end if DANCEMVP_GRAPH is 0, for a GPU that cannot record a step.
+PLAIN_CALLS = math.inf if os.environ.get("DANCEMVP_GRAPH") == "0" else 3
 
 
 def has_bfloat16(device: torch.device) -> bool:
@@ -39,9 +45,62 @@ def repeatable() -> Iterator[None]:
 
 @contextlib.contextmanager
 def full_precision() -> Iterator[None]:
-    """Context of full float32 precision. Without it, a GPU's convolutions and LSTMs round to TF32's 10 bits."""
-    with repeatable(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-        yield
+    """Context of full float32 precision. Without it, a GPU's convolutions and LSTMs round to TF32's 10 bits.
+
+    Its matrix products do so too if somebody has asked for it in this process, with PyTorch's old settings or its new ones.
+    """
+    parts = torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn
+    before = [part.fp32_precision for part in parts]
+    try:
+        for part in parts:
+            part.fp32_precision = "ieee"
+        with repeatable():
+            yield
+    finally:
+        for part, precision in zip(parts, before, strict=True):
+            part.fp32_precision = precision
+
+
+class Recorded:
+    """Work that a GPU repeats without the host: on CUDA its kernels are recorded once, as a graph, and replayed in each call.
+
+    ``work`` takes and returns nothing. It reads and writes tensors that stay where they are, and the host reads none of their
+    values. A replay repeats the same kernels on the same memory; numbers that the host passed in the recording stay as they
+    were. The first calls run as they are (``PLAIN_CALLS``), because libraries prepare themselves in them. Random numbers from
+    ``generator`` go on from call to call. On other devices, each call runs as it is.
+    """
+
+    def __init__(self, work: Callable[[], None], generator: torch.Generator):
+        self.work, self.generator, self.calls = work, generator, 0
+        self.stream = self.graph = None
+
+    def __call__(self) -> None:
+        self.calls += 1
+        if self.graph is not None:
+            self.graph.replay()
+        elif self.generator.device.type != "cuda":
+            self.work()
+        elif self.calls <= PLAIN_CALLS:
+            self._beside()
+        else:
+            self.graph = self._recorded()
+            self.graph.replay()  # the recording itself computes nothing
+
+    def _beside(self) -> None:
+        """Run the work on a stream of its own: what it leaves behind must not wait for the main one in the recording."""
+        main = torch.cuda.current_stream()
+        self.stream = self.stream or torch.cuda.Stream()
+        self.stream.wait_stream(main)
+        with torch.cuda.stream(self.stream):
+            self.work()
+        main.wait_stream(self.stream)
+
+    def _recorded(self) -> torch.cuda.CUDAGraph:
+        graph = torch.cuda.CUDAGraph()
+        graph.register_generator_state(self.generator)
+        with torch.cuda.graph(graph, stream=self.stream):
+            self.work()
+        return graph
 
 
 def bfloat16_is_right(net: nn.Module, loss: Callable[[nn.Module], Tensor], switch: Callable[[nn.Module, bool], None]) -> bool:

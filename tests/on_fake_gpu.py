@@ -143,6 +143,18 @@ def test_pre_training_waits_for_the_device_once_an_epoch(log):
     assert not log.heavy_on_cpu
 
 
+@pytest.mark.parametrize("name", methods.pretrainings())
+def test_a_step_neither_waits_for_the_device_nor_sends_anything_to_it(name, log):
+    """So a GPU can record it: every pre-training, with its own augmentation, after a first step that prepares."""
+    pieces = piece_set(trials=1).to(GPU)
+    learner = networks.new_objective(name, 0, networks.Width((8, 16), 16, 12), pieces, IMPERIALDANCE21)
+    steps = training.Loop(learner, pieces, training.Training(1, 4), networks.augmentation(name), 0, IMPERIALDANCE21.mirror)
+    steps.compute()
+    log.__init__()
+    steps.compute()
+    assert log.kernels and not log.waits and not log.copied and not log.heavy_on_cpu
+
+
 def test_a_run_goes_on_from_its_checkpoint_on_the_same_device_only(tmp_path):
     pieces, how, kept = piece_set(trials=1).to(GPU), training.Training(2, 8), tmp_path / "run.safetensors"
 

@@ -148,6 +148,19 @@ def test_batch_sizes_are_compared_at_equal_epochs_and_at_equal_seconds(monkeypat
     assert len(trials) == len(set(trials)) == 5 + 3, "what needs as many epochs as before is not trained again"
 
 
+def test_operations_are_counted_without_views():
+    x = torch.ones(3, 4)
+    with cases.Operations() as counted:
+        (x.T + 1).view(-1).sum()
+    assert counted.count == 2
+
+
+def test_a_step_is_counted_where_it_cannot_be_recorded():
+    with cases.Setting(torch.device("cpu"), RATES, quick=True) as setting:
+        (line,) = cases.recorded_step(setting)
+    assert 100 < int(line.split("starts ")[1].split()[0]) < 10_000
+
+
 @pytest.mark.parametrize("name", ["pretrain_step", "inference", "fits"])
 def test_quick_case_runs(name):
     with cases.Setting(torch.device("cpu"), RATES, quick=True) as setting:

@@ -205,6 +205,34 @@ def test_the_first_that_is_not_finite_is_named():
     assert fault(lambda net: net.first.bias.data.fill_(0), loss=lambda net: (net.loss(x) * 0).sqrt()).startswith("the gradient of")
 
 
+# --- full precision ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "pass", "b.cudnn.allow_tf32 = False", "b.cuda.matmul.allow_tf32 = True", "b.fp32_precision = 'tf32'",
+        "b.cudnn.conv.fp32_precision = 'tf32'", "torch.set_float32_matmul_precision('high')",
+    ],
+)  # fmt: skip
+def test_full_precision_is_full_whatever_the_process_has_asked_for(asked):
+    """With PyTorch's old settings and its new ones, which it refuses to mix; in a process of its own, for they stay."""
+    code = f"""
+import torch
+from torch import backends as b
+from dancemvp_core.device import full_precision
+parts = b.cuda.matmul, b.cudnn.conv, b.cudnn.rnn
+{asked}
+before = [part.fp32_precision for part in parts]
+with full_precision():
+    assert [part.fp32_precision for part in parts] == ["ieee"] * 3
+assert [part.fp32_precision for part in parts] == before
+with full_precision():
+    pass
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=600)
+
+
 # --- the same weights each time ------------------------------------------------------------------------------------
 
 

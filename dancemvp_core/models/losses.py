@@ -80,7 +80,7 @@ def sup_con(z: Tensor, labels: Tensor, temperature: float = 0.1) -> Tensor:
     positive = (labels[:, None] == labels[None, :]) & ~itself
     count = positive.sum(dim=1)
     per_anchor = -log_prob.masked_fill(~positive, 0.0).sum(dim=1) / count.clamp(min=1)
-    return per_anchor[count > 0].mean() if bool((count > 0).any()) else z.sum() * 0.0
+    return per_anchor.sum() / (count > 0).sum().clamp(min=1)  # the others' are zero
 
 
 @in_full_precision

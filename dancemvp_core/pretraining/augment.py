@@ -37,7 +37,8 @@ class Augmentation:
     def __call__(self, pieces: dict[str, Tensor], generator: torch.Generator, mirror=()) -> dict[str, Tensor]:
         """Return one random view of each piece: {"motion": (N, 3, T, V), "music": (N, F, T), "seconds": (N,)} -> the same shapes.
 
-        ``mirror`` is ``Skeleton.mirror``. The second coordinate is the vertical one in all data (``dance.orientation``).
+        ``mirror`` is ``Skeleton.mirror``; from a tensor on the device, nothing is copied. The second coordinate is the vertical
+        one in all data (``dance.orientation``).
         """
         motion, music, seconds = pieces["motion"], pieces["music"], pieces["seconds"]
         n, joints = motion.shape[0], motion.shape[3]
@@ -65,8 +66,10 @@ class Augmentation:
                 change = change * uniform(n, 1, 1, low=1 - self.scale, high=1 + self.scale)
             if self.mirror and len(mirror):
                 flip = uniform(n) < self.mirror
-                motion = torch.where(flip[:, None, None, None], motion[..., list(mirror)], motion)
-                change = torch.where(flip[:, None, None], change * change.new_tensor([-1.0, 1, 1]), change)
+                swapped = motion[..., torch.as_tensor(mirror, device=device)]
+                motion = torch.where(flip[:, None, None, None], swapped, motion)
+                across = torch.arange(3, device=device) == 0
+                change = torch.where(flip[:, None, None] & across, -change, change)
             motion = torch.einsum("nij,njtv->nitv", change, motion)
         if self.noise:
             motion = motion + self.noise * normal(motion)

@@ -2,8 +2,9 @@
 
 An objective is a module with the ``encoder`` that is kept and with everything else that the training needs (heads,
 momentum copies, queues). ``loss(views, labels)`` takes the two augmented views of a batch, ``trivial_loss(views, labels)`` says
-what constant features reach on it. The training calls ``after_step(share, steps)`` after each step of the optimiser; ``share`` is
-the part of the run that is done, ``steps`` the length of the run.
+what constant features reach on it. The training calls ``after_step(pace(share, steps))`` after each step of the optimiser;
+``share`` is the part of the run that is done, ``steps`` the length of the run. A step runs on a GPU without the host
+(``device.Recorded``): no method but ``pace`` may read the value of a tensor, or depend on the step in any other way.
 """
 
 from __future__ import annotations
@@ -32,7 +33,11 @@ class Objective(nn.Module):
         """Return the loss on a batch of an encoder that gives all pieces the same features: a collapsed one."""
         raise NotImplementedError
 
-    def after_step(self, share: float, steps: int) -> None:
+    def pace(self, share: float, steps: int) -> float:
+        """Return how far momentum copies move towards their originals in a step, 0..1: 1 - momentum. The default is 0."""
+        return 0.0
+
+    def after_step(self, pace: float | Tensor) -> None:
         """Update what the optimiser does not update; the default does nothing."""
 
 
@@ -89,11 +94,11 @@ class CrossEntropy(Objective):
         return math.log(self.classifier.out_features)
 
 
-def follow(slow: nn.Module, fast: nn.Module, momentum: float) -> None:
-    """Move the weights of ``slow`` towards those of ``fast`` (exponential moving average), and copy the buffers."""
+def follow(slow: nn.Module, fast: nn.Module, pace: float | Tensor) -> None:
+    """Move the weights of ``slow`` by the share ``pace`` towards those of ``fast`` (moving average), and copy the buffers."""
     with torch.no_grad():
         for old, new in zip(slow.parameters(), fast.parameters(), strict=True):
-            old.lerp_(new, 1 - momentum)
+            old.lerp_(new, pace)
         for old, new in zip(slow.buffers(), fast.buffers(), strict=True):
             old.copy_(new)
 
@@ -145,9 +150,12 @@ class MoCo(Objective):
     def trivial_loss(self, views: Views, labels: Tensor) -> float:
         return math.log(len(self.queue) + 1)
 
-    def after_step(self, share: float, steps: int) -> None:
+    def pace(self, share: float, steps: int) -> float:
+        return 1 - slow_momentum(self.inertia, steps)
+
+    def after_step(self, pace: float | Tensor) -> None:
         """Move the key encoder towards the query encoder, and replace the oldest keys in the queue by the newest."""
-        follow(self.key_encoder, self.encoder, slow_momentum(self.inertia, steps))
+        follow(self.key_encoder, self.encoder, pace)
         place = (self.head + torch.arange(len(self.fresh), device=self.queue.device)) % len(self.queue)
         self.queue[place] = self.fresh
         self.head.copy_((self.head + len(self.fresh)) % len(self.queue))
@@ -221,11 +229,15 @@ class SVT(Objective):
         """Return ln K: the centre takes from a constant teacher all that it says, and the targets are uniform."""
         return math.log(len(self.centre))
 
-    def after_step(self, share: float, steps: int) -> None:
-        """Update the teacher with a momentum that rises to 1 on a cosine, and the centre of its outputs with momentum 0.9."""
+    def pace(self, share: float, steps: int) -> float:
+        """Return 1 - momentum; the momentum rises to 1 on a cosine."""
         momentum = 1 - (1 - slow_momentum(self.inertia, steps)) * (math.cos(math.pi * share) + 1) / 2
-        follow(self.teacher[0], self.encoder, momentum)
-        follow(self.teacher[1], self.head, momentum)
+        return 1 - momentum
+
+    def after_step(self, pace: float | Tensor) -> None:
+        """Move the teacher towards the student, and the centre towards the teacher's mean output (momentum 0.9)."""
+        follow(self.teacher[0], self.encoder, pace)
+        follow(self.teacher[1], self.head, pace)
         self.centre.lerp_(self.seen, 0.1)
 
 

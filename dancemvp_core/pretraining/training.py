@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from dancemvp_core import code_hash, files
 from dancemvp_core.dance.pieces import LABELS, PieceSet
-from dancemvp_core.device import bfloat16_is_right, first_not_finite, full_precision, has_bfloat16, repeatable
+from dancemvp_core.device import Recorded, bfloat16_is_right, first_not_finite, full_precision, has_bfloat16, repeatable
 from dancemvp_core.models.encoders import BFLOAT16, DanceEncoder
 from dancemvp_core.pretraining.augment import Augmentation
 from dancemvp_core.pretraining.objectives import Objective, Views
@@ -55,7 +55,7 @@ class Training:
 
     def optimizer(self, weights: list[nn.Parameter]) -> torch.optim.Optimizer:
         """Return the optimiser of the weights: Adam with decoupled weight decay."""
-        return torch.optim.AdamW(weights, lr=self.learning_rate, weight_decay=self.weight_decay, fused=True)
+        return torch.optim.AdamW(weights, self.learning_rate, weight_decay=self.weight_decay, fused=True, capturable=True)
 
     def clip(self, objective: nn.Module, weights: list[nn.Parameter]) -> Tensor:
         """Clip the norm of the gradient of all weights at 5, and return the norm before."""
@@ -118,11 +118,11 @@ def train(
     ``hooks.watch``. Both losses are means over the epoch. ``pieces`` and ``objective`` are on the same device. The same seed on
     the same machine gives the same weights. ``precision_for`` chooses the precision on the first batch. If the checkpoint has
     the same settings, the run continues from it and ends with the same weights as a run without interruption. Raises
-    FloatingPointError if a loss or a gradient is not finite; the message names the first value that is not finite. Raises
-    ValueError for fewer than two pre-train pieces.
+    FloatingPointError at the end of an epoch in which a loss or a gradient was not finite; the message names the step and the
+    first value that is not finite. Raises ValueError for fewer than two pre-train pieces.
     """
     hooks = hooks or Hooks()
-    loop = _Loop(objective, pieces, training, augmentation, seed, mirror)
+    loop = Loop(objective, pieces, training, augmentation, seed, mirror)
     # The state of a generator is valid only on the same kind of device.
     machine = [loop.device.type, has_bfloat16(loop.device)]
     settings = [asdict(training), asdict(augmentation)] if hooks.checkpoint else []
@@ -146,24 +146,36 @@ def train(
     return pd.DataFrame(history)
 
 
-class _Loop:
-    """The steps of a pre-training. Data, optimiser and random state are all on the device of the pieces."""
+class Loop:
+    """The steps of a pre-training. Data, optimiser and random state are all on the device of the pieces.
+
+    For each step, the host writes the rows, the learning rate and the pace to tensors; it reads ``sums`` at the end of an epoch.
+    So a GPU can repeat a recorded step (``device.Recorded``). From the first step with a loss or a gradient that is not finite,
+    the weights stay as they are, so that its cause can be named.
+    """
 
     def __init__(self, objective: Objective, pieces: PieceSet, training: Training, augmentation: Augmentation, seed: int, mirror):
         rows = pieces.rows("pretrain")
         if len(rows) < 2:
             raise ValueError(f"{len(rows)} pre-train pieces: InfoNCE needs at least two")
-        self.objective, self.pieces, self.training, self.augmentation, self.mirror = (
-            objective, pieces, training, augmentation, mirror
-        )  # fmt: skip
+        self.objective, self.pieces, self.training, self.augmentation = objective, pieces, training, augmentation
         self.device = pieces.motion.device
+        self.mirror = torch.as_tensor(mirror, dtype=torch.long, device=self.device)
         self.codes = torch.as_tensor(class_codes(pieces.table)[0], device=self.device)
         self.batch_size = min(training.batch_size, len(rows))
         self.steps = len(rows) // self.batch_size
         self.generator = torch.Generator(device=self.device).manual_seed(seed)
+        self.rows = torch.as_tensor(rows, device=self.device)
+        self.chosen = self.rows[: self.batch_size].clone()
+        self.pace, self.stopped = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
+        self.sums = torch.zeros(3, dtype=torch.float64, device=self.device)  # loss, trivial loss, steps until it stopped
         self.weights = [p for p in objective.parameters() if p.requires_grad]
         self.optimizer = training.optimizer(self.weights)
-        self.rows = torch.as_tensor(rows, device=self.device)
+        self.optimizer.found_inf = self.stopped  # as GradScaler's: where it is 1, a step changes nothing
+        precision = torch.float32 if self.device.type == "cuda" else torch.float64  # CUDA's optimiser reads no other
+        for group in self.optimizer.param_groups:
+            group["lr"] = torch.zeros((), dtype=precision, device=self.device)
+        self.step = Recorded(self.compute, self.generator)
 
     def views(self, chosen: Tensor, generator: torch.Generator) -> Views:
         """Return two augmented views of the pieces in some rows."""
@@ -180,33 +192,37 @@ class _Loop:
     def epoch(self, number: int) -> tuple[float, float]:
         """Train for one pass over the pre-train pieces, and return the means of the loss and of its trivial value."""
         self.objective.train()
-        trivial = 0.0
-        sums = torch.zeros(2, device=self.device)  # sums of the losses and of the gradients' norms
+        self.sums.zero_()
         order = shuffle(self.rows, self.pieces.windows[self.rows], self.training.same_music, self.generator)
-        for step in range(self.steps):
-            chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
-            views = self.views(chosen, self.generator)
-            trivial += self.objective.trivial_loss(views, self.codes[chosen])  # a tensor where it depends on the pieces
-            sums += self.step(views, self.codes[chosen], number, step)
-        total, norms = sums.tolist()
-        if not np.isfinite([total, norms]).all():
-            raise FloatingPointError(not_finite(self.objective, views, self.codes[chosen], f"epoch {number + 1}"))
-        return total / self.steps, float(trivial) / self.steps
+        batches = order[: self.steps * self.batch_size].view(self.steps, -1)
+        steps = self.training.epochs * self.steps
+        for step, chosen in enumerate(batches):
+            share = (number * self.steps + step) / steps
+            self.chosen.copy_(chosen)
+            self.pace.fill_(self.objective.pace(share, steps))
+            for group in self.optimizer.param_groups:
+                group["lr"].fill_(self.training.rate(share))
+            self.step()
+        loss, trivial, finite = self.sums.tolist()
+        if finite < self.steps:
+            failed = batches[int(finite)]
+            place = f"epoch {number + 1}, step {int(finite) + 1}"
+            raise FloatingPointError(not_finite(self.objective, self.views(failed, self.generator), self.codes[failed], place))
+        return loss / self.steps, trivial / self.steps
 
-    def step(self, views: Views, labels: Tensor, epoch: int, step: int) -> Tensor:
-        """Make one step of the optimiser, and return (2,): the loss, and the gradient's norm before clipping."""
-        share = (epoch * self.steps + step) / (self.training.epochs * self.steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.training.rate(share)
+    def compute(self) -> None:
+        """Make one step with the chosen rows: two views, the loss and its gradient, the optimiser, the objective's own update."""
+        views, labels = self.views(self.chosen, self.generator), self.codes[self.chosen]
         loss = self.objective.loss(views, labels)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = self.training.clip(self.objective, self.weights)
-        if self.device.type == "cpu" and not (loss.isfinite() and norm.isfinite()):  # on a GPU, the test would wait for it
-            raise FloatingPointError(not_finite(self.objective, views, labels, f"epoch {epoch + 1}, step {step + 1}"))
+        self.stopped.logical_or_(~(loss.detach() + norm).isfinite())
         self.optimizer.step()
-        self.objective.after_step(share, self.training.epochs * self.steps)
-        return torch.stack([loss.detach(), norm])
+        self.objective.after_step(self.pace)
+        values = loss.detach(), self.objective.trivial_loss(views, labels), 1 - self.stopped
+        for total, value in zip(self.sums, values, strict=True):
+            total.add_(value)
 
 
 def not_finite(objective: Objective, views: Views, labels: Tensor, place: str) -> str:

@@ -105,7 +105,7 @@ class ReleasedTraining(Training):
 
     def optimizer(self, weights: list[nn.Parameter]) -> torch.optim.Optimizer:
         """Return Adam; its weight decay is part of the gradient."""
-        return torch.optim.Adam(weights, lr=self.learning_rate, weight_decay=self.weight_decay, fused=True)
+        return torch.optim.Adam(weights, self.learning_rate, weight_decay=self.weight_decay, fused=True, capturable=True)
 
     def clip(self, objective: nn.Module, weights: list[nn.Parameter]) -> Tensor:
         """Clip the gradient of the motion encoder at a norm of 0.25, and return the norm of the whole gradient before."""

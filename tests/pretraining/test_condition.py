@@ -35,7 +35,7 @@ def test_constant_features_reach_the_trivial_value_of_a_contrastive_loss(name, b
     if name == "moco":
         while not torch.equal(objective.queue[-1], objective.queue[0]):  # until no key is left that it started with
             objective.loss((view, view), labels)
-            objective.after_step(0.0, 100)
+            objective.after_step(objective.pace(0.0, 100))
     trivial = objective.trivial_loss((view, view), labels)
     assert float(objective.loss((view, view), labels)) == pytest.approx(trivial, abs=1e-4)
     assert trivial == pytest.approx(math.log(129 if name == "moco" else 2 * batch - 1))
@@ -97,7 +97,7 @@ def test_every_objective_has_a_trivial_value():
     for name, pretraining in EACH.items():
         objective = networks.new_objective(pretraining, 0, WIDTH, pieces, IMPERIALDANCE21)
         objective.loss((batch, batch), labels)
-        objective.after_step(0.0, 10)
+        objective.after_step(objective.pace(0.0, 10))
         assert float(objective.trivial_loss((batch, batch), labels)) > 0, name
 
 

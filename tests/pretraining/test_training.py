@@ -111,7 +111,7 @@ def test_moco_queue_is_first_in_first_out_and_keys_follow_slowly():
         view = pieces.batch(torch.arange(4) + 4 * step)
         moco.loss((view, view), torch.zeros(4)).backward()
         newest = moco.fresh.clone()
-        moco.after_step(0.0, 40)
+        moco.after_step(moco.pace(0.0, 40))
         place = (torch.arange(4) + 4 * step) % 10
         assert torch.equal(moco.queue[place], newest)
         assert torch.allclose(moco.queue.norm(dim=1), torch.ones(10), atol=1e-5)
@@ -121,7 +121,7 @@ def test_moco_queue_is_first_in_first_out_and_keys_follow_slowly():
         for p in moco.encoder.parameters():
             p.add_(1.0)
     frozen = weights(moco.key_encoder)
-    moco.after_step(0.0, 400)  # a memory of 40 steps
+    moco.after_step(moco.pace(0.0, 400))  # a memory of 40 steps
     for name, p in moco.encoder.named_parameters():
         assert torch.allclose(moco.key_encoder.state_dict()[name], 0.975 * frozen[name] + 0.025 * p, atol=1e-6)
 
@@ -137,14 +137,14 @@ def test_svt_views_differ_in_rate_and_its_centre_follows_the_teacher():
     svt.loss((view, view), torch.zeros(6)).backward()
     assert all(p.grad is None for p in svt.teacher.parameters())
     centre = svt.centre.clone()
-    svt.after_step(0.0, 100)
+    svt.after_step(svt.pace(0.0, 100))
     assert torch.allclose(svt.centre, 0.9 * centre + 0.1 * svt.seen)
     slow = weights(svt.teacher)
     with torch.no_grad():
         svt.head.mlp[0].weight.add_(1.0)
-    svt.after_step(1.0, 100)  # at the end of the run the teacher stands still
+    svt.after_step(svt.pace(1.0, 100))  # at the end of the run the teacher stands still
     assert torch.allclose(svt.teacher[1].mlp[0].weight, slow["1.mlp.0.weight"])
-    svt.after_step(0.0, 100)
+    svt.after_step(svt.pace(0.0, 100))
     assert torch.allclose(svt.teacher[1].mlp[0].weight, slow["1.mlp.0.weight"] + 0.1, atol=1e-6)
 
 
