@@ -29,7 +29,7 @@ class Beat:
 
     @property
     def verdict(self) -> str:
-        """hit (within 70 ms), early or late (within 200 ms); without an accent of the body missed, or free if the music has none."""
+        """hit (within 70 ms), early or late (within 200 ms); without an accent of the body missed, or free if nor has the music."""
         if self.offset_s is None:
             return "missed" if self.strong else "free"
         if abs(self.offset_s) <= HIT_S:

@@ -119,17 +119,20 @@ def by_shifts(music_peaks_s, motion_peaks_s, duration_s: float, tolerance_s: flo
     return Chance(max(0.0, float(level[0])), float(low), float(high), float((rates - level).std()), float(at_least))
 
 
-def pooled(lead, sd, groups) -> Pooled:
-    """Test the BAR of several recordings together: is the mean over groups of BAR minus chance above 0?
+def pooled_rows(sequences: pd.DataFrame) -> Pooled:
+    """Test the BAR of several recordings together: is the mean over choreographies of BAR minus chance above 0?
 
-    ``lead`` (R,) is BAR minus chance, ``sd`` (R,) is ``Chance.sd``, both in one unit; ``groups`` (R,) names what belongs
-    together: the choreography, or any name of its own for a recording without one. Recordings of one choreography are danced
-    to one track in one way, so by chance they are right or wrong together: within a group, the standard deviations are
-    averaged; between groups, the variances add up. ``p`` is one-sided, from the normal distribution. Rows with nan are left
-    out; without rows, all is nan.
+    ``sequences`` has one row per recording: choreography, and bar, bar_chance and bar_sd in percent (``rhythm.alignment``);
+    so ``lead`` and ``reach`` are in percentage points. Recordings of one choreography are danced to one track in one way, so
+    by chance they are right or wrong together: within a choreography, the standard deviations are averaged; between
+    choreographies, the variances add up. A recording without a choreography counts as one. ``p`` is one-sided, from the
+    normal distribution. Rows with nan are left out; without rows, all is nan.
     """
-    table = pd.DataFrame({"lead": np.asarray(lead, float), "sd": np.asarray(sd, float), "group": np.asarray(groups)}).dropna()
-    means = table.groupby("group")[["lead", "sd"]].mean()
+    known = sequences.dropna(subset=["bar", "bar_chance", "bar_sd"])
+    alone = pd.Series(np.arange(len(known)).astype(str), index=known.index).radd("recording ")
+    names = known["choreography"].astype(object).where(known["choreography"].notna(), alone)
+    table = pd.DataFrame({"lead": known["bar"] - known["bar_chance"], "sd": known["bar_sd"]})
+    means = table.groupby(names).mean()
     if means.empty:
         return Pooled(math.nan, math.nan, math.nan, 0)
     mean, spread = float(means["lead"].mean()), float(np.sqrt((means["sd"] ** 2).sum()) / len(means))
@@ -144,7 +147,7 @@ def any_lag(music_peaks_s, motion_peaks_s, duration_s: float, seed: int = 0) -> 
     clip's end joins its start) and s is 50 ms; the statistic is the largest sum over all lags, in steps of 20 ms. It is
     compared with that of LAG_DRAWS sets of as many random peaks, uniform but for the least distance of the motion's peaks.
     p = (1 + number of sets with at least as large a sum) / (1 + LAG_DRAWS). The lag nearest to zero is given if several are
-    the best. Returns None below three peaks of either kind.
+    the best. Recordings that are pooled need seeds of their own. Returns None below three peaks of either kind.
     """
     music, motion = (np.asarray(peaks, dtype=float) for peaks in (music_peaks_s, motion_peaks_s))
     if min(len(music), len(motion)) < 3:
@@ -173,7 +176,7 @@ def _sums_by_lag(music: np.ndarray, motion: np.ndarray, duration_s: float) -> np
     return gaussian_filter1d(counts, LAG_SPREAD_S * steps / duration_s, axis=1, mode="wrap")
 
 
-def pooled_lag(found: list[AnyLag]) -> float:
+def pooled_lags(found: list[AnyLag]) -> float:
     """p-value of alignment at any lag in several independent recordings: their mean excess among that of random peaks.
 
     Each recording may have a lag of its own. nan without recordings.
