@@ -13,10 +13,12 @@ The report is a dict (times in s on the recording's clock; rates and probabiliti
     anything I was trained on", and the other values are only the most likely known dance;
   - ``score`` (None if unknown or ``unlike``): {mean, low_90, high_90, range: [lowest, highest], curve: [[score, density]]};
   - ``nearest``: [{genre, choreography, level, trial, score, bar, distance}], reference performances, the nearest first;
-  - ``beat_alignment``: {bar, chance in percent, corrected, f70, music_peaks_s, motion_peaks_s}: the paper's BAR for the
-    accents of the music (onset peaks);
-  - ``timeline`` (None if no steady beat is found): {beat_s, hit, early, late, missed, beats, median_offset_ms,
-    mean_abs_offset_ms, with_accent and with_accent_chance in percent, eights: [[{count, time_s, verdict, offset_ms, strong}]]};
+  - ``beat_alignment``: {bar, chance, chance_low, chance_high in percent, p, corrected, f70, matched, lag_ms, lag_p, warning,
+    music_peaks_s, motion_peaks_s}: the paper's BAR for the accents of the music (onset peaks), what it is by chance
+    (``chance.by_shifts``), the best lag (``chance.any_lag``), and a sentence if music and motion do not go together;
+  - ``timeline`` (None if no steady beat is found): {beat_s, hit, early, late, missed, free, beats, median_offset_ms,
+    mean_abs_offset_ms, with_accent and with_accent_chance in percent, eights: [[{count, time_s, verdict, offset_ms, strong}]]}.
+    A beat without an accent of the body is missed if the music has an accent there, and else free;
 
 - ``progression`` (None for one recording): {measure: {values, slope, low, high, n}}: the change from one recording to the
   next with its 95 % interval (None below three recordings).
@@ -33,10 +35,10 @@ from dancemvp_core import files
 from dancemvp_core.assess import timeline as beats
 from dancemvp_core.assess.assessor import Assessor, score_distribution
 from dancemvp_core.assess.recording import Analysis
-from dancemvp_core.dance import primitives
+from dancemvp_core.dance import chance, primitives, rhythm
 from dancemvp_core.dance.sequences import DanceSequence
 
-FORMAT = "dancemvp-assessment-1"
+FORMAT = "dancemvp-assessment-2"
 UNLIKE = "Unlike anything I was trained on"
 WHY_UNLIKE = {
     "features": "music and motion together are farther from every reference performance than is usual for a new dancer",
@@ -112,8 +114,8 @@ def assess(recording: DanceSequence, heard: Analysis, assessor: Assessor) -> dic
     grid = beats.beat_grid(analysis.beats_s, duration, assessor.facts["longest_beat_s"])
     eights = beats.eights(grid, duration)
     if grid is None:
-        notes.append("no steady beat in the music: the timeline is left out, and the recording is cut into three equal parts")
-        eights = primitives.eight_beats([], duration)
+        notes.append("no steady beat in the music: the timeline is left out, and the recording is cut into pieces of 3 s")
+        eights = primitives.eight_beats([], duration, None)
     elif not eights:
         notes.append("no complete eight beats in the recording: recognition and score are left out")
     if not len(measured["music_peaks"]):
@@ -129,7 +131,7 @@ def assess(recording: DanceSequence, heard: Analysis, assessor: Assessor) -> dic
         "tempo_bpm": analysis.tempo_bpm,
         "notes": notes,
         **recognise_and_score(recording, analysis, eights, assessor, notes),
-        "beat_alignment": _alignment(measured),
+        "beat_alignment": _alignment(measured, duration),
         "timeline": None if grid is None else _timeline(grid, measured, duration),
     }
     return part
@@ -183,10 +185,37 @@ def ranked(probabilities) -> list[dict]:
     return [{"name": str(name), "probability": float(p)} for name, p in probabilities.items()]
 
 
-def _alignment(measured: dict) -> dict:
-    numbers = {"bar": "bar", "chance": "bar_chance", "corrected": "bar_corrected", "f70": "f70"}
-    out = {name: float(measured[key]) if np.isfinite(measured[key]) else None for name, key in numbers.items()}
+_ALIGNMENT = {
+    "bar": "bar", "chance": "bar_chance", "chance_low": "bar_chance_low", "chance_high": "bar_chance_high", "p": "bar_p",
+    "corrected": "bar_corrected", "f70": "f70",
+}  # fmt: skip
+
+
+def _alignment(measured: dict, duration: float) -> dict:
+    out = {name: float(measured[key]) if np.isfinite(measured[key]) else None for name, key in _ALIGNMENT.items()}
+    peaks = measured["music_peaks"], measured["motion_peaks"]
+    lagged = chance.any_lag(*peaks, duration)
+    out |= {"lag_ms": 1000 * lagged.lag_s, "lag_p": lagged.p} if lagged else {"lag_ms": None, "lag_p": None}
+    out |= {"matched": len(rhythm.match_peaks(*peaks)), "warning": _out_of_time(out)}
     return out | {f"{kind}_s": [float(t) for t in measured[kind]] for kind in ("music_peaks", "motion_peaks")}
+
+
+def _out_of_time(aligned: dict) -> str | None:
+    """A sentence if music and motion do not go together, or only at another lag; None if they do or too little is known."""
+    if aligned["bar"] is None or aligned["lag_p"] is None or aligned["p"] <= chance.ALPHA:
+        return None
+    if aligned["lag_p"] > chance.ALPHA:
+        return (
+            "Music and motion show no alignment at any lag: is this the music that was danced to? "
+            "Do not rely on what is said about the beat."
+        )
+    if abs(aligned["lag_ms"]) > 1000 * beats.WITHIN_S:
+        side = "behind" if aligned["lag_ms"] > 0 else "ahead of"
+        return (
+            f"The motion goes with the music only if it is taken to be {abs(aligned['lag_ms']):.0f} ms {side} it: "
+            "does the music start where --offset says?"
+        )
+    return None
 
 
 def _timeline(grid: np.ndarray, measured: dict, duration: float) -> dict:
@@ -256,10 +285,16 @@ def headline(part: dict) -> list[str]:
         lines.append(f"Score {points(s, 'mean')}, 90 % interval {points(s, 'low_90')} to {points(s, 'high_90')} {of}.")
     aligned = part["beat_alignment"]
     if aligned["bar"] is not None:
-        lines.append(f"BAR {aligned['bar']:.0f} % (chance {aligned['chance']:.0f} %).")
+        accents, reached = len(aligned["music_peaks_s"]), f"{aligned['chance_low']:.0f} to {aligned['chance_high']:.0f} %"
+        by_chance = f"by chance {aligned['chance']:.0f} %, range {reached}, p = {aligned['p']:.2f}"
+        answered = f"The body answers {aligned['matched']} of the music's {accents} accents"
+        lines.append(f"{answered}: BAR {aligned['bar']:.0f} % ({by_chance}).")
+    if aligned["warning"]:
+        lines.append(f"WARNING: {aligned['warning']}")
     if part["timeline"]:
         t = part["timeline"]
         typical = f" The median offset is {t['median_offset_ms']:+.0f} ms." if t["median_offset_ms"] is not None else ""
         counts = f"{t['hit']} are hit, {t['early']} early, {t['late']} late, {t['missed']} missed"
-        lines.append(f"Of {t['beats']} beats, {counts}.{typical}")
+        free = f", and {t['free']} are free (neither body nor music has an accent there)"
+        lines.append(f"Of {t['beats']} beats, {counts}{free}.{typical}")
     return lines + [f"Note: {note}." for note in part["notes"]]

@@ -12,7 +12,7 @@ from dancemvp_core.dance import rhythm
 from dancemvp_core.dance.sequences import DanceSequence
 from dancemvp_core.style import BLACK, BLUE, GREEN, GREY, PAGE_IN, PURPLE, SKY, VERMILION, badge, styled
 
-VERDICT_COLOURS = {"hit": GREEN, "early": BLUE, "late": VERMILION, "missed": GREY}
+VERDICT_COLOURS = {"hit": GREEN, "early": BLUE, "late": VERMILION, "missed": BLACK, "free": GREY}
 LISTED = 4
 
 
@@ -103,7 +103,9 @@ def _intensity(ax, part: dict, recording: DanceSequence) -> None:
     ax.plot(times, curve, color=BLACK, lw=0.8)
     peaks = np.array(aligned["motion_peaks_s"])
     ax.plot(peaks, np.interp(peaks, times, curve), "o", color=GREEN, ms=3)
-    rate = "no accents in the music" if aligned["bar"] is None else f"BAR {aligned['bar']:.0f} %, chance {aligned['chance']:.0f} %"
+    rate = "no accents in the music"
+    if aligned["bar"] is not None:
+        rate = f"BAR {aligned['bar']:.0f} %, chance {aligned['chance']:.0f} % (p = {aligned['p']:.2f})"
     ax.set_title(f"motion intensity, its peaks, and the music's accents (±0.2 s): {rate}", loc="left")
     ax.set(xlim=(0, part["duration_s"]), yticks=(), ylim=(0, 1.1))
 
@@ -124,7 +126,7 @@ def _beats(ax, timeline: dict | None, duration_s: float) -> None:
             ax.plot([beat["time_s"]] * 2, [0, offset], color=colour, lw=1)
             ax.plot(beat["time_s"], offset, "o", color=colour, ms=3.5)
     counts = ", ".join(f"{timeline[word]} {word}" for word in VERDICT_COLOURS)
-    ax.set_title(f"each beat: {counts} (dashed: count one; ×: missed)", loc="left")
+    ax.set_title(f"each beat: {counts} (dashed: count one; ×: no accent of the body)", loc="left")
     ax.set(xlim=(0, duration_s), ylim=(-reach * 1.25, reach * 1.1), xlabel="time in the recording (s)")
     ax.set_ylabel("early  ←  ms  →  late")
     ax.set_yticks((-200, -70, 0, 70, 200))

@@ -7,16 +7,17 @@ from itertools import pairwise
 
 import numpy as np
 
-from dancemvp_core.dance import primitives, rhythm
+from dancemvp_core.dance import chance, primitives, rhythm
 from dancemvp_core.dance.primitives import BEATS
 
+VERDICTS = ("hit", "early", "late", "missed", "free")
 HIT_S = 0.07  # mir_eval's tolerance for onsets, and about the accuracy of a tracked beat
-WITHIN_S = rhythm.TOLERANCE_S  # the paper's tolerance; a beat without an accent within it is missed
+WITHIN_S = rhythm.TOLERANCE_S  # the paper's tolerance; the body has no accent on a beat without one within it
 
 
 @dataclass(frozen=True)
 class Beat:
-    """One beat: its number in the eight (1..8), its time in s, and the offset of its accent in s (negative: early; None: missed).
+    """One beat: its number in the eight (1..8), its time in s, and the offset of its accent in s (negative: early; None: none).
 
     ``strong``: the beat is the nearest one to a peak of music intensity; BAR counts these peaks.
     """
@@ -28,9 +29,9 @@ class Beat:
 
     @property
     def verdict(self) -> str:
-        """hit (within 70 ms), early or late (within 200 ms), or missed."""
+        """hit (within 70 ms), early or late (within 200 ms); without an accent of the body missed, or free if nor has the music."""
         if self.offset_s is None:
-            return "missed"
+            return "missed" if self.strong else "free"
         if abs(self.offset_s) <= HIT_S:
             return "hit"
         return "early" if self.offset_s < 0 else "late"
@@ -39,19 +40,19 @@ class Beat:
 def beat_grid(beats_s: np.ndarray, duration_s: float, longest_beat_s: float | None = None) -> np.ndarray | None:
     """The regular grid of a recording's beats in s, or None if no steady beat is found.
 
-    ``longest_beat_s`` is the longest beat of the performances that a model was trained on. The tempo octave is chosen so
-    that the recording has at least as many eights as with beats of that length. If the recording is too short for one such
-    eight, or ``longest_beat_s`` is None, the tempo is never doubled.
+    ``longest_beat_s`` is the longest beat of the performances that a model was trained on. A tempo is doubled only if that
+    brings it nearer to theirs: if a beat is more than a half octave (1.41 times) longer than their longest. So the beat of a
+    dance that is a little slower than all others stays whole. If it is None, the tempo is never doubled.
     """
-    count = 0 if longest_beat_s is None else int(duration_s / (BEATS * longest_beat_s))
-    if count:
-        return primitives.fit_grid(beats_s, duration_s, count)
-    if len(beats_s) < 2:
-        return None
-    # One eight fits into this length at the tracked tempo, so the tempo is not doubled.
-    room = max(duration_s, (BEATS + 1) * float(np.median(np.diff(beats_s))))
-    grid = primitives.fit_grid(beats_s, room, 1)
-    return None if grid is None else grid[grid <= duration_s + primitives.EDGE * np.diff(grid)[0]]
+    grid = primitives.fit_grid(beats_s, duration_s, None)
+    if grid is None or longest_beat_s is None:
+        return grid
+    half = float(np.diff(grid).mean()) / 2
+    if half <= longest_beat_s / np.sqrt(2):
+        return grid
+    first = np.ceil(-grid[0] / half - primitives.EDGE)  # the first and last half beat may lie before and after the whole ones
+    last = np.floor((duration_s - grid[0]) / half + primitives.EDGE)
+    return grid[0] + half * np.arange(first, last + 1)
 
 
 def eights(grid: np.ndarray | None, duration_s: float) -> list[tuple[float, float]]:
@@ -92,11 +93,11 @@ def summary(beats: list[Beat], accents_s: np.ndarray, duration_s: float) -> dict
     """Number of each verdict, median and mean absolute offset in ms, share of beats with an accent and its chance level in %."""
     offsets = np.array([beat.offset_s for beat in beats if beat.offset_s is not None])
     times = [beat.time_s for beat in beats]
-    counts = {word: sum(beat.verdict == word for beat in beats) for word in ("hit", "early", "late", "missed")}
+    counts = {word: sum(beat.verdict == word for beat in beats) for word in VERDICTS}
     return counts | {
         "beats": len(beats),
         "median_offset_ms": float(1000 * np.median(offsets)) if len(offsets) else None,
         "mean_abs_offset_ms": float(1000 * np.abs(offsets).mean()) if len(offsets) else None,
         "with_accent": 100 * len(offsets) / len(beats),
-        "with_accent_chance": 100 * rhythm.chance_rate(times, accents_s, duration_s) if len(accents_s) else 0.0,
+        "with_accent_chance": 100 * chance.by_shifts(times, accents_s, duration_s, WITHIN_S).mean,
     }

@@ -33,8 +33,8 @@ class PieceSet:
 
     ``table`` has one row per piece: sequence, the labels, trial, start_s, end_s, segmentation, score, bar and bar_direct
     (percent), split, window (row of ``music``, -1 without music). ``sequences`` has one row per performance of the data
-    set, also for performances without pieces: labels, duration_s, bar, bar_chance, bar_corrected, f70, and the numbers of
-    peaks.
+    set, also for performances without pieces: labels, duration_s, ``rhythm.MEASURES``, and the numbers of peaks. A
+    choreography whose performances differ in the number of pieces has one class of ``primitive``, 0.
     """
 
     motion: Tensor
@@ -189,6 +189,7 @@ def build(
             bar = measured["bar"] if cutting.bar_scope == "sequence" else direct
             rows.append(facts | place | {"bar": bar, "bar_direct": direct, "window": windows.add(piece, analysis)})
     table = pd.DataFrame(rows)
+    table["primitive"] = _classes_of_place(table)
     motion = torch.from_numpy(np.ascontiguousarray(np.stack(motions)))
     return PieceSet(motion, windows.standardised(table), table, pd.DataFrame(sequence_rows))
 
@@ -231,6 +232,17 @@ def _cut(sequence: DanceSequence, analysis: music.MusicAnalysis | None, cutting:
     if cutting.cuts_s is None:
         return primitives.segment(sequence, analysis.beats_s if analysis is not None else np.zeros(0))
     return [Piece(sequence, i, start, end, "fixed") for i, (start, end) in enumerate(cutting.cuts_s)]
+
+
+def _classes_of_place(table: pd.DataFrame) -> pd.Series:
+    """The primitive of each piece, as a class of Task 1: its place in the performance, or 0.
+
+    The third piece of one performance is the move of the third piece of another only if both are cut alike. So the place is
+    a class where all performances of a choreography have the same number of pieces; elsewhere all its pieces are one class.
+    """
+    counts = table.groupby("sequence")["primitive"].transform("size")
+    differ = counts.groupby(table["choreography"].fillna("")).transform("nunique") > 1
+    return table["primitive"].mask(differ, 0)
 
 
 def _counted(measured: dict) -> dict:

@@ -15,17 +15,20 @@ SHORTEST_BEAT_S = 0.3  # 200 BPM; a faster grid is halved if all primitives stil
 ON_GRID = 0.15  # in beats: a beat this close to the grid supports it (of random beats, 3 in 10 do)
 SUPPORT = 0.75  # a grid needs the support of this share of the beats, over this share of their time span
 EDGE = 0.15  # in beats: the first and last border may lie this far outside the clip
+PIECE_S = 3.0  # length of a piece where no grid is known: about that of ImperialDance's primitives, and the released cut
 
 
-def fit_grid(beat_times_s, duration_s: float, count: int = 3) -> np.ndarray | None:
+def fit_grid(beat_times_s, duration_s: float, count: int | None = 3) -> np.ndarray | None:
     """Fit a regular grid to tracked beats and extend it over the whole clip. Returns beat times in s, or None.
 
     The tracked beats may jitter, skip, double or start late. The period is the one at which their phases agree best
     (longest mean resultant); a line is then fitted to the beats on the grid. The tempo octave is corrected: the tempo is
-    doubled once if ``count`` primitives do not fit into the clip, and halved (as often as needed) if a beat is shorter than
-    0.3 s and the primitives still fit. A 10-s clip then has 24 to 47 beats. The first and last beat may lie 0.15 beats
-    outside the clip. Returns None if there are too few beats, if too few of them are on the grid (a change of tempo), or if
-    no octave fits. Raises ValueError for count < 1, a duration that is not positive, and unsorted or NaN beats.
+    halved (as often as needed) if a beat is shorter than 0.3 s and the primitives still fit. If the number of primitives is
+    known (``count``), the tempo is doubled once if that many do not fit into the clip. A 10-s clip with three primitives
+    then has 24 to 47 beats, and at 71 to 142 BPM each of its primitives is four tracked beats. If the number is not known
+    (None), the tempo is never doubled. The first and last beat may lie 0.15 beats outside the clip. Returns None if there
+    are too few beats, if too few of them are on the grid (a change of tempo), or if no octave fits ``count`` primitives.
+    Raises ValueError for count < 1, a duration that is not positive, and unsorted or NaN beats.
     """
     beats = _checked(beat_times_s, duration_s, count)
     if len(beats) < FEWEST_BEATS:
@@ -34,10 +37,10 @@ def fit_grid(beat_times_s, duration_s: float, count: int = 3) -> np.ndarray | No
     if line is None:
         return None
     phase, period = line
-    longest = duration_s / (BEATS * count - 2 * EDGE)  # the longest beat with which all primitives fit into the clip
-    if period > longest:
+    longest = duration_s / (BEATS * (count or 1) - 2 * EDGE)  # the longest beat with which all primitives fit into the clip
+    if count and period > longest:
         period /= 2
-    if period > longest:
+    if count and period > longest:
         return None
     while period < SHORTEST_BEAT_S and 2 * period <= longest:
         period, phase = 2 * period, _stronger_half(beats, phase, period)
@@ -48,7 +51,7 @@ def fit_grid(beat_times_s, duration_s: float, count: int = 3) -> np.ndarray | No
 
 def _checked(beat_times_s, duration_s, count) -> np.ndarray:
     beats = np.asarray(beat_times_s, dtype=np.float64)
-    if count < 1:
+    if count is not None and count < 1:
         raise ValueError(f"count {count}: expected at least one eight")
     if not 0 < duration_s < math.inf:
         raise ValueError(f"duration_s {duration_s}: expected a positive number of seconds")
@@ -93,31 +96,37 @@ def _stronger_half(beats: np.ndarray, phase: float, period: float) -> float:
     return phase if even > odd else phase + period
 
 
-def _cut(beat_times_s, duration_s: float, count: int) -> tuple[list[tuple[float, float]], str]:
+def _cut(beat_times_s, duration_s: float, count: int | None) -> tuple[list[tuple[float, float]], str]:
     grid = fit_grid(beat_times_s, duration_s, count)
-    if grid is not None and len(grid) > BEATS * count:
-        borders, segmentation = np.clip(grid[: BEATS * count + 1 : BEATS], 0, duration_s), "beats"
-    else:
+    eights = 0 if grid is None else (len(grid) - 1) // BEATS
+    if eights >= (count or 1):
+        borders, segmentation = np.clip(grid[: BEATS * (count or eights) + 1 : BEATS], 0, duration_s), "beats"
+    elif count:
         borders, segmentation = np.linspace(0, duration_s, count + 1), "equal"
+    else:
+        whole = math.floor(duration_s / PIECE_S + 1e-9)  # 6 s at 29.97 fps are not 5.9999 s
+        borders, segmentation = np.minimum(PIECE_S * np.arange(whole + 1), duration_s) if whole else [0, duration_s], "time"
     borders = [float(b) for b in borders]
     return list(pairwise(borders)), segmentation
 
 
-def eight_beats(beat_times_s, duration_s: float, count: int = 3) -> list[tuple[float, float]]:
+def eight_beats(beat_times_s, duration_s: float, count: int | None = 3) -> list[tuple[float, float]]:
     """The first ``count`` complete primitives of the fitted grid, as (start_s, end_s) within the clip ("Eight-Beats").
 
-    Returns ``count`` equal parts of the clip if no grid fits, or if the primitives would end after the clip. Raises
-    ValueError as ``fit_grid`` does.
+    Returns ``count`` equal parts of the clip if no grid fits, or if the primitives would end after the clip. If ``count`` is
+    None, returns all complete primitives; and if there is none, as many pieces of PIECE_S as the clip has, from its start
+    on (the whole of a shorter clip). Raises ValueError as ``fit_grid`` does.
     """
     return _cut(beat_times_s, duration_s, count)[0]
 
 
-def segment(sequence: DanceSequence, beats_s=(), count: int = 3) -> list[Piece]:
-    """Cut a sequence into ``count`` primitives at the beats of its music; without beats, into equal parts.
+def segment(sequence: DanceSequence, beats_s=()) -> list[Piece]:
+    """Cut a sequence into primitives at the beats of its music: as many as its data set states, or else all (``eight_beats``).
 
-    Each piece says how it was cut: ``segmentation`` is "beats", or "equal" if no grid fits.
+    Each piece says how it was cut: ``segmentation`` is "beats"; without a grid "equal" if the number of primitives is
+    stated, and else "time".
     """
-    parts, segmentation = _cut(beats_s, sequence.duration_s, count)
+    parts, segmentation = _cut(beats_s, sequence.duration_s, sequence.primitives)
     return [Piece(sequence, i, start, end, segmentation) for i, (start, end) in enumerate(parts)]
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from dancemvp_core.dance import chance
+
 if TYPE_CHECKING:
     from dancemvp_core.dance.music import MusicAnalysis
     from dancemvp_core.dance.sequences import DanceSequence
@@ -83,23 +85,6 @@ def beat_alignment_rate(music_peaks_s, motion_peaks_s, tolerance_s: float = TOLE
     return len(match_peaks(music_peaks_s, motion_peaks_s, tolerance_s)) / len(music_peaks_s)
 
 
-def chance_rate(
-    music_peaks_s, motion_peaks_s, duration_s: float, tolerance_s: float = TOLERANCE_S, shifts: int = 20
-) -> float:
-    """Chance level (0..1) of BAR: the mean BAR after circular time shifts of the motion peaks, ``shifts`` steps over the clip.
-
-    Shifts within the tolerance of zero are left out, because the peaks are still in time. Raises ValueError if no shift is
-    left.
-    """
-    # Golden-section steps: even shifts by 0.5 s would all be whole beats at 120 BPM, and the chance level would be 1.
-    offsets = np.arange(1, shifts) * (np.sqrt(5) - 1) / 2 % 1 * duration_s
-    offsets = offsets[(offsets > tolerance_s) & (offsets < duration_s - tolerance_s)]
-    if len(offsets) == 0:
-        raise ValueError(f"a clip of {duration_s:.2f} s is too short for a chance level")
-    peaks = np.asarray(motion_peaks_s, dtype=np.float64)
-    return float(np.mean([beat_alignment_rate(music_peaks_s, (peaks + o) % duration_s, tolerance_s) for o in offsets]))
-
-
 def chance_corrected(rate: float, chance: float) -> float:
     """Where a rate lies between chance (0) and perfect (1); nan if the chance level is already perfect."""
     return (rate - chance) / (1 - chance) if chance < 1 else float("nan")
@@ -112,10 +97,15 @@ def peak_f_measure(music_peaks_s, motion_peaks_s, tolerance_s: float = 0.07) -> 
     return 2 * len(match_peaks(music_peaks_s, motion_peaks_s, tolerance_s)) / (len(music_peaks_s) + len(motion_peaks_s))
 
 
-def alignment(sequence: DanceSequence, analysis: MusicAnalysis | None) -> dict:
-    """The Task 3 measures of a performance: {music_peaks, motion_peaks, bar, bar_chance, bar_corrected, f70}.
+MEASURES = ("bar", "bar_chance", "bar_chance_low", "bar_chance_high", "bar_sd", "bar_p", "bar_corrected", "f70")
 
-    Peaks are times in s; bar and bar_chance are in percent. The measures are nan without music peaks.
+
+def alignment(sequence: DanceSequence, analysis: MusicAnalysis | None) -> dict:
+    """The Task 3 measures of a performance: {music_peaks, motion_peaks} and MEASURES.
+
+    Peaks are times in s. In percent: bar; bar_chance, and the range bar_chance_low to bar_chance_high of 95 % of the time
+    shifts; bar_sd. bar_p is the p-value of bar (``chance.by_shifts`` defines all of these). The measures are nan without
+    music peaks. Raises ValueError if the clip is too short for a chance level.
     """
     motion_peaks = intensity_peaks(motion_intensity(sequence.motion, sequence.fps), sequence.fps)
     music_peaks = np.asarray(sequence.music_intensity_s or (), dtype=float)
@@ -123,13 +113,17 @@ def alignment(sequence: DanceSequence, analysis: MusicAnalysis | None) -> dict:
         music_peaks = analysis.music_intensity_s
     row = {"music_peaks": music_peaks, "motion_peaks": motion_peaks}
     if len(music_peaks) == 0:
-        return row | dict.fromkeys(("bar", "bar_chance", "bar_corrected", "f70"), np.nan)
+        return row | dict.fromkeys(MEASURES, np.nan)
     rate = beat_alignment_rate(music_peaks, motion_peaks)
-    chance = chance_rate(music_peaks, motion_peaks, sequence.duration_s)
+    by_chance = chance.by_shifts(music_peaks, motion_peaks, sequence.duration_s, TOLERANCE_S)
     return row | {
         "bar": 100 * rate,
-        "bar_chance": 100 * chance,
-        "bar_corrected": chance_corrected(rate, chance),
+        "bar_chance": 100 * by_chance.mean,
+        "bar_chance_low": 100 * by_chance.low,
+        "bar_chance_high": 100 * by_chance.high,
+        "bar_sd": 100 * by_chance.sd,
+        "bar_p": by_chance.p,
+        "bar_corrected": chance_corrected(rate, by_chance.mean),
         "f70": peak_f_measure(music_peaks, motion_peaks),
     }
 

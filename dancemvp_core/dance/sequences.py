@@ -31,8 +31,9 @@ class DanceSequence:
     ``motion`` may be a memory-mapped view. ``music`` is the audio file; the clip's music starts ``music_offset_s`` into it
     and lasts ``music_window_s`` (None: as long as the clip). If the window differs from the clip in length,
     ``music.analyse`` converts its times to the clip's clock. Labels are None if unknown. ``trial`` counts from 0 in the
-    order of dancing; ``score`` is 0..100; ``music_intensity_s`` are the dancers' labels in s; ``source`` names the file
-    (and row) for messages; ``notes`` are one-line warnings of the reader.
+    order of dancing; ``score`` is 0..100; ``music_intensity_s`` are the dancers' labels in s; ``primitives`` is the number of
+    primitives that the data set states (ImperialDance: 3; None: as many as there are); ``source`` names the file (and row)
+    for messages; ``notes`` are one-line warnings of the reader.
     """
 
     motion: np.ndarray
@@ -50,6 +51,7 @@ class DanceSequence:
     split: str | None = None
     source: str = ""
     notes: tuple[str, ...] = ()
+    primitives: int | None = None
 
     @property
     def duration_s(self) -> float:
@@ -61,7 +63,8 @@ class DanceSequence:
 class Piece:
     """A primitive: ``motion`` (3, t, V) of eight beats, cut from ``sequence`` at start_s..end_s.
 
-    ``primitive`` counts from 0 within the sequence. ``segmentation`` is "beats", or "equal" if no beat grid fits.
+    ``primitive`` counts from 0 within the sequence. ``segmentation`` is "beats"; without a beat grid it is "equal" (the
+    data set states the number of primitives) or "time" (pieces of one length in s).
     """
 
     sequence: DanceSequence

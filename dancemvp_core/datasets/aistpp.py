@@ -199,8 +199,8 @@ class _Found:
         notes.append("no scores in AIST++: Task 2 (scoring) is left out")
         if self.missing:
             notes.append(
-                f"no music for {listing(sorted(self.missing))}: no music features, primitives are equal "
-                "parts and BAR is left out there; put the tracks into music/, named by id, such as mBR2.wav"
+                f"no music for {listing(sorted(self.missing))}: no music features, pieces are 3 s long "
+                "and BAR is left out there; put the tracks into music/, named by id, such as mBR2.wav"
             )
         if self.short:
             notes.append(f"music ends before the dance in {listing(sorted(self.short))}: this music is not used")

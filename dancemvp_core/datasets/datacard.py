@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from dancemvp_core import datasets
+from dancemvp_core.dance.pieces import evenly_spaced
 from dancemvp_core.dance.sequences import DanceDataset, DataError
 from dancemvp_core.datasets import motionfiles
 from dancemvp_core.labels import Levels, Scores
 
+ALIGNED = 200  # most recordings whose beat alignment the card measures, spread over the data set
 LONGEST_TABLE = 80  # rows of a table in the text; the tables themselves have all rows
 
 
@@ -41,9 +44,9 @@ class DataCard:
 
     ``overview``: counts over the whole data set. ``files``: one row per motion file (trials, duration_s, fps and, if the
     motion was read, missing values, longest_gap_s, longest_still_s, unusable trials). ``music``: one row per window (file,
-    offset_s, window_s, clip_s and, if the music was analysed, beats and segmentation). ``splits``: one row per split.
-    ``tracks``: those that several choreographies share. ``notes`` say what is switched off and why. ``errors`` are one-line
-    faults that make the data set, or a part of it, unusable.
+    offset_s, window_s, clip_s and, if the music was analysed, beats, those in a piece, and segmentation). ``splits``: one row
+    per split. ``tracks``: those that several choreographies share. ``notes`` say what is switched off and why, and how well
+    motion and music are aligned. ``errors`` are one-line faults that make the data set, or a part of it, unusable.
     """
 
     overview: dict[str, str]
@@ -84,13 +87,14 @@ def card(
     time_normalisation: str = "stretch",
     progress: Callable = lambda rows: rows,
     split: RunSplit | None = None,
+    cache: Path | None = None,
 ) -> DataCard:
     """Make the card of a data set, given by its path or already opened. Returns the DataCard.
 
     ``deep`` reads all motion, one sequence at a time, and analyses every music window; without it only headers and tables
     are read. ``progress`` wraps the loop over sequences. ``split`` is that of the run (default: the data's own); its leak of
-    music is a note. Raises DataError if the data set cannot be opened; faults that are found while reading are listed in
-    ``errors``.
+    music is a note. ``cache`` is the folder of music analyses. Raises DataError if the data set cannot be opened; faults
+    that are found while reading are listed in ``errors``.
     """
     dataset = path if isinstance(path, DanceDataset) else datasets.load(path)
     files, motion_errors = _files(dataset, deep, progress)
@@ -105,10 +109,17 @@ def card(
     if deep and len(music):
         equal = int((music["segmentation"] == "equal").sum())
         notes.append(
-            f"{equal} of {len(music)} music windows fit no beat grid: their primitives are equal parts"
+            f"{equal} of {len(music)} music windows fit no beat grid: their primitives are parts of one length"
             if equal
             else f"a beat grid fits all {len(music)} music windows"
         )
+        halves = int((music["piece_beats"] < 6).sum())  # 4 tracked beats, in place of 8
+        if halves:
+            notes.append(
+                f"in {halves} of {len(music)} music windows, the stated number of eights fits only at twice the tracked tempo: "
+                "a primitive there is four tracked beats, unless the tracker has heard half the tempo"
+            )
+        notes += _alignment(dataset, time_normalisation, cache)
     return DataCard(
         overview=overview,
         files=files,
@@ -222,25 +233,74 @@ def _music(dataset: DanceDataset, deep: bool, time_normalisation: str) -> tuple[
             "clip_s": clip_s,
         }
         if deep:
+            stated = dataset.sequences.records[which[0]].get("primitives")
             try:
-                row |= _window_beats(path, offset_s, window_s, clip_s, time_normalisation)
+                row |= _window_beats(path, offset_s, (window_s, clip_s), stated, time_normalisation)
             except DataError as fault:
                 errors.append(str(fault))
-                row |= {"segmentation": "unusable"}
+                row |= {"piece_beats": np.nan, "segmentation": "unusable"}
         rows.append(row)
     return pd.DataFrame(rows), errors
 
 
-def _window_beats(path: Path, offset_s: float, window_s: float, clip_s: float, time_normalisation: str) -> dict:
-    """Number of beats in one window, and how the clip is cut by them; DataError for unusable music."""
+def _window_beats(path: Path, offset_s: float, lengths_s, stated: int | None, time_normalisation: str) -> dict:
+    """Tracked beats in one window and in one of its pieces, and how the clip is cut by them; DataError for unusable music.
+
+    ``lengths_s`` are those of the window and of the clip; ``stated`` is the number of primitives (None: all).
+    """
     from dancemvp_core.dance import music, primitives  # librosa takes seconds to import; only a deep card needs it
 
+    window_s, clip_s = lengths_s
     used_s = window_s if time_normalisation == "stretch" else min(window_s, clip_s)
     stretch = clip_s / window_s if time_normalisation == "stretch" else 1.0
     samples, rate = music.load_audio(path, offset_s, used_s)
     beats = music.beat_times(samples, rate) * stretch
-    fitted = primitives.fit_grid(beats, clip_s) is not None
-    return {"beats": len(beats), "segmentation": "beats" if fitted else "equal"}
+    grid = primitives.fit_grid(beats, clip_s, stated)
+    if grid is None or len(grid) <= primitives.BEATS:
+        return {"beats": len(beats), "piece_beats": np.nan, "segmentation": "equal"}
+    tracked = primitives.BEATS * np.diff(grid).mean() / np.median(np.diff(beats))
+    return {"beats": len(beats), "piece_beats": round(float(tracked), 1), "segmentation": "beats"}
+
+
+def _alignment(dataset: DanceDataset, time_normalisation: str, cache: Path | None) -> list[str]:
+    """Lines on the beat alignment of at most ALIGNED recordings, together: BAR, chance, p-value; and whether any lag aligns them.
+
+    The lag is tested on one recording of each choreography, because those of one choreography are not independent.
+    """
+    from dancemvp_core.dance import chance, music, rhythm
+
+    rows, lags = [], {}
+    for i in evenly_spaced(np.flatnonzero(dataset.index["music"].notna()), ALIGNED):
+        try:
+            danced = dataset.sequences[i]
+            window = (danced.music, danced.music_offset_s, danced.music_window_s, danced.duration_s, time_normalisation)
+            measured = rhythm.alignment(danced, None if danced.music_intensity_s else music.analyse(*window, cache=cache))
+        except ValueError:  # an unusable recording is among the card's faults; one below 0.4 s has no chance level
+            continue
+        rows.append({"choreography": danced.choreography} | measured)
+        lagged = chance.any_lag(measured["music_peaks"], measured["motion_peaks"], danced.duration_s, seed=int(i))
+        if lagged:
+            lags.setdefault(danced.choreography or i, []).append(lagged)
+    table = pd.DataFrame(rows, columns=["choreography", *rhythm.MEASURES]).dropna(subset="bar")
+    if table.empty:
+        return []
+    found, any_lag = chance.pooled_rows(table), chance.pooled_lags([own[len(own) // 2] for own in lags.values()])
+    mean, by_chance = table["bar"].mean(), table["bar_chance"].mean()
+    lines = [
+        f"BAR {mean:.1f} %, by chance {by_chance:.1f} % (95 % range of the mean: {by_chance - found.reach:.1f} to "
+        f"{by_chance + found.reach:.1f} %), p = {found.p:.2g}; {len(table)} recordings in {found.groups} independent groups"
+    ]
+    if found.p > chance.ALPHA and any_lag > chance.ALPHA:
+        lines.append(
+            f"WARNING: MUSIC AND MOTION SHOW NO ALIGNMENT AT ANY LAG (p = {any_lag:.2g}): BAR says nothing about these dances; is "
+            "this the music that was danced to?"
+        )
+    elif found.p > chance.ALPHA:
+        lines.append(
+            f"WARNING: BAR IS NOT ABOVE CHANCE, BUT THE MOTION FOLLOWS ITS MUSIC AT ANOTHER LAG (p = {any_lag:.2g}): does the "
+            "music of each recording start where the data say?"
+        )
+    return lines
 
 
 def _splits(index: pd.DataFrame) -> pd.DataFrame:

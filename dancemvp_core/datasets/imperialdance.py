@@ -25,6 +25,7 @@ from dancemvp_core.formats import npy, tables
 
 FPS = 100.0
 CLIP_S = 10.0
+PRIMITIVES = 3  # of each clip, "Eight-Beats Primitive Segmentation"
 LONGEST_CUT_S = 30.0  # an audio file up to this length is the window itself, a longer one is the full track
 
 GENRES = {"b": "ballet", "k": "k-pop", "j": "jazz", "h": "hip-hop", "u": "urban"}
@@ -366,6 +367,7 @@ def _record(choreography: str, level: str, trial: int, files: dict, music: dict,
         "music_window_s": window_s,
         "music_intensity_s": intensity.get(choreography),
         "split": SPLIT[choreography],
+        "primitives": PRIMITIVES,
         "source": f"{files[choreography, level][0]}: trial {trial}",
     }
 

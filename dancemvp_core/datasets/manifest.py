@@ -31,7 +31,7 @@ OTHER_RATE = 0.01  # a note names a file whose own frame rate differs by this sh
 MAPPED_FILES = 256  # each memory map keeps a file open, and 1024 open files are a common limit
 
 SWITCHED_OFF = {
-    "music": "no music features there, primitives are equal parts and BAR is left out",
+    "music": "no music features there, pieces are 3 s long and BAR is left out",
     "genre": "genre recognition is left out and splits are not balanced by genre",
     "choreography": "choreography recognition is left out and these recordings are used for pre-training only",
     "level": "level recognition and Fig. 6 are left out",

@@ -104,8 +104,8 @@ class Scene:
         rows["test"] = pd.DataFrame({"row": test, "x": np.nan, "y": np.nan})
         file = self.paths.results / "fig5_embeddings.parquet"
         if file.exists():
-            figure, own = pd.read_parquet(file), self.pieces.table[["sequence", "primitive"]]
-            figure = figure.merge(own.assign(row=np.arange(len(own))), on=["sequence", "primitive"])
+            figure, own = pd.read_parquet(file), self.pieces.table[["sequence", "start_s"]]
+            figure = figure.merge(own.assign(row=np.arange(len(own))), on=["sequence", "start_s"])
             rows |= {panel: figure.loc[figure["panel"] == panel, ["row", "x", "y"]] for panel in ("5b", "5a")}
         if not any(map(len, rows.values())):  # data without a split: pre-training used all pieces
             seen = embeddings.spread_rows(self.pieces.table, self.pieces.rows("pretrain"), self.tsne_points)
@@ -208,7 +208,8 @@ class Scene:
         attributes, arrays, note = self.attributes(encoder, rows)
         table = self.pieces.table.iloc[rows]
         arrays["piece.sequence"] = table["sequence"].to_numpy(np.int32)
-        arrays["piece.move"] = table["primitive"].to_numpy(np.uint8)
+        place = self.pieces.table.groupby("sequence").cumcount()  # "primitive" is a class, and may be 0 for all pieces
+        arrays["piece.move"] = place.iloc[rows].to_numpy(np.uint16)
         for name, part in maps.groupby("map", sort=False):
             arrays[f"map.{name}.xy"] = part[["x", "y"]].to_numpy(np.float32)
             arrays[f"map.{name}.piece"] = np.searchsorted(rows, part["row"]).astype(np.int32)

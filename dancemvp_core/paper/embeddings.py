@@ -23,7 +23,7 @@ from dancemvp_core.pretraining import training
 from dancemvp_core.tasks import stats
 from dancemvp_core.tasks.feature_maps import FEWEST_POINTS, on_sphere, tsne
 
-POINT_COLUMNS = ["genre", "choreography", "level", "primitive", "sequence", "trial"]
+POINT_COLUMNS = ["genre", "choreography", "level", "primitive", "sequence", "start_s", "trial"]
 
 # Attribute -> attributes that are held fixed. "level" measures the separation of levels over all pieces; "level | genre,
 # primitive" measures it within each genre and primitive, which is the paper's claim.
@@ -112,7 +112,8 @@ def seen_pieces(
     chosen = one_choreography_each(known, "pretrain", 3, ("urban", "jazz", "k-pop"))
     pool = known[(known["split"] == "pretrain") & (known["choreography"].isin(chosen) | (not chosen))]
     files = [rows for _, rows in pool.groupby(["choreography", "level"], dropna=False).groups.items()]
-    most = max(1, points // (3 * len(files)))  # a sequence has three primitives
+    each = round(len(trained) / max(1, trained["sequence"].nunique()))  # pieces of a performance: three in the paper
+    most = max(1, points // (max(1, each) * len(files)))
     shown = np.concatenate([evenly_spaced(rows.to_numpy(), most) for rows in files])
     # One performance of each music window in pre-training, because these windows standardise the music.
     heard = trained.drop_duplicates("window")["sequence"]

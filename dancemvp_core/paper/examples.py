@@ -53,7 +53,7 @@ def example(danced: DanceSequence, time_normalisation: str, cache: Path | None) 
         heard = music.analyse(*window, danced.duration_s, time_normalisation, cache=cache)
         waveform, _ = music.load_audio(*window[:2], danced.duration_s / heard.stretch)
     beats = heard.beats_s if heard is not None else []
-    grid = primitives.fit_grid(beats, danced.duration_s) if len(beats) else None
+    grid = primitives.fit_grid(beats, danced.duration_s, danced.primitives) if len(beats) else None
     groups = [(piece.start_s, piece.end_s) for piece in primitives.segment(danced, beats)]
     return Example(danced, heard, waveform, np.zeros(0) if grid is None else grid, groups)
 
@@ -61,8 +61,11 @@ def example(danced: DanceSequence, time_normalisation: str, cache: Path | None) 
 def opposite(shown: Example) -> str:
     """Return one sentence with the mean distance of the joints between the third and the first group.
 
-    It also states the distance to the mirror image of the first group if the skeleton has left and right joints.
+    It also states the distance to the mirror image of the first group if the skeleton has left and right joints. Without a
+    third group it says so.
     """
+    if len(shown.groups) < 3:
+        return f"the performance has {len(shown.groups)} of the three groups, so there is nothing to compare"
     danced = shown.danced
     seen = front_view(danced.motion, danced.skeleton)
     cuts = [seen[round(a * danced.fps) : round(b * danced.fps)] for a, b in shown.groups]

@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from dancemvp_core.dance import chance
 from dancemvp_core.labels import SKILL, Levels
 from dancemvp_core.tasks import stats
 from dancemvp_core.tasks.outcomes import Outcomes
@@ -157,8 +158,9 @@ def _with_interval(row) -> str:
 def rates_by_level(sequences: pd.DataFrame, levels: Levels = SKILL) -> pd.DataFrame:
     """Return BAR for each level (one line "all" for data without levels), with its chance level and its corrected value.
 
-    Columns: level, performances, choreographies, bar with its 95 % interval over choreographies (bar_low, bar_high),
-    bar_chance, all in percent; bar_corrected (0: chance, 1: perfect); f70. Performances without a rate are left out.
+    Columns: level, performances, choreographies; in percent: bar with its 95 % interval over choreographies (bar_low,
+    bar_high), bar_chance, and the 95 % range of the mean BAR by chance (bar_chance_low, bar_chance_high); bar_p
+    (``chance.pooled``); bar_corrected (0: chance, 1: perfect); f70. Performances without a rate are left out.
     """
     known = sequences.dropna(subset="bar")
     names = [level for level in levels.names if (known["level"] == level).any()] or ["all"]
@@ -168,8 +170,10 @@ def rates_by_level(sequences: pd.DataFrame, levels: Levels = SKILL) -> pd.DataFr
         groups = own.groupby("choreography", dropna=False)["bar"].mean()
         mean, low, high = stats.mean_interval(groups)
         row = {"level": name, "performances": len(own), "choreographies": own["choreography"].nunique()}
-        row |= {"bar": mean, "bar_low": low, "bar_high": high}
-        rows.append(row | {column: own[column].mean() for column in ("bar_chance", "bar_corrected", "f70")})
+        row |= {"bar": mean, "bar_low": low, "bar_high": high, "bar_chance": own["bar_chance"].mean()}
+        by_chance = chance.pooled_rows(own)
+        row |= {"bar_chance_low": row["bar_chance"] - by_chance.reach, "bar_chance_high": row["bar_chance"] + by_chance.reach}
+        rows.append(row | {"bar_p": by_chance.p} | {column: own[column].mean() for column in ("bar_corrected", "f70")})
     return pd.DataFrame(rows)
 
 

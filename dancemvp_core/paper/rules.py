@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from dancemvp_core.dance import chance
 from dancemvp_core.dance.primitives import BEATS
 from dancemvp_core.labels import SKILL, Levels
 from dancemvp_core.paper import comparison, progression
@@ -126,17 +127,24 @@ def set_up(results: Results, what: str, stated: int) -> Finding:
 
 
 def experts_match(results: Results) -> Finding:
-    """Test whether the BAR of the highest level (one mean for each choreography) is above one half and above its chance level."""
+    """Test whether the BAR of the highest level (one mean for each choreography) is above one half and above its chance level.
+
+    It is above chance if the interval over choreographies says so, and the test by time shifts, too (``chance.pooled_rows``).
+    """
     results.need_skill()
     sequences = results.table("sequences")
-    experts = sequences[sequences["level"] == results.levels.names[-1]]
-    experts = experts.groupby("choreography")[["bar", "bar_chance"]].mean().dropna()
+    own = sequences[sequences["level"] == results.levels.names[-1]].dropna(subset="choreography")
+    experts = own.groupby("choreography")[["bar", "bar_chance"]].mean().dropna()
     if not len(experts):
         raise Missing("these data have no experts with a beat alignment rate")
     mean, low, high = stats.mean_interval(experts["bar"])
     above, above_low, above_high = stats.mean_interval(experts["bar"] - experts["bar_chance"])
-    text = f"BAR {mean:.1f} %, minus chance {above:+.1f} points [{above_low:.1f}, {above_high:.1f}]; {len(experts)} choreographies"
-    holds = True if low > 50 and above_low > 0 else False if high < 50 or above_high < 0 else None
+    p = chance.pooled_rows(own).p
+    text = (
+        f"BAR {mean:.1f} %, minus chance {above:+.1f} points [{above_low:.1f}, {above_high:.1f}], p = {p:.2g} by time shifts; "
+        f"{len(experts)} choreographies"
+    )
+    holds = True if low > 50 and above_low > 0 and p <= ALPHA else False if high < 50 or above_high < 0 else None
     return Finding(holds, text, mean, low, high)
 
 

@@ -237,6 +237,11 @@ def test_a_quick_training_set_doubles_the_beat():
     beats = np.arange(0.25, 10, 0.5)
     assert np.diff(timeline.beat_grid(beats, 10.0, 0.5))[0] == pytest.approx(0.5)
     assert np.diff(timeline.beat_grid(beats, 10.0, 0.26))[0] == pytest.approx(0.25)
+    for bpm in range(100, 140):  # a little slower than all dances of the training set: still whole beats
+        beat_s = 60 / bpm
+        for duration_s in (8.0, 12.0, 15.0, 29.0):
+            grid = timeline.beat_grid(np.arange(0.1, duration_s, beat_s), duration_s, 0.9 * beat_s)
+            assert np.diff(grid) == pytest.approx(beat_s)
 
 
 # --- the trained part ------------------------------------------------------------------------------------------------

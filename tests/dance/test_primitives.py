@@ -3,15 +3,16 @@
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import piece_set
 
-from dancemvp_core.dance import music, primitives
+from dancemvp_core.dance import music, pieces, primitives
 from dancemvp_core.dance.pieces import PieceSet
-from dancemvp_core.dance.sequences import DanceSequence
+from dancemvp_core.dance.sequences import DanceDataset, DanceSequence
 from dancemvp_core.dance.skeleton import IMPERIALDANCE21
 from dancemvp_core.datasets import synthdance
 
@@ -189,24 +190,72 @@ def test_eights_scale_with_the_clip(scale, seed):
 # --- pieces
 
 
-def a_sequence(duration_s=10.0, fps=100.0):
+def a_sequence(duration_s=10.0, fps=100.0, stated=3, **labels):
     frames = round(duration_s * fps)
     motion = np.broadcast_to(np.arange(frames, dtype=np.float32)[None, :, None], (3, frames, 21))
-    return DanceSequence(motion=motion, fps=fps, skeleton=IMPERIALDANCE21)
+    return DanceSequence(motion=motion, fps=fps, skeleton=IMPERIALDANCE21, primitives=stated, **labels)
 
 
 def test_pieces_carry_their_frames_and_how_they_were_cut():
-    pieces = primitives.segment(a_sequence(), regular(0.35))
-    assert [p.primitive for p in pieces] == [0, 1, 2] and {p.segmentation for p in pieces} == {"beats"}
-    assert [p.motion.shape for p in pieces] == [(3, 280, 21)] * 3
-    assert [int(p.motion[0, 0, 0]) for p in pieces] == [5, 285, 565]
+    found = primitives.segment(a_sequence(), regular(0.35))
+    assert [p.primitive for p in found] == [0, 1, 2] and {p.segmentation for p in found} == {"beats"}
+    assert [p.motion.shape for p in found] == [(3, 280, 21)] * 3
+    assert [int(p.motion[0, 0, 0]) for p in found] == [5, 285, 565]
 
 
 @pytest.mark.parametrize("beats", [(), [1.0, 2.0]])
 def test_a_sequence_without_a_beat_is_cut_into_equal_pieces_and_says_so(beats):
-    pieces = primitives.segment(a_sequence(9.6, 60.0), beats)
-    assert {p.segmentation for p in pieces} == {"equal"}
-    assert [p.motion.shape[1] for p in pieces] == [192] * 3
+    found = primitives.segment(a_sequence(9.6, 60.0), beats)
+    assert {p.segmentation for p in found} == {"equal"}
+    assert [p.motion.shape[1] for p in found] == [192] * 3
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "spans"),
+    [(1.1, [(0, 1.1)]), (2.9, [(0, 2.9)]), (6.0, [(0, 3), (3, 6)]), (5.9, [(0, 3)]), (60.0, [(k, k + 3) for k in range(0, 60, 3)])],
+)
+def test_without_beats_a_recording_has_as_many_pieces_of_three_seconds_as_fit(duration_s, spans):
+    found = primitives.segment(a_sequence(duration_s, 30.0, stated=None))
+    assert [(p.start_s, p.end_s) for p in found] == [pytest.approx(span) for span in spans]
+    assert {p.segmentation for p in found} == {"time"}
+
+
+@pytest.mark.parametrize(("duration_s", "eights"), [(8.2, 2), (10.0, 2), (12.0, 3), (32.0, 8)])
+def test_all_eights_are_cut_where_no_number_is_stated(duration_s, eights):
+    found = primitives.segment(a_sequence(duration_s, stated=None), np.arange(0.1, duration_s, 0.5))
+    assert len(found) == eights and {p.segmentation for p in found} == {"beats"}
+    assert [p.end_s - p.start_s for p in found] == pytest.approx([4.0] * eights)
+    assert len(primitives.segment(a_sequence(3.9, stated=None), np.arange(0.1, 3.9, 0.5))) == 1  # less than an eight
+
+
+def test_at_123_bpm_an_eight_has_eight_tracked_beats_unless_three_are_stated():
+    beat_s = 60 / 123
+    beats = np.arange(0.05, 10, beat_s)  # two and a half eights
+    stated = borders(primitives.eight_beats(beats, 10.0))
+    assert np.diff(stated) == pytest.approx([4 * beat_s] * 3)  # ImperialDance: three eights in 10 s need at least 142 BPM
+    assert np.diff(borders(primitives.eight_beats(beats, 10.0, None))) == pytest.approx([8 * beat_s] * 2)
+    for duration_s in np.arange(8, 30, 0.7):
+        grid = primitives.fit_grid(np.arange(0.05, duration_s, beat_s), duration_s, None)
+        assert np.diff(grid) == pytest.approx(beat_s)
+
+
+def cut(durations_s, choreographies):
+    """The pieces of 21-joint recordings without music."""
+    rng = np.random.default_rng(0)
+    sequences = []
+    for duration_s, choreography in zip(durations_s, choreographies, strict=True):
+        motion = rng.normal(size=(3, round(30 * duration_s), 21)).astype(np.float32)
+        sequences.append(DanceSequence(motion, 30.0, IMPERIALDANCE21, choreography=choreography))
+    dataset = DanceDataset("x", None, IMPERIALDANCE21, pd.DataFrame(index=range(len(sequences))), sequences)
+    splits = pd.Series(["pretrain"] * len(sequences))
+    return pieces.build(dataset, splits, np.ones(len(sequences), bool), pieces.Cutting(20)).table
+
+
+def test_the_place_of_a_piece_is_a_class_only_where_all_performances_have_as_many():
+    table = cut([7.0, 8.9, 4.0, 10.0, 6.5], ["a", "a", "b", "b", None])
+    assert table.groupby("sequence").size().tolist() == [2, 2, 1, 3, 2]
+    assert table["primitive"].tolist() == [0, 1, 0, 1, 0, 0, 0, 0, 0, 1]
+    assert not table.duplicated(["sequence", "start_s"]).any()
 
 
 # --- real and synthetic music

@@ -158,42 +158,7 @@ def test_matching_and_f_measure_agree_with_mir_eval(music, motion, tolerance):
     assert rhythm.peak_f_measure(music, motion, tolerance) == pytest.approx(f_measure)
 
 
-# --- chance, correction, F-measure
-
-
-@pytest.mark.parametrize("beat_s", [1.0, 0.5, 10 / 19, 10 / 23])
-def test_chance_level_of_even_peaks_is_the_share_of_the_clip_within_reach(beat_s):
-    # A shift is in step again where it is within 0.2 s of a whole beat: 40 % of the clip at 60 BPM, 80 % at 120,
-    # less the 0.4 s around no shift at all.
-    peaks = np.arange(0.1, 10, beat_s)
-    expected = (10 * 0.4 / beat_s - 0.4) / (10 - 0.4)
-    assert rhythm.chance_rate(peaks, peaks, 10.0) == pytest.approx(expected, abs=0.1)
-    assert rhythm.chance_rate(peaks, peaks, 10.0, shifts=400) == pytest.approx(expected, abs=0.02)
-
-
-def test_dense_random_peaks_have_the_chance_level_the_literature_warns_of():
-    rng = np.random.default_rng(0)
-    beats = np.arange(0.25, 10, 0.5)  # 120 BPM
-    rates = [rhythm.beat_alignment_rate(beats, rng.uniform(0, 10, len(beats))) for _ in range(200)]
-    assert np.mean(rates) == pytest.approx(0.56, abs=0.04)
-    chance = [rhythm.chance_rate(beats, rng.uniform(0, 10, len(beats)), 10.0) for _ in range(20)]
-    assert np.mean(chance) == pytest.approx(np.mean(rates), abs=0.04)
-
-
-def test_aligned_peaks_beat_their_own_chance_level():
-    rng = np.random.default_rng(1)
-    music = np.sort(rng.uniform(0, 10, 9))
-    motion = music + rng.normal(0, 0.04, 9)
-    rate, chance = rhythm.beat_alignment_rate(music, motion), rhythm.chance_rate(music, motion, 10.0)
-    assert rate == 1 and chance < 0.7
-    assert rhythm.chance_corrected(rate, chance) == 1
-    assert rhythm.chance_corrected(chance, chance) == 0
-    assert np.isnan(rhythm.chance_corrected(1, 1))
-
-
-def test_a_clip_too_short_to_shift_has_no_chance_level():
-    with pytest.raises(ValueError, match="too short"):
-        rhythm.chance_rate([0.1], [0.1], 0.3)
+# --- F-measure
 
 
 def test_f_measure_by_hand():
