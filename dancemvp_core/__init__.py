@@ -4,6 +4,7 @@
                   layers for small images; hashes of code
 ``dance``         one performance: motion, skeleton, music, primitives (eight beats), rhythm (BAR), the pieces for the encoders
 ``formats``       files as people have them: BVH, C3D, CSV (Motive's too), NPY, AIST++ pickles; tables, joint names, markers
+``player``        a dance in the browser: skeleton, music, time
 ``models``        the core of the method: encoders, losses (InfoNCE: ``losses.info_nce``), texts, the prompter
 ``datasets``      the data sets: ImperialDance, SynthDance, AIST++, a manifest of your own recordings; the data card
 ``pretraining``   augmentations, objectives, the method table, the training loop, finished encoders

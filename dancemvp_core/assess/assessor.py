@@ -25,7 +25,7 @@ from dancemvp_core.dance.sequences import DataError
 from dancemvp_core.dance.skeleton import TO_IMPERIALDANCE21, Skeleton, canonical_body
 from dancemvp_core.models import encoders
 
-FORMAT = "dancemvp-assessor-2"
+FORMAT = "dancemvp-assessor-3"
 CURVE = np.linspace(0.0, 100.0, 101)  # scores at which the density of the distribution is computed
 NEAREST = 5  # reference performances in the report
 POSES = 8  # poses of a piece, one per beat
@@ -64,9 +64,10 @@ class Assessor:
         return None
 
     def motion_piece(self, motion: np.ndarray) -> Tensor:
-        """The encoder's input from the frames of an eight, (3, t, V): canonical body, number of frames as in training."""
+        """The encoder's input from the frames of an eight, (3, t, V): canonical body to the front, frames as in training."""
         resampled = resample(motion, self.facts["piece_frames"])
-        return torch.from_numpy(canonical_body(resampled, self.skeleton, self.facts["bone_lengths"]))
+        body = torch.from_numpy(canonical_body(resampled, self.skeleton, self.facts["bone_lengths"]))
+        return facing_front(body[None], self.skeleton)[0]
 
     def music_piece(self, features: np.ndarray) -> Tensor:
         """The acoustic features of an eight, (54, t), resampled and standardised as in training."""
@@ -227,19 +228,24 @@ class Vocabulary:
 # --- the body --------------------------------------------------------------------------------------------------------
 
 
-def postures(motion: Tensor, skeleton: Skeleton) -> Tensor:
-    """Poses of pieces, (K, 3, T, V) -> (K, 8 * 3 * V): the mean pose of each beat, relative to the root.
+def facing_front(motion: Tensor, skeleton: Skeleton) -> Tensor:
+    """Pieces (K, 3, T, V), each turned about the vertical axis so that on average its left side points along x.
 
-    All bodies are turned to face the same direction.
+    So the answer does not depend on where in the room a dancer faces. Without left and right joints pieces stay as they are.
     """
-    poses = F.adaptive_avg_pool2d(motion - motion[..., skeleton.root, None], (POSES, motion.shape[-1]))
     if not skeleton.pairs:
-        return poses.flatten(1)
+        return motion
     left, right = map(list, zip(*skeleton.pairs, strict=True))
-    across = (poses[..., left] - poses[..., right]).mean(dim=(2, 3))
+    across = (motion[..., left] - motion[..., right]).mean(dim=(2, 3))
     angle = torch.atan2(across[:, 2], across[:, 0])[:, None, None]
-    x, y, z = poses.unbind(dim=1)
-    return torch.stack([angle.cos() * x + angle.sin() * z, y, -angle.sin() * x + angle.cos() * z], dim=1).flatten(1)
+    x, y, z = motion.unbind(dim=1)
+    return torch.stack([angle.cos() * x + angle.sin() * z, y, -angle.sin() * x + angle.cos() * z], dim=1)
+
+
+def postures(motion: Tensor, skeleton: Skeleton) -> Tensor:
+    """Poses of pieces, (K, 3, T, V) -> (K, 8 * 3 * V): the mean pose of each beat, relative to the root, to the front."""
+    poses = F.adaptive_avg_pool2d(motion - motion[..., skeleton.root, None], (POSES, motion.shape[-1]))
+    return facing_front(poses, skeleton).flatten(1)
 
 
 def score_distribution(mean: float, sd: float) -> dict:

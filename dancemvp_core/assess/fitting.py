@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from dancemvp_core.assess.assessor import Assessor, postures
+from dancemvp_core.assess.assessor import Assessor, facing_front, postures
 from dancemvp_core.dance import music, rhythm
 from dancemvp_core.dance.pieces import PieceSet, canonical_lengths, resample
 from dancemvp_core.dance.sequences import DanceDataset, DanceSequence
@@ -147,6 +147,11 @@ def prompter_tensors(
     return {k: v.detach().to("cpu", copy=True) for k, v in tensors.items()}, classes, floor
 
 
+def fronted(pieces: PieceSet, dataset: DanceDataset) -> PieceSet:
+    """The pieces of a data set, turned as the assessor turns each eight of a recording (``assessor.facing_front``)."""
+    return replace(pieces, motion=facing_front(pieces.motion, dataset.skeleton))
+
+
 def encoder_spec(method: methods.Method, width: Width) -> dict:
     """The specification from which ``assessor.encoder_of`` builds a method's encoder."""
     settings = methods.settings(method)
@@ -156,7 +161,10 @@ def encoder_spec(method: methods.Method, width: Width) -> dict:
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """What an assessor is made from: a data set and its pieces, a frozen encoder and its spec, the prompter and music settings."""
+    """What an assessor is made from: a data set and its pieces, a frozen encoder and its spec, the prompter and music settings.
+
+    The pieces face the front (``fronted``), as the recordings that the assessor will get.
+    """
 
     pieces: PieceSet
     dataset: DanceDataset
@@ -171,7 +179,7 @@ class Material:
         """With the encoder of a table row (seed 0), from a notebook's parameters."""
         spec = encoder_spec(methods.METHODS[name], where.width)
         how = (prompter_settings(params), params.time_normalisation, where.paths.music_cache)
-        return cls(where.pieces, dataset, encoder_of(name, 0, where), spec, *how)
+        return cls(fronted(where.pieces, dataset), dataset, encoder_of(name, 0, where), spec, *how)
 
 
 def make(material: Material, hidden: Tensor, support: np.ndarray) -> Assessor:
