@@ -79,27 +79,27 @@ def _parser() -> argparse.ArgumentParser:
     fetch.add_argument("out", type=Path, metavar="OUT", help="folder to write")
     fetch.set_defaults(run=_fetch)
 
-    assess = commands.add_parser(
-        "assess",
-        usage="%(prog)s MOTION [MOTION ...] MUSIC [options], or %(prog)s --example",
-        help="assess your own recording: what is danced, how well, how much on the beat",
-    )
+    assess = commands.add_parser("assess", help="assess your own recording: what is danced, how well, how much on the beat")
     assess.add_argument(
-        "files",
-        nargs="*",
+        "motion",
+        nargs="+",
         type=Path,
-        metavar="MOTION ... MUSIC",
-        help="MOTION: .npy, .csv, .bvh, .c3d or AIST++ .pkl; several recordings of one choreography show the progression. "
-        "MUSIC: the music of the dance, in any format of libsndfile",
+        metavar="MOTION",
+        help=".npy, .csv, .bvh, .c3d or AIST++ .pkl; several recordings of one choreography show the progression",
     )
-    assess.add_argument("--example", action="store_true", help="assess the synthetic recording that comes with the package")
+    assess.add_argument("music", type=Path, metavar="MUSIC", help="the music of the dance, in any format of libsndfile")
     assess.add_argument("--offset", type=_seconds, default=0.0, metavar="S", help="where in the music the motion begins, in s")
     assess.add_argument("--fps", type=_seconds, help="frames per second, in place of what the file states")
     assess.add_argument("--layout", choices=("TVC", "CTV"), help="axes of .npy: frames, joints, xyz or xyz, frames, joints")
     assess.add_argument("--skeleton", help="imperialdance21, coco17, h36m17 or a skeleton JSON (default: recognised from the file)")
-    assess.add_argument("--checkpoint", type=Path, help="assessor.safetensors (default: the one that comes with the package)")
-    assess.add_argument("--out", type=Path, default=Path("assessment"), help="folder of the report (./%(default)s)")
-    assess.set_defaults(run=_assess, refuse=assess.error)
+    assess.set_defaults(run=_assess)
+    example = commands.add_parser("example", help="assess the synthetic recording that comes with the package")
+    example.set_defaults(run=_example)
+    for command in (assess, example):
+        command.add_argument(
+            "--checkpoint", type=Path, help="another assessor.safetensors (default: the one that comes with the package)"
+        )
+        command.add_argument("--out", type=Path, default=Path("assessment"), help="folder of the report (./%(default)s)")
     _add_released(commands)
     return parser
 
@@ -184,18 +184,21 @@ def _fetch(arguments) -> int:
 
 
 def _assess(arguments) -> int:
-    a = arguments
-    if a.example == bool(a.files) or len(a.files) == 1:
-        a.refuse("expected MOTION and MUSIC, or --example alone")
-    from dancemvp_core.assess import command, recording, shipped
+    from dancemvp_core.assess import command, recording
 
+    a = arguments
     how = {"offset_s": a.offset, "fps": a.fps, "layout": a.layout, "skeleton": recording.skeleton_of(a.skeleton)}
-    if a.example:
-        known = shipped.example()
-        command.assess([known["motion"]], known["music"], a.out, a.checkpoint, **how | {"fps": known["fps"]})
-        print(known["truth"]["said"])
-    else:
-        command.assess(a.files[:-1], a.files[-1], a.out, a.checkpoint, **how)
+    command.assess(a.motion, a.music, a.out, a.checkpoint, **how)
+    return 0
+
+
+def _example(arguments) -> int:
+    from dancemvp_core.assess import command, shipped
+
+    known = shipped.example()
+    print(f"{known['motion']} at {known['fps']:.5g} fps, {known['music']}")
+    command.assess([known["motion"]], known["music"], arguments.out, arguments.checkpoint, fps=known["fps"])
+    print(known["truth"]["said"])
     return 0
 
 
