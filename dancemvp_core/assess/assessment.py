@@ -89,20 +89,21 @@ def report(recordings: list[DanceSequence], heard: list[Analysis], assessor: Ass
     return {
         "format": FORMAT,
         "synthetic": assessor.facts["synthetic"],
-        "assessor": assessor_summary(assessor) | {"named": named},
+        "assessor": assessor_summary(assessor, named),
         "music": {"file": files.shown(first.music), "offset_s": first.music_offset_s},
         "recordings": parts,
         "progression": progression(parts) if len(parts) > 1 else None,
     }
 
 
-def assessor_summary(assessor: Assessor) -> dict:
-    """The trained part: its data, its candidates, its measured performance on held-out performances, and its card."""
+def assessor_summary(assessor: Assessor, named: str = "") -> dict:
+    """The trained part: which one it is (``named``), its data, its candidates, its measured performance, and its card."""
     facts = assessor.facts
     keys = ("dataset", "synthetic", "profile", "support_performances", "switched_off", "measured")
     return {k: facts.get(k) for k in keys} | {
         "choreographies": sorted(assessor.classes["choreography"].unique().tolist()),
         "skeleton": assessor.skeleton.name,
+        "named": named,
         "card": card.card(assessor),
     }
 

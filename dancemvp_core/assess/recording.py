@@ -12,7 +12,6 @@ from dancemvp_core.dance.skeleton import SKELETONS, Skeleton, load_skeleton
 from dancemvp_core.datasets import motionfiles, reading
 from dancemvp_core.datasets.manifest import FASTEST_FPS
 from dancemvp_core.formats import motion as motion_formats
-from dancemvp_core.player import clips
 
 if TYPE_CHECKING:
     from dancemvp_core.dance.music import MusicAnalysis
@@ -89,4 +88,6 @@ def analyse(recording: DanceSequence) -> Analysis:
 
 def sound(recording: DanceSequence) -> bytes:
     """A recording's music, from the offset to the end of the dance, as a FLAC file. DataError as ``analyse``."""
+    from dancemvp_core.player import clips
+
     return clips.audio(clips.Excerpt(str(recording.music), recording.music_offset_s, recording.duration_s))

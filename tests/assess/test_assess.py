@@ -374,6 +374,9 @@ def test_postures_are_the_same_wherever_one_faces():
     turned = torch.einsum("ij,njtv->nitv", torch.from_numpy(turn), motion)
     seen = [assessor.postures(m, IMPERIALDANCE21) for m in (motion, turned)]
     np.testing.assert_allclose(*seen, atol=1e-4)
+    made = tiny_assessor()
+    np.testing.assert_allclose(*(made.motion_piece(m[0].numpy()) for m in (motion, turned)), atol=1e-4)
+    assert assessor.facing_front(motion, replace(IMPERIALDANCE21, pairs=())) is motion, "no left and right, no front"
 
 
 def test_score_distribution_stays_within_the_scale():
