@@ -94,9 +94,9 @@ class Recording {
       context.fill();
     }
     context.font = "600 14px system-ui, sans-serif";
-    const right = x < this.stage.canvas.clientWidth / 2;  // the words go outwards, where there is room
-    context.textAlign = right ? "right" : "left";
-    context.fillText(says, clamp(x + (right ? -1 : 1) * (radius + 8), right ? 90 : 0, this.stage.canvas.clientWidth - (right ? 0 : 90)), y + 5);
+    context.textAlign = "center";
+    const half = context.measureText(says).width / 2 + 4;
+    context.fillText(says, clamp(x, half, this.stage.canvas.clientWidth - half), Math.max(16, y - radius - 9));
     context.globalAlpha = 1;
   }
 
