@@ -12,11 +12,12 @@
 #   make lab         open the explorer in JupyterLab, on the run of PROFILE, DATA and SPLIT
 #   make report      one static page of a run: claims, tables, figures, explorer; PROFILE, DATA and SPLIT as above
 #   make test-browser  the explorer in a headless Chromium, which it installs where it may (part of make test)
+#   make ship        put the assessor of a finished run of PROFILE into the package, for `dancemvp assess`
 #   make readme      fill the README's tables from results/
 #   make notebooks   run the notebooks at smoke and keep them, executed, in notebooks/
 #   make setup       only .venv (setup-test: with the tests' packages);  make clean: forget by-products
 #   make lock        choose package versions anew: requirements.lock, requirements-test.lock
-.PHONY: reproduce test test-browser select bench lab report readme notebooks setup setup-test lock clean
+.PHONY: reproduce test test-browser select bench lab report ship readme notebooks setup setup-test lock clean
 .DEFAULT_GOAL := reproduce
 
 PYTHON ?= python3
@@ -75,6 +76,9 @@ lab: setup
 
 report: setup
 	@$(run) -m dancemvp_core.explorer.report --profile "$$PROFILE" --data "$$DATA" --split "$$SPLIT"
+
+ship: setup
+	@$(run) workflow/ship.py --profile "$$PROFILE"
 
 readme: setup
 	@$(run) workflow/fill_readme.py

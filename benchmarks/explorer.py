@@ -26,7 +26,8 @@ sys.path.insert(0, str(PROJECT / "tests" / "browser"))
 # ruff: noqa: E402
 import labserver
 
-from dancemvp_core.explorer import binary, report
+from dancemvp_core.explorer import report
+from dancemvp_core.player import binary
 from dancemvp_core.runs import provenance
 
 PREPARE = """

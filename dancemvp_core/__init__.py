@@ -5,6 +5,7 @@
 ``dance``         one performance: motion, skeleton, music, primitives (eight beats), rhythm (BAR), the pieces for the encoders
 ``formats``       files as people have them: BVH, C3D, CSV (Motive's too), NPY, pickles, Kinect; tables, joint names, markers
 ``download``      downloads of public data sets, whole or continued, with their hashes
+``player``        a dance in the browser: skeleton, music, time
 ``models``        the core of the method: encoders, losses (InfoNCE: ``losses.info_nce``), texts, the prompter
 ``datasets``      the data sets: ImperialDance, SynthDance, AIST++, Bandai Namco's, UMONS-TAICHI, a manifest; the data card
 ``pretraining``   augmentations, objectives, the method table, the training loop, finished encoders

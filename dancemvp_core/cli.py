@@ -94,9 +94,14 @@ def _parser() -> argparse.ArgumentParser:
     assess.add_argument("--fps", type=_seconds, help="frames per second, in place of what the file states")
     assess.add_argument("--layout", choices=("TVC", "CTV"), help="axes of .npy: frames, joints, xyz or xyz, frames, joints")
     assess.add_argument("--skeleton", help="imperialdance21, coco17, h36m17 or a skeleton JSON (default: recognised from the file)")
-    assess.add_argument("--checkpoint", type=Path, help="assessor.safetensors (default: the file that `make reproduce` writes)")
-    assess.add_argument("--out", type=Path, default=Path("assessment"), help="folder of the report (./%(default)s)")
     assess.set_defaults(run=_assess)
+    example = commands.add_parser("example", help="assess the synthetic recording that comes with the package")
+    example.set_defaults(run=_example)
+    for command in (assess, example):
+        command.add_argument(
+            "--checkpoint", type=Path, help="another assessor.safetensors (default: the one that comes with the package)"
+        )
+        command.add_argument("--out", type=Path, default=Path("assessment"), help="folder of the report (./%(default)s)")
     _add_released(commands)
     return parser
 
@@ -190,6 +195,16 @@ def _assess(arguments) -> int:
     a = arguments
     how = {"offset_s": a.offset, "fps": a.fps, "layout": a.layout, "skeleton": recording.skeleton_of(a.skeleton)}
     command.assess(a.motion, a.music, a.out, a.checkpoint, **how)
+    return 0
+
+
+def _example(arguments) -> int:
+    from dancemvp_core.assess import command, shipped
+
+    known = shipped.example()
+    print(f"{known['motion']} at {known['fps']:.5g} fps, {known['music']}")
+    command.assess([known["motion"]], known["music"], arguments.out, arguments.checkpoint, fps=known["fps"])
+    print(known["truth"]["said"])
     return 0
 
 

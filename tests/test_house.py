@@ -9,7 +9,8 @@ CORE = Path(__file__).resolve().parents[1] / "dancemvp_core"
 MODULES = sorted(CORE.rglob("*.py"))
 ROOMS = sorted(folder for folder in CORE.iterdir() if folder.is_dir() and list(folder.glob("*.py")))
 FLOORS = [  # a room imports itself and lower floors; the files of the lowest floor may import one another
-    {"files", "style", "labels", "device", "convolution", "code_hash"}, {"dance"}, {"formats", "download"}, {"models", "datasets"},
+    {"files", "style", "labels", "device", "convolution", "code_hash"}, {"dance"}, {"formats", "download", "player"},
+    {"models", "datasets"},
     {"pretraining"}, {"runs"}, {"tasks"},
     {"released"}, {"paper", "assess"}, {"controls", "explorer"}, {"cli"},
 ]  # fmt: skip

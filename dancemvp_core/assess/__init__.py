@@ -2,7 +2,8 @@
 
 ``recording`` reads motion in all known formats. ``timeline`` compares the body's accents with the beats. ``assessor`` is
 the trained part: one small file that needs no text model. ``fitting`` makes this file, and ``calibration`` calibrates it
-(``12_assessor``). ``assessment`` combines everything into the JSON report; ``page`` and ``pictures`` show the report.
+(``12_assessor``). ``card`` describes it, and ``shipped`` has the one that comes with the package. ``assessment`` combines
+everything into the JSON report; ``page`` and ``pictures`` show the report.
 
 An *eight* is eight beats of a recording, the length of a primitive.
 

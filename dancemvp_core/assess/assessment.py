@@ -2,7 +2,8 @@
 
 The report is a dict (times in s on the recording's clock; rates and probabilities in the units given here):
 
-- ``format``; ``synthetic``: whether the reference performances are synthetic; ``assessor``: see ``assessor_summary``;
+- ``format``; ``synthetic``: whether the reference performances are synthetic; ``assessor``: see ``assessor_summary``, with
+  ``named``, which assessor it is, and ``card``, its model card;
 - ``music``: {file, offset_s};
 - ``recordings``, one each: {file, skeleton, frames, fps, duration_s, tempo_bpm, notes [sentence],
   ``recognition``, ``score``, ``nearest``, ``beat_alignment``, ``timeline``}:
@@ -32,10 +33,12 @@ import numpy as np
 import torch
 
 from dancemvp_core import files
+from dancemvp_core.assess import card
 from dancemvp_core.assess import timeline as beats
 from dancemvp_core.assess.assessor import Assessor, score_distribution
 from dancemvp_core.assess.recording import Analysis
 from dancemvp_core.dance import chance, primitives, rhythm
+from dancemvp_core.dance.orientation import to_front
 from dancemvp_core.dance.sequences import DanceSequence
 
 FORMAT = "dancemvp-assessment-2"
@@ -78,31 +81,34 @@ def trend(values: list[float]) -> Trend | None:
     return Trend(slope, slope - half, slope + half, at_middle)
 
 
-def report(recordings: list[DanceSequence], heard: list[Analysis], assessor: Assessor) -> dict:
+def report(recordings: list[DanceSequence], heard: list[Analysis], assessor: Assessor, named: str = "") -> dict:
     """The report on recordings of one choreography, in the order of dancing.
 
-    ``heard`` is the analysis of each recording (``recording.analyse``). Returns the dict of the module's docstring.
+    ``heard`` is the analysis of each recording (``recording.analyse``); ``named`` says which assessor it is. Returns the dict of
+    the module's docstring.
     """
     parts = [assess(recording, own, assessor) for recording, own in zip(recordings, heard, strict=True)]
     first = recordings[0]
     return {
         "format": FORMAT,
         "synthetic": assessor.facts["synthetic"],
-        "assessor": assessor_summary(assessor),
+        "assessor": assessor_summary(assessor, named),
         "music": {"file": files.shown(first.music), "offset_s": first.music_offset_s},
         "recordings": parts,
         "progression": progression(parts) if len(parts) > 1 else None,
     }
 
 
-def assessor_summary(assessor: Assessor) -> dict:
-    """The trained part: its data, its candidates, and its measured performance on held-out performances."""
+def assessor_summary(assessor: Assessor, named: str = "") -> dict:
+    """The trained part: which one it is (``named``), its data, its candidates, its measured performance, and its card."""
     facts = assessor.facts
     keys = ("dataset", "synthetic", "profile", "support_performances", "switched_off", "measured")
     return {k: facts.get(k) for k in keys} | {
         "choreographies": sorted(assessor.classes["choreography"].unique().tolist()),
         "skeleton": assessor.skeleton.name,
         "level_name": facts.get("level_name", "level"),
+        "named": named,
+        "card": card.card(assessor),
     }
 
 
@@ -149,9 +155,10 @@ def recognise_and_score(recording: DanceSequence, analysis, eights, assessor: As
     if motion is None or not eights:
         return switched_off
     fps, times = recording.fps, analysis.feature_times_s
+    motion = np.einsum("ij,jtv->itv", to_front(motion, assessor.skeleton, fps), motion)
     body = torch.stack([assessor.motion_piece(motion[:, round(a * fps) : round(b * fps)]) for a, b in eights])
     sound = torch.stack([assessor.music_piece(analysis.features[:, (times >= a) & (times < b)]) for a, b in eights])
-    hidden = assessor.hidden(body, sound)
+    hidden = assessor.hidden(body, sound, torch.tensor([b - a for a, b in eights], dtype=torch.float32))
     found = assessor.recognise(hidden)
     distances = assessor.distances(hidden, body, found)
     unlike = assessor.beyond_thresholds(distances)

@@ -26,7 +26,7 @@ from dancemvp_core.dance.skeleton import TO_IMPERIALDANCE21, Skeleton, canonical
 from dancemvp_core.labels import POINTS, Scores
 from dancemvp_core.models import encoders
 
-FORMAT = "dancemvp-assessor-2"
+FORMAT = "dancemvp-assessor-3"
 CURVE = np.linspace(0.0, 100.0, 101)  # scores at which the density of the distribution is computed
 NEAREST = 5  # reference performances in the report
 POSES = 8  # poses of a piece, one per beat
@@ -75,9 +75,9 @@ class Assessor:
         return (resampled - self.tensors["music.mean"][:, None]) / self.tensors["music.spread"][:, None]
 
     @torch.inference_mode()
-    def hidden(self, motion: Tensor, music: Tensor) -> Tensor:
-        """The frozen features of K eights, (K, H), from motion (K, 3, T, V) and music (K, 54, T)."""
-        return self.encoder.hidden({"motion": motion, "music": music}).float()
+    def hidden(self, motion: Tensor, music: Tensor, seconds: Tensor) -> Tensor:
+        """The frozen features of K eights, (K, H), from motion (K, 3, T, V), music (K, 54, T) and their lengths in s (K,)."""
+        return self.encoder.hidden({"motion": motion, "music": music, "seconds": seconds}).float()
 
     # --- what is danced ----------------------------------------------------------------------------------------
 

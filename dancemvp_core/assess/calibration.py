@@ -116,7 +116,7 @@ def judged(assessor: Assessor, pieces: PieceSet, hidden: Tensor, rows: np.ndarra
                 other = [c for c in choreographies if c != first["choreography"]][sequence % (len(choreographies) - 1)]
                 # The other choreography may have fewer primitives: its last one is then used again.
                 played = [windows[other, min(int(k), int(windows[other].index.max()))] for k in group["primitive"]]
-                features = assessor.hidden(motion, pieces.music[torch.as_tensor(played)].cpu())
+                features = assessor.hidden(motion, pieces.music[torch.as_tensor(played)].cpu(), pieces.seconds[own].cpu())
             found = assessor.recognise(features, without["classes"] if kind == "another dance" else None)
             row = {"kind": kind, "sequence": sequence, "true_score": first["score"]}
             for attribute in ("genre", "choreography", "level"):

@@ -6,16 +6,9 @@ import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
 
-from dancemvp_core.assess import recording
+from dancemvp_core import files
+from dancemvp_core.assess import recording, shipped
 from dancemvp_core.dance.sequences import DataError
-from dancemvp_core.runs import profiles
-
-DEFAULT_PROFILE = "demo"
-
-
-def default_checkpoint() -> Path:
-    """The assessor file that ``make reproduce`` writes: demo profile, SynthDance."""
-    return profiles.project_root() / "build" / DEFAULT_PROFILE / profiles.SYNTHDANCE / "assessor.safetensors"
 
 
 def assess(
@@ -28,10 +21,13 @@ def assess(
 ) -> dict:
     """Assess recordings of one choreography danced to ``music``. Writes ``report.html``, ``.json`` and ``.png`` to ``out``.
 
-    ``how`` goes to ``recording.read``; ``tell`` prints the lines of the result. Returns the report. Raises DataError, in
-    one line and without writing anything, for unusable input or a missing checkpoint.
+    ``checkpoint`` is an assessor's file; None is the assessor that comes with the package. ``how`` goes to ``recording.read``;
+    ``tell`` prints the lines of the result. Returns the report. Raises DataError, in one line and without writing anything, for
+    unusable input or a missing checkpoint.
     """
-    checkpoint = checkpoint or default_checkpoint()
+    whose = "comes with the package" if checkpoint is None else f"is in {files.shown(checkpoint)}"
+    named = f"These are the answers of the assessor that {whose}."
+    checkpoint = checkpoint or shipped.ASSESSOR
     if not checkpoint.is_file():
         raise DataError(f"{checkpoint}: no such assessor file; `make reproduce` makes one, or name one with --checkpoint")
     if out.exists() and not out.is_dir():
@@ -41,15 +37,17 @@ def assess(
     # process ends at once if the checkpoint is refused.
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         analyses = pool.map_async(recording.analyse, recordings)
+        heard = pool.apply_async(recording.sound, (max(recordings, key=lambda one: one.duration_s),))
         from dancemvp_core.assess import assessment, assessor, page, pictures
 
         trained = assessor.load(checkpoint)
-        report = assessment.report(recordings, analyses.get(), trained)
-    figures = pictures.all_of(report, recordings)
-    page.write(out, report, figures)
+        report = assessment.report(recordings, analyses.get(), trained, named)
+        figures = pictures.all_of(report, recordings)
+        page.write(out, report, figures, recordings, heard.get())
     for part in report["recordings"]:
         tell(f"{part['file']}")
         for line in assessment.headline(part):
             tell(f"  {line}")
+    tell(f"{named} {' '.join(report['assessor']['card']['Limits'][:1])}")
     tell(f"Report: {out / 'report.html'}")
     return report

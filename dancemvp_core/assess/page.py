@@ -1,10 +1,13 @@
 """The report as one HTML page, light or dark, that loads nothing from the network; and the writing of all report files.
 
-Numbers and drawings are computed here as plain data. The markup is in ``templates/``.
+Numbers and drawings are computed here as plain data. The markup is in ``templates/``. The page shows the dance itself with
+the scripts of ``player``: the skeleton, the music, and each beat's verdict on the moving body.
 """
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,20 +16,23 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from dancemvp_core import files
 from dancemvp_core.assess.assessment import MEASURES, UNLIKE, WHY_UNLIKE, dances, points
 from dancemvp_core.assess.timeline import WITHIN_S
+from dancemvp_core.dance.sequences import DanceSequence, Piece
+from dancemvp_core.player import binary, clips, scripts
 
 HERE = Path(__file__).parent
 CSS = HERE / "page.css"
 LISTED = 5  # number of names with their own bar
-SETS = {"test": "held-out performances of the test choreographies", "unseen dancers": "performances by unseen dancers"}
 NAMES = ("genre", "choreography", "level")
 
 
-def write(out: Path, report: dict, figures: dict) -> list[Path]:
+def write(
+    out: Path, report: dict, figures: dict, recordings: Sequence[DanceSequence] = (), music: bytes | None = None
+) -> list[Path]:
     """Write ``report.html``, ``report.json`` and the figures (name -> matplotlib Figure) to a folder. Returns their paths.
 
-    Each file is replaced as a whole.
+    Each file is replaced as a whole. The page shows the ``recordings``, if they are given, with their ``music`` (``page``).
     """
-    text = page(report)  # made first, as the drawings are: if one fails, there is no folder
+    text = page(report, recordings, music)  # made first, as the drawings are: if one fails, there is no folder
     for figure in figures.values():
         figure.draw_without_rendering()
     files.write_json(out / "report.json", report)
@@ -36,9 +42,13 @@ def write(out: Path, report: dict, figures: dict) -> list[Path]:
     return [out / "report.html", out / "report.json", *(out / f"{name}.png" for name in figures)]
 
 
-def page(report: dict) -> str:
-    """The whole page as HTML text."""
+def page(report: dict, recordings: Sequence[DanceSequence] = (), music: bytes | None = None) -> str:
+    """The whole page as HTML text.
+
+    ``recordings`` are those of the report, to be shown dancing; ``music`` is a sound file of their music from the offset on.
+    """
     parts = report["recordings"]
+    dances = [_dance(recording, part["timeline"]) for recording, part in zip(recordings, parts, strict=bool(recordings))]
     template = _environment().get_template("report.html.j2")
     return template.render(
         title="Dance assessment" if len(parts) > 1 else f"Dance assessment: {parts[0]['file']}",
@@ -46,8 +56,11 @@ def page(report: dict) -> str:
         synthetic=report["synthetic"],
         music=report["music"],
         recordings=[_recording(part) for part in parts],
+        dances=dances,
+        sound=None if music is None else base64.b64encode(music).decode("ascii"),
+        script=scripts.script(),
         progression=_progression(report) if report["progression"] else None,
-        assessor=_about(report["assessor"]),
+        assessor=report["assessor"],
     )
 
 
@@ -60,6 +73,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     made.filters |= {"number": format, "percent": _percent}
     made.globals["UNLIKE"] = UNLIKE
     return made
@@ -91,6 +105,20 @@ def _recording(part: dict) -> dict:
 def _title(name: str, found: dict) -> str:
     """The title of an attribute's card: a level has the data's word for it."""
     return (found["level_name"] if name == "level" else name).capitalize()
+
+
+def _dance(recording: DanceSequence, timeline: dict | None) -> dict:
+    """What the player shows of a recording (``player/js/recording.js``): its body at about 50 frames per s, and its beats."""
+    whole = Piece(recording, 0, 0.0, recording.duration_s, "recording")
+    header, joints = clips.body(whole, clips.frames(whole))
+    layout, data = binary.pack({"joints": joints})
+    beats = [beat for row in timeline["eights"] for beat in row] if timeline else []
+    return {
+        "header": header | {"arrays": layout, "recorded_per_s": 1.0},
+        "joints": base64.b64encode(data).decode("ascii"),
+        "skeleton": clips.drawn_skeleton(recording.skeleton),
+        "beats": [{name: beat[name] for name in ("time_s", "verdict", "offset_ms")} for beat in beats],
+    }
 
 
 def _reasons(distances: dict) -> list[str]:
@@ -203,12 +231,3 @@ def _trend_in_words(measure: dict) -> str:
         return "A trend needs three recordings."
     sure = "" if measure["low"] <= 0 <= measure["high"] else " The interval excludes zero."
     return f"{measure['slope']:+.1f} per recording, 95 % interval {measure['low']:+.1f} to {measure['high']:+.1f}.{sure}"
-
-
-# --- the trained part ------------------------------------------------------------------------------------------------
-
-
-def _about(assessor: dict) -> dict:
-    """The trained part with its measured sets; each set has a name for the reader."""
-    rows = [{"score_coverage": None, **row, "name": SETS.get(row["set"], row["set"])} for row in assessor["measured"] or []]
-    return assessor | {"measured": rows}

@@ -84,3 +84,10 @@ def analyse(recording: DanceSequence) -> Analysis:
 
     analysis = music.analyse(recording.music, recording.music_offset_s, clip_s=recording.duration_s)
     return Analysis(analysis, rhythm.alignment(recording, analysis))
+
+
+def sound(recording: DanceSequence) -> bytes:
+    """A recording's music, from the offset to the end of the dance, as a FLAC file. DataError as ``analyse``."""
+    from dancemvp_core.player import clips
+
+    return clips.audio(clips.Excerpt(str(recording.music), recording.music_offset_s, recording.duration_s))

@@ -13,9 +13,9 @@ from dancemvp_core import files, style
 from dancemvp_core.dance import music, primitives
 from dancemvp_core.dance.pieces import PieceSet
 from dancemvp_core.dance.sequences import DanceDataset, DataError, Piece
-from dancemvp_core.explorer import binary, clips
 from dancemvp_core.labels import Levels, Scores
 from dancemvp_core.paper import embeddings
+from dancemvp_core.player import binary, clips
 from dancemvp_core.pretraining import methods, training
 from dancemvp_core.pretraining.pretrained import load_encoder
 from dancemvp_core.runs.provenance import Paths, Run
@@ -219,20 +219,12 @@ class Scene:
         layout, data = binary.pack(arrays | practice)
         header = {
             "dataset": self.dataset.name, "synthetic": self.dataset.synthetic, "encoder": encoder,
-            "profile": self.paths.profile, "encoders": self.encoders(), "neighbours": NEIGHBOURS, "skeleton": self._skeleton(),
+            "profile": self.paths.profile, "encoders": self.encoders(), "neighbours": NEIGHBOURS,
+            "skeleton": clips.drawn_skeleton(self.dataset.skeleton),
             "maps": [{"id": name, "title": MAPS[name][0]} for name in maps["map"].unique()],
             "attributes": attributes, "dancers": dancers, "note": note, "ramp": RAMP, "arrays": layout,
         }  # fmt: skip
         return header, data
-
-    def _skeleton(self) -> dict:
-        """Return joints, bones (child, parent), sides of the joints (0 trunk, 1 left, 2 right), head (-1: none) and limb ends."""
-        skeleton, sides = self.dataset.skeleton, [0] * len(self.dataset.skeleton.joints)
-        for left, right in skeleton.pairs:
-            sides[left], sides[right] = 1, 2
-        head = next((i for i, name in enumerate(skeleton.joints) if name.lower() in ("head", "nose")), -1)
-        leaves = [j for j in range(len(sides)) if j not in skeleton.parents and sides[j]]
-        return {"joints": skeleton.joints, "bones": skeleton.bones, "sides": sides, "head": head, "ends": leaves}
 
     def _practice(self) -> tuple[list[list], dict[str, np.ndarray]]:
         """Return the dancers ([choreography, level]), and sequence, dancer, trial, BAR and score of each performance."""

@@ -9,10 +9,11 @@ import traitlets
 
 from dancemvp_core.dance.sequences import DataError
 from dancemvp_core.explorer.scene import Scene
+from dancemvp_core.player import scripts
 
 HERE = Path(__file__).parent
 STYLE = HERE / "explorer.css"
-# The script's files under js/, from the small things to what puts them together.
+# The script's files under js/ or the player's, from the small things to what puts them together.
 PARTS = (
     "basics", "data", "sources", "state", "points", "map", "map_input", "toolbar", "legend", "group", "dance", "stage", "curves",
     "music", "player", "practice", "neighbours", "frames", "mount",
@@ -21,7 +22,8 @@ PARTS = (
 
 def script() -> str:
     """All that runs in the browser, as one ES module: the files share one scope, and the last one has the exports."""
-    return "\n".join((HERE / "js" / f"{part}.js").read_text(encoding="utf-8") for part in PARTS)
+    own = {file.stem: file for folder in (scripts.JS, HERE / "js") for file in folder.glob("*.js")}
+    return scripts.joined(own[part] for part in PARTS)
 
 
 class Explorer(anywidget.AnyWidget):

@@ -1,5 +1,6 @@
 """Assessing a recording: readers, timeline, the trained part, the report, and what bad input gets."""
 
+import base64
 import importlib.util
 import json
 import os
@@ -30,6 +31,7 @@ from dancemvp_core.dance.skeleton import COCO17, IMPERIALDANCE21, canonical_body
 from dancemvp_core.datasets import aistpp
 from dancemvp_core.formats import bvh, motioncsv, names
 from dancemvp_core.models.prompter import PrompterSettings
+from dancemvp_core.player import binary
 from dancemvp_core.tasks import prompting, protocols
 from dancemvp_core.tasks.features import Features
 
@@ -255,7 +257,8 @@ def test_the_file_comes_back(tmp_path):
     assert np.isnan(back.references["score"].iloc[-1])
     np.testing.assert_array_equal(back.scores("score", hidden), made.scores("score", hidden))
     motion, sound = torch.randn(2, 3, 16, 21), torch.randn(2, 54, 16)
-    np.testing.assert_array_equal(back.hidden(motion, sound), made.hidden(motion, sound))
+    seconds = torch.full((len(motion),), 3.0)
+    np.testing.assert_array_equal(back.hidden(motion, sound, seconds), made.hidden(motion, sound, seconds))
 
 
 def test_the_exported_head_is_the_prompters(monkeypatch):
@@ -416,9 +419,13 @@ def test_report_page_and_figures(folder, tmp_path):
         assert sum(r["probability"] for r in part["recognition"][name]) == pytest.approx(1)
     assert len(part["recognition"]["eights"]) == 3 and report["progression"] is None
     assert part["beat_alignment"]["bar"] is not None and 0 <= part["beat_alignment"]["chance"] <= 100
-    written = page.write(tmp_path / "out", report, pictures.all_of(report, recordings))
+    written = page.write(tmp_path / "out", report, pictures.all_of(report, recordings), recordings, b"fLaC")
     assert json.loads(written[1].read_text()) == report
     text = written[0].read_text()
+    told = json.loads(re.search(r'class="dance"><script type="application/json">(.*?)</script>', text)[1])
+    joints = binary.unpack(told["header"]["arrays"], base64.b64decode(told["joints"]))["joints"]
+    assert joints.size == told["header"]["frames"] * 21 * 3 and told["header"]["duration"] == SECONDS
+    assert [beat["verdict"] for beat in told["beats"]] == [b["verdict"] for row in part["timeline"]["eights"] for b in row]
     assert "synthetic" in text and not re.search(r"https?://|\bsrc=|\bhref=|url\(|@import", text)
     assert all(p.stat().st_size > 1000 for p in written)
 

@@ -21,8 +21,9 @@ from dancemvp_core.dance.pieces import Cutting, build
 from dancemvp_core.dance.sequences import DataError, Piece
 from dancemvp_core.dance.skeleton import IMPERIALDANCE21, front_view
 from dancemvp_core.datasets import imperialdance
-from dancemvp_core.explorer import Explorer, Scene, binary, clips, report
+from dancemvp_core.explorer import Explorer, Scene, report
 from dancemvp_core.explorer.widget import HERE, PARTS, script
+from dancemvp_core.player import binary, clips, scripts
 from dancemvp_core.pretraining import networks, pretrained
 from dancemvp_core.pretraining.networks import Width
 from dancemvp_core.runs import profiles
@@ -303,7 +304,8 @@ def test_a_report_of_nothing_says_so(tmp_path, scene, capsys):
 
 # --- the script ----------------------------------------------------------------------------------------------------------
 
-FILES = {file.stem: file.read_text(encoding="utf-8") for file in (HERE / "js").glob("*.js")}
+FOLDERS = (scripts.JS, HERE / "js")
+FILES = {file.stem: file.read_text(encoding="utf-8") for folder in FOLDERS for file in folder.glob("*.js")}
 MOST_LINES, MOST_PARAMETERS = 60, 7
 NO_FUNCTIONS = ("if", "for", "while", "switch", "catch")
 COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
@@ -424,8 +426,11 @@ export default { render({ a, b }) {} };
 
 
 def test_the_script_is_all_files_and_says_no_name_twice():
-    assert sorted(PARTS) == sorted(FILES)
-    assert all(FILES[name].startswith("// ") for name in PARTS), "a file begins with what it holds"
-    names = re.findall(r"^(?:async )?(?:function|class|const|let) (\w+)", script(), re.MULTILINE)
+    assert {*PARTS, *scripts.PARTS} == set(FILES) and len(set(PARTS)) == len(PARTS)
+    assert all(FILES[name].startswith("// ") for name in FILES), "a file begins with what it holds"
+    declared = r"^(?:async )?(?:function|class|const|let) (\w+)"
+    alone = re.findall(declared, scripts.script(), re.MULTILINE)
+    assert len(set(alone)) == len(alone) > 10 and "import" not in re.findall(r"^\w+", scripts.script(), re.MULTILINE)
+    names = re.findall(declared, script(), re.MULTILINE)
     assert len(names) > 50 and len(names) == len(set(names))
     assert re.findall(r"^(?:import|export) .*", script(), re.MULTILINE) == ["export { embedded, mount };", "export default {"]

@@ -1,5 +1,5 @@
 // Where atlases, clips and music come from. Everything that is shown comes through a source, of which there are two:
-// `live` asks the kernel behind a notebook, `embedded` has everything in the page. Uses no other file.
+// `live` asks the kernel behind a notebook, `embedded` has everything in the page. Uses data.js.
 //
 //   source.header, source.points   an atlas as dancemvp_core/explorer/scene.py makes it: JSON and one buffer of arrays
 //   source.has(sequence, move)     whether that clip can be had
@@ -37,18 +37,17 @@ function live(model) {
 
 /** Everything in the page: {header, points, clips: {"sequence-move": [header, arrays]}, audio: {key: flac}}, in base64. */
 function embedded(page) {
-  const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer;
   const clip = async (key) => {
     if (!page.clips[key]) throw new Error("This dance is not in the page.");
     const [header, data] = page.clips[key];
-    return { header, data: bytes(data) };
+    return { header, data: fromBase64(data) };
   };
   return {
     header: page.header,
-    points: bytes(page.points),
+    points: fromBase64(page.points),
     has: (sequence, move) => `${sequence}-${move}` in page.clips,
     clip: (sequence, move) => clip(`${sequence}-${move}`),
-    audio: async (key) => ({ header: {}, data: bytes(page.audio[key]) }),
+    audio: async (key) => ({ header: {}, data: fromBase64(page.audio[key]) }),
     atlas: async () => Promise.reject(new Error("Other runs are not in the page.")),
     close: () => {},
   };

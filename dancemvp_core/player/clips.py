@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
 
-from dancemvp_core.dance import music, rhythm
+from dancemvp_core.dance import rhythm
 from dancemvp_core.dance.sequences import DanceSequence, Piece
 from dancemvp_core.dance.skeleton import Skeleton, across
-from dancemvp_core.explorer import binary
+from dancemvp_core.player import binary
+
+if TYPE_CHECKING:
+    from dancemvp_core.dance.music import MusicAnalysis
 
 FRAMES_PER_S = 50  # largest number; the browser interpolates between frames, and fewer frames are fewer bytes
 
@@ -23,6 +27,16 @@ class Excerpt:
     path: str
     start_s: float
     length_s: float
+
+
+def drawn_skeleton(skeleton: Skeleton) -> dict:
+    """Return joints, bones (child, parent), sides of the joints (0 trunk, 1 left, 2 right), head (-1: none) and limb ends."""
+    sides = [0] * len(skeleton.joints)
+    for left, right in skeleton.pairs:
+        sides[left], sides[right] = 1, 2
+    head = next((i for i, name in enumerate(skeleton.joints) if name.lower() in ("head", "nose")), -1)
+    leaves = [j for j in range(len(sides)) if j not in skeleton.parents and sides[j]]
+    return {"joints": skeleton.joints, "bones": skeleton.bones, "sides": sides, "head": head, "ends": leaves}
 
 
 def standing(motion: np.ndarray, skeleton: Skeleton) -> np.ndarray:
@@ -46,7 +60,20 @@ def frames(piece: Piece) -> np.ndarray:
     return np.arange(round(piece.start_s * fps), min(round(piece.end_s * fps), last) + 1, stride)
 
 
-def clip(piece: Piece, analysis: music.MusicAnalysis | None) -> tuple[dict, bytes, Excerpt | None]:
+def body(piece: Piece, shown: np.ndarray) -> tuple[dict, np.ndarray]:
+    """Return the body at the frames ``shown`` of a piece: (header, joints (T, V, 3) int16 as ``binary.quantise`` makes them)."""
+    sequence = piece.sequence
+    placed = standing(sequence.motion[:, shown], sequence.skeleton)
+    joints, centre, step = binary.quantise(placed)
+    reach = max(np.abs(placed[..., [0, 2]]).max(), placed[..., 1].max() / 2)
+    return {
+        "duration": piece.end_s - piece.start_s, "start": piece.start_s, "fps": float(sequence.fps / (shown[1] - shown[0])),
+        "frames": len(shown), "joints": len(sequence.skeleton.joints), "centre": centre, "step": step,
+        "reach": float(reach), "height": float(placed[..., 1].max()),
+    }, joints  # fmt: skip
+
+
+def clip(piece: Piece, analysis: MusicAnalysis | None) -> tuple[dict, bytes, Excerpt | None]:
     """Return a piece for the browser: (header, arrays, excerpt of its music or None).
 
     Times are in s from the start of the piece. Peaks are matched over the whole performance, because BAR is computed over
@@ -56,13 +83,9 @@ def clip(piece: Piece, analysis: music.MusicAnalysis | None) -> tuple[dict, byte
     """
     sequence = piece.sequence
     shown = frames(piece)
-    placed = standing(sequence.motion[:, shown], sequence.skeleton)
-    joints, centre, step = binary.quantise(placed)
-    reach = max(np.abs(placed[..., [0, 2]]).max(), placed[..., 1].max() / 2)
-    header = {
-        "duration": piece.end_s - piece.start_s, "start": piece.start_s, "fps": float(sequence.fps / (shown[1] - shown[0])),
-        "frames": len(shown), "joints": len(sequence.skeleton.joints), "centre": centre, "step": step,
-        "reach": float(reach), "height": float(placed[..., 1].max()), "segmentation": piece.segmentation,
+    header, joints = body(piece, shown)
+    header |= {
+        "segmentation": piece.segmentation,
         "genre": sequence.genre, "choreography": sequence.choreography, "level": sequence.level,
         "trial": sequence.trial, "primitive": piece.primitive, "score": sequence.score,
         "labelled": bool(sequence.music_intensity_s),
@@ -81,7 +104,7 @@ def clip(piece: Piece, analysis: music.MusicAnalysis | None) -> tuple[dict, byte
     return header, data, Excerpt(str(sequence.music), start, (piece.end_s - piece.start_s) / analysis.stretch)
 
 
-def _curves(sequence: DanceSequence, analysis: music.MusicAnalysis | None, shown: np.ndarray) -> dict[str, np.ndarray]:
+def _curves(sequence: DanceSequence, analysis: MusicAnalysis | None, shown: np.ndarray) -> dict[str, np.ndarray]:
     """Return the intensities (T,) at the frames of the clip, smoothed as for the search of peaks."""
     motion = rhythm.smoothed(rhythm.motion_intensity(sequence.motion, sequence.fps), sequence.fps)[shown]
     if analysis is None:
@@ -105,6 +128,8 @@ def audio(excerpt: Excerpt) -> bytes:
 
     Raises DataError if the file or the window cannot be read.
     """
+    from dancemvp_core.dance import music  # librosa takes seconds to import
+
     samples, rate = music.load_audio(excerpt.path, excerpt.start_s, excerpt.length_s)
     file = io.BytesIO()
     soundfile.write(file, samples, rate, format="FLAC", subtype="PCM_16")

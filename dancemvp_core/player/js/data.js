@@ -21,6 +21,9 @@ function unpack(layout, view) {
   return arrays;
 }
 
+/** The bytes of a text in base64. */
+const fromBase64 = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer;
+
 // --- the atlas: maps, attributes, pieces ---
 
 /**

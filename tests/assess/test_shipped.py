@@ -1,0 +1,159 @@
+"""The assessor and the example that come with the package, and what must not move an answer."""
+
+import importlib.util
+import json
+
+import bvh_writer
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from written_data import write_c3d
+
+from dancemvp_core import cli
+from dancemvp_core.assess import assessment, assessor, card, recording, shipped
+from dancemvp_core.dance.skeleton import IMPERIALDANCE21
+
+EXACT = 0.1  # points of score, for what must not move an answer at all: the rounding of float32 and of text
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return assessor.load(shipped.ASSESSOR)
+
+
+class Asked:
+    """The example, and what the assessor says of it when it is changed."""
+
+    def __init__(self, trained, folder):
+        self.trained, self.folder, self.known = trained, folder, shipped.example()
+        self.motion, self.fps, self.track = np.load(self.known["motion"]), self.known["fps"], self.known["music"]
+        plain = recording.read(self.known["motion"], self.track, fps=self.fps)
+        self.heard = recording.analyse(plain)
+        self.plain = assessment.assess(plain, self.heard, trained)
+
+    def of_file(self, path, fps=None):
+        """Its part of the report from another motion file; the music is the same."""
+        read = recording.read(path, self.track, fps=fps)
+        return assessment.assess(read, recording.Analysis(self.heard.music, self.heard.alignment), self.trained)
+
+    def of_motion(self, motion, fps=None):
+        np.save(self.folder / "changed.npy", motion.astype(np.float32))
+        return self.of_file(self.folder / "changed.npy", fps or self.fps)
+
+    def of_music(self, path):
+        read = recording.read(self.known["motion"], path, fps=self.fps)
+        return assessment.assess(read, recording.analyse(read), self.trained)
+
+    def same(self, part, points):
+        """Whether the answer is the same but for so many points of score."""
+        assert not part["recognition"]["unlike"]
+        for name in ("genre", "choreography"):
+            assert part["recognition"][name][0]["name"] == self.plain["recognition"][name][0]["name"]
+        level = {found["name"]: found["probability"] for found in part["recognition"]["level"]}
+        for found in self.plain["recognition"]["level"] if points == EXACT else ():
+            assert level[found["name"]] == pytest.approx(found["probability"], abs=0.01)
+        assert part["score"]["mean"] == pytest.approx(self.plain["score"]["mean"], abs=points)
+
+
+@pytest.fixture(scope="module")
+def asked(trained, tmp_path_factory):
+    return Asked(trained, tmp_path_factory.mktemp("asked"))
+
+
+def told(trained, change):
+    """The points of score that the card states for a change."""
+    return max(trained.facts["steadiness"][change]["score"], EXACT)
+
+
+# --- what comes with the package ----------------------------------------------------------------------------------------
+
+
+def test_the_package_is_small_and_its_card_is_that_of_its_assessor(trained):
+    assert 1e6 < shipped.ASSESSOR.stat().st_size < 5e6
+    known = shipped.example()
+    assert sum(path.stat().st_size for path in (known["motion"], known["music"])) < 300_000
+    text = shipped.CARD.read_text(encoding="utf-8")
+    for title, sentences in card.card(trained).items():
+        assert f"## {title}" in text and sentences and all(f"- {sentence}\n" in text for sentence in sentences)
+    assert set(trained.facts["steadiness"]) == set(card.CHANGES), "every change is stated"
+    assert trained.facts["synthetic"] and "synthetic" in card.limits(trained)[0]
+
+
+def test_the_example_is_recognised(asked):
+    truth, found = asked.known["truth"], asked.plain["recognition"]
+    assert not found["unlike"] and asked.plain["timeline"]["hit"] > 0
+    assert {name: found[name][0]["name"] for name in ("genre", "choreography")} == {n: truth[n] for n in ("genre", "choreography")}
+
+
+def test_the_command_of_the_example(tmp_path, capsys):
+    assert cli.main(["example", "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    assert "comes with the package" in said and "synthetic" in said and asked_truth() in said
+    report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
+    assert "comes with the package" in report["assessor"]["named"]
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert all(limit.split(":")[0] in page for limit in report["assessor"]["card"]["Limits"])
+    assert 'class="dance"' in page and 'id="sound"' in page
+
+
+def asked_truth():
+    return shipped.example()["truth"]["said"]
+
+
+# --- what must not matter -----------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=6, deadline=None)
+@given(degrees=st.floats(-180, 180), size=st.sampled_from([0.01, 1.0, 39.37, 1000.0]), shift=st.floats(-3, 3))
+def test_turned_scaled_and_moved_in_the_room(asked, degrees, size, shift):
+    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    motion = np.einsum("ij,jtv->itv", np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]]), asked.motion)
+    asked.same(asked.of_motion(size * (motion + np.array([shift, 0, -shift])[:, None, None])), EXACT)
+
+
+@settings(max_examples=5, deadline=None)
+@given(rate=st.floats(25, 120))
+def test_another_frame_rate(asked, trained, rate):
+    times = np.arange(round(asked.motion.shape[1] / asked.fps * rate)) / rate * asked.fps
+    frames = np.arange(asked.motion.shape[1])
+    flat = asked.motion.transpose(0, 2, 1).reshape(63, -1)
+    motion = np.stack([np.interp(times, frames, row) for row in flat]).reshape(3, 21, -1).transpose(0, 2, 1)
+    asked.same(asked.of_motion(motion, rate), told(trained, "frame rate"))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "bvh", "c3d"])
+def test_every_format(asked, suffix):
+    path, joints = asked.folder / f"example.{suffix}", IMPERIALDANCE21.joints
+    if suffix == "csv":
+        columns = {f"{j}_{a}": asked.motion[i, :, v] for v, j in enumerate(joints) for i, a in enumerate("xyz")}
+        pd.DataFrame(columns).to_csv(path, index=False)
+    elif suffix == "bvh":
+        bvh_writer.write_positions(path, asked.motion, IMPERIALDANCE21, asked.fps)
+    elif importlib.util.find_spec("ezc3d"):
+        write_c3d(path, asked.motion / 1000, joints, asked.fps)
+    else:
+        pytest.skip("no ezc3d on this machine")
+    asked.same(asked.of_file(path, asked.fps), EXACT)
+
+
+def test_another_file_of_the_same_music(asked, trained):
+    """Louder, quieter and with a constant part: exactly. Another rate and encoding: as far as the card says."""
+    import librosa
+
+    samples, rate = soundfile.read(asked.track, dtype="float32")
+    higher = librosa.resample(samples, orig_sr=rate, target_sr=44100)
+    made = {
+        "quieter": (0.1 * samples, rate, "wav"), "constant": (0.5 * samples + 0.05, rate, "wav"),
+        "44.1 kHz": (higher, 44100, "wav"), "ogg": (samples, rate, "ogg"),
+    }  # fmt: skip
+    for change, (sound, hertz, suffix) in made.items():
+        path = asked.folder / f"{change.replace(' ', '')}.{suffix}"
+        soundfile.write(path, sound, hertz, subtype="FLOAT" if suffix == "wav" else None)
+        part = asked.of_music(path)
+        exact = change in ("quieter", "constant")
+        asked.same(part, EXACT if exact else told(trained, change))
+        if exact:
+            assert part["beat_alignment"]["bar"] == asked.plain["beat_alignment"]["bar"]
