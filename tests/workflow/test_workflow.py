@@ -314,7 +314,10 @@ def test_a_notebook_that_cannot_start_says_why(project, capfd):
     [
         (["--profile", "full"], "expected one of smoke, demo, study, paper"),
         (["--data", "/nowhere"], "DATA=/nowhere: no such folder"),
-        (["--split", "ours"], "reproduce: split 'ours': expected released or validation2 or validation3, or none for the data's own\n"),
+        (
+            ["--split", "ours"],
+            "reproduce: split 'ours': expected released or validation2 or validation3, or none for the data's own\n",
+        ),
         (["--seeds", "0"], "expected a whole number from 1, got '0'"),
         (["--jobs", "two"], "expected a whole number from 1, got 'two'"),
     ],
