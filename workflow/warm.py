@@ -27,6 +27,7 @@ import traceback
 from pathlib import Path
 
 SOCKET = "DANCEMVP_WARM"  # environment variable with the address of the server
+IMPORTS = "DANCEMVP_WARM_IMPORTS"  # environment variable: what other notebooks import, in place of IMPORTED
 # A running process cannot change these variables. A job with other values than the server's starts in its own process.
 FIXED = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "PYTHONHASHSEED")
 IMPORTED = (
@@ -106,7 +107,7 @@ def serve(command: list[str]) -> int:
         process = subprocess.Popen(command, env=environment)
         for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(name, lambda number, _: process.send_signal(number))
-        pending = list(IMPORTED)  # imported while the command starts
+        pending = imported()  # while the command starts
         while process.poll() is None:
             if pending:
                 importlib.import_module(pending.pop(0))
@@ -147,14 +148,19 @@ def receive(connection: socket.socket) -> tuple[dict, list[int]]:
     return json.loads(text), streams
 
 
+def imported() -> list[str]:
+    """Return the names of the modules that the server imports."""
+    return os.environ[IMPORTS].split(",") if IMPORTS in os.environ else list(IMPORTED)
+
+
 def fork() -> int:
     """Import everything and fork; return the process id of the child, 0 in the child.
 
     Raises RuntimeError if an import has started a GPU context.
     """
-    for name in IMPORTED:
+    for name in imported():
         importlib.import_module(name)
-    if sys.modules["torch"].cuda.is_initialized():
+    if "torch" in sys.modules and sys.modules["torch"].cuda.is_initialized():
         raise RuntimeError("an import has started a GPU context in the server, and a forked process cannot use it")
     return os.fork()
 

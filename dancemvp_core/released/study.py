@@ -41,7 +41,8 @@ OURS, ALL = "ours", "as released"
 NOTHING: frozenset[str] = frozenset()
 CUTTING = ("cuts", "clock", "acoustics", "split")  # switches that change the pieces
 PRETRAINING = (*CUTTING, "lstm", "knee", "hops", "mlp", "augmentation", "silent music", "temperature", "optimiser")
-DOWNSTREAM = ("trials", "logits", "text tower", "text", "hit rate", "target")
+RELEASED_PROMPT = ("logits", "text tower", "text")  # switches that leave our prompt as it is
+DOWNSTREAM = ("trials", *RELEASED_PROMPT, "hit rate", "target")
 SWITCHES = (*PRETRAINING, *DOWNSTREAM)
 STOPPING = "stopping"  # no switch: the best epoch on test instead of the last one, in the same fit
 COLUMNS = ["difference", "seed", "task1", "task1_best", "task3"]
@@ -63,7 +64,7 @@ def readings(differences: tuple[str, ...] = SWITCHES) -> dict[str, Reading]:
     for name in differences:
         if name not in SWITCHES:
             raise ValueError(f"no difference {name!r}; there are {', '.join(SWITCHES)}")
-    chain = ("logits", "text tower", "text")
+    chain = RELEASED_PROMPT
     last = max((chain.index(name) for name in differences if name in chain), default=-1)
     found = {OURS: Reading(NOTHING)}
     for name in SWITCHES:
@@ -102,7 +103,8 @@ class InTurn:
 class Study:
     """What all readings share: the data set, a notebook's parameters, and the settings of training and prompting.
 
-    ``cache``: folder of the music analyses. Pieces and features are kept, so that readings with the same ones share them.
+    ``cache``: folder of the music analyses. Pieces, features and measures of our prompt are kept, so that readings with the same
+    ones share them.
     """
 
     dataset: DanceDataset
@@ -113,6 +115,7 @@ class Study:
     cache: Path | None = None
     cut: dict = field(default_factory=dict, repr=False)
     learned: dict = field(default_factory=dict, repr=False)
+    prompted: dict = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, dataset: DanceDataset, where: Workspace, params) -> Study:
@@ -174,18 +177,26 @@ class Study:
         the best epoch *on test*, which is no estimate; else both are the same. task3 refers to the reading's own label. It is
         nan where the data have no rate.
         """
-        table = labels_of(on, self.pieces(on).table, self.dataset)
-        features = self.features(on, seed)
-        episode = episode_of(on, table, self.params.shots, seed)
-        predictions = protocols.run("prompt", features, episode, seed, self.prompter)
-        value = metrics.summary(metrics.per_piece(predictions, table.iloc[episode.query])).set_index(["task", "metric"])["value"]
-        task1, task3 = value.get((1, "accuracy"), np.nan), value.get((3, "mse"), np.nan)
+        key = on - set(RELEASED_PROMPT), seed
+        if key not in self.prompted:
+            self.prompted[key] = self._measure_prompt(*key)
+        task1, task3 = self.prompted[key]
         if "logits" not in on:
             return {"task1": task1, "task1_best": task1, "task3": task3}
+        features = self.features(on, seed)
+        episode = episode_of(on, self.pieces(on).table, self.params.shots, seed)
         how = self.tuning if "text tower" in on else replace(self.tuning, layers=1, heads=2)
         shown = prompting.label_texts if "text" in on else prompting.one_text
         after = prompting.accuracies(features, episode, texts.RELEASED_VOCABULARY, how, seed, shown)
         return {"task1": after[-1], "task1_best": max(after), "task3": task3}
+
+    def _measure_prompt(self, on: frozenset[str], seed: int) -> tuple[float, float]:
+        """Return task1 and task3 of our prompt on a reading's features and labels."""
+        table = labels_of(on, self.pieces(on).table, self.dataset)
+        episode = episode_of(on, table, self.params.shots, seed)
+        predictions = protocols.run("prompt", self.features(on, seed), episode, seed, self.prompter)
+        value = metrics.summary(metrics.per_piece(predictions, table.iloc[episode.query])).set_index(["task", "metric"])["value"]
+        return value.get((1, "accuracy"), np.nan), value.get((3, "mse"), np.nan)
 
 
 def released_music(made: PieceSet, dataset: DanceDataset, clock: str) -> Tensor:

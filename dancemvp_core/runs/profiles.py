@@ -106,7 +106,7 @@ NARROW = {
 PROFILES: dict[str, Profile] = {
     "smoke": Profile(
         name="smoke",
-        trials=20,
+        trials=12,
         pretrain_trials=1,
         piece_frames=32,
         channels=(16, 32, 64),
@@ -119,10 +119,10 @@ PROFILES: dict[str, Profile] = {
         learning_rate=1e-3,
         seeds=1,
         seeds_resnet50=1,
-        shots=5,
-        shots_curve=(1, 5),
+        shots=3,
+        shots_curve=(1, 3),
         genres=(1, 5),
-        downstream_steps=40,
+        downstream_steps=24,
         tsne_points=450,
     ),
     "demo": Profile(

@@ -16,7 +16,7 @@ from dancemvp_core.tasks import metrics, prompting, protocols
 from dancemvp_core.tasks.features import Features
 from dancemvp_core.tasks.protocols import Episode, Predictions
 
-QUICK = PrompterSettings(steps=80, width=64, text_width=32)
+QUICK = PrompterSettings(steps=80, batch_size=32, width=64, text_width=32)
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +35,9 @@ def task():
 
 
 @pytest.mark.parametrize("protocol", protocols.FAIR)
-def test_fair_protocols_learn_and_repeat(protocol, task):
+def test_fair_protocols_learn(protocol, task):
     features, episode = task
-    first, again = (protocols.run(protocol, features, episode, 3, QUICK) for _ in range(2))
-    assert leak_audit.same(first, again)
+    first = protocols.run(protocol, features, episode, 3, QUICK)
     value = metrics.summary(metrics.per_piece(first, episode.table.iloc[episode.query])).set_index(["task", "metric"])["value"]
     assert value[1, "accuracy"] > 60 and value[1, "level_within"] > 80
     assert value[2, "spearman"] > 0.5 and value[3, "spearman"] > 0.5
@@ -104,7 +103,8 @@ def test_the_last_layer_starts_as_pre_training_left_it_on_whitened_features(piec
 
 
 @pytest.mark.parametrize("protocol", protocols.FAIR)
-def test_replaced_query_labels_change_no_bit(protocol, task):
+def test_fits_repeat_and_replaced_query_labels_change_no_bit(protocol, task):
+    """``exact`` fits twice: it would also fail if a fit did not repeat bit for bit."""
     features, episode = task
 
     def predict(features, episode):
@@ -115,7 +115,7 @@ def test_replaced_query_labels_change_no_bit(protocol, task):
 
 def test_the_audit_passes_the_fair_and_marks_the_oracle(task):
     features, episode = task
-    report = leak_audit.audit(features, episode, PrompterSettings(100, learning_rate=1e-2, width=64, text_width=32))
+    report = leak_audit.audit(features, episode, PrompterSettings(40, 32, learning_rate=1e-2, width=64, text_width=32))
     leak_audit.enforce(report)
     oracle, planted = (report.set_index("protocol").loc[name] for name in ("prompt-oracle", leak_audit.PLANTED.format("level")))
     assert not oracle["bit_identical"] and not oracle["at_chance"] and oracle["accuracy"] > 0.6 > 5 * oracle["chance"]

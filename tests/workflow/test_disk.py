@@ -39,7 +39,7 @@ def test_data_and_pieces_take_what_is_reckoned(synth_tree):
     reckoned = disk.needed(profiles.load("smoke").model_copy(update={"trials": 3}), only=True)["SynthDance"]
     assert reckoned <= disk.size(synth_tree) < 1.1 * reckoned + 10 * disk.MB
     pieces = tiny.piece_set(frames=32)
-    count = (10 * 1 + 10 * 20) * 3 * 3  # trials of pre-train and other choreographies, at three levels, cut into three
+    count = (10 * 1 + 10 * 12) * 3 * 3  # trials of pre-train and other choreographies, at three levels, cut into three
     assert pieces.motion.numel() * 4 / len(pieces) == disk.needed(profiles.load("smoke"), True, only=True)["pieces"] / count
 
 

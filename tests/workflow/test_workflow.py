@@ -69,6 +69,12 @@ def filled(folder: Path) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def few_imports(monkeypatch):
+    """These notebooks need few packages; the imports of the package's own ones take 9 s in every run."""
+    monkeypatch.setenv("DANCEMVP_WARM_IMPORTS", "papermill,papermill.engines,ipykernel.kernelapp,ipykernel.ipkernel,pandas")
+
+
 @pytest.fixture
 def project(tmp_path):
     return filled(tmp_path)
