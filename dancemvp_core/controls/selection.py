@@ -134,12 +134,16 @@ def on_validation(encoder: nn.Module, protocol: str, pieces: PieceSet, profile: 
 
 
 def mean_rank(trials: pd.DataFrame, name: str = "changes") -> pd.Series:
-    """Return the mean rank of each candidate over places, shots and tasks, in their order; 1 is the best."""
-    ranks = []
-    for _, same in trials.groupby(["place", "shots"], sort=False):
-        for task, (_, smaller) in MEASURES.items():
-            ranks.append(same.set_index(name)[f"task{task}"].rank(ascending=smaller))
-    return pd.concat(ranks, axis=1).mean(axis=1)  # a task without labels has no ranks
+    """Return the mean rank of each candidate, in their order; 1 is the best.
+
+    It is the mean over shots and tasks in each place (a task without labels has no ranks), and then over places.
+    """
+    places = []
+    for _, there in trials.groupby("place", sort=False):
+        same = [group.set_index(name) for _, group in there.groupby("shots", sort=False)]
+        ranks = [s[f"task{task}"].rank(ascending=smaller) for s in same for task, (_, smaller) in MEASURES.items()]
+        places.append(pd.concat(ranks, axis=1).mean(axis=1))
+    return pd.concat(places, axis=1).mean(axis=1)
 
 
 def winner(trials: pd.DataFrame) -> dict:

@@ -281,6 +281,21 @@ def _notes(present: dict, trials: dict, music: dict, intensity: dict | None, sco
     return notes
 
 
+def _files_and_trials(root: Path) -> dict[tuple[str, str], tuple[Path, int]]:
+    """{(choreography, level): (motion file, its number of trials)}; DataError for faulty files, or if there is none."""
+    files, faults = {}, []
+    for file in motion_files(root):
+        try:
+            choreography, level = parse_file_name(file)
+            files[choreography, level] = (file, motion_shape(file)[0])
+        except DataError as fault:
+            faults.append(fault)
+    reading.raise_all(faults)
+    if not files:
+        raise DataError(f"{root}: no motion file in this folder, expected {FILE_NAME}")
+    return files
+
+
 def load(path: str | Path, trials: int | None = None, facts_of: Path | None = None) -> DanceDataset:
     """Open an ImperialDance tree; motion is read when a sequence is requested. Returns the DanceDataset.
 
@@ -293,16 +308,7 @@ def load(path: str | Path, trials: int | None = None, facts_of: Path | None = No
     root = Path(path)
     if trials is not None and trials < 1:
         raise ValueError(f"trials is {trials}, expected at least 1")
-    files, faults = {}, []
-    for file in motion_files(root):
-        try:
-            choreography, level = parse_file_name(file)
-            files[choreography, level] = (file, motion_shape(file)[0])
-        except DataError as fault:
-            faults.append(fault)
-    reading.raise_all(faults)
-    if not files:
-        raise DataError(f"{root}: no motion file in this folder, expected {FILE_NAME}")
+    files = _files_and_trials(root)
     name, facts = reading.read_facts(facts_of or root, "imperialdance")
 
     present = {c: [lv for lv in LEVELS if (c, lv) in files] for c in CHOREOGRAPHIES}
