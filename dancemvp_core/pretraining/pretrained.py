@@ -33,7 +33,8 @@ def training_of(pretraining: str, params) -> Training:
     """Return the training settings of a pre-training from a notebook's parameters and from the method's settings."""
     settings = methods.settings(methods.pretrainings()[pretraining])
     rate = params.learning_rate * settings.get("rate_factor", 1.0)
-    return Training(params.epochs, params.batch_size, rate, schedule=params.schedule, same_music=settings["same_music"])
+    epochs = params.epochs_resnet50 if "res50" in pretraining else params.epochs
+    return Training(epochs, params.batch_size, rate, schedule=params.schedule, same_music=settings["same_music"])
 
 
 @dataclass(frozen=True, eq=False)

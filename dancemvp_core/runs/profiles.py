@@ -51,8 +51,8 @@ class Profile(_Strict):
     """The size of an experiment. Lengths are in frames of the resampled piece.
 
     ``trials``: number of trials in each file of SynthDance. ``pretrain_trials``: number of trials of each choreography and
-    level in pre-training. ``seeds``: number of seeds (0, 1, ...) of a row; ``seeds_resnet50``: of the rows with a
-    ResNet-50, the most expensive ones. ``variants``: those of ``extra_augmentation`` (none: the notebook is left out).
+    level in pre-training. ``seeds``: number of seeds (0, 1, ...) of a row, and ``epochs`` the passes over its pre-train
+    pieces; ``seeds_resnet50``, ``epochs_resnet50``: of the rows with a ResNet-50, the most expensive ones. ``variants``: those of ``extra_augmentation`` (none: the notebook is left out).
     ``released_differences``: the differences of the released code that are measured (none named: all). ``shots``: performances
     of each class in the support, in the tables; ``shots_curve``: in Fig. 7. ``tsne_points``: points of a map; the paper's Fig. 5a
     has 3 choreographies x 3 levels x 3 primitives x 100 trials = 2,700, whatever the number in pre-training.
@@ -81,6 +81,7 @@ class Profile(_Strict):
     dim: Count = 128
     features: Count = 256
     epochs: Count = 100
+    epochs_resnet50: Count = 100
     batch_size: Annotated[int, Field(ge=2)] = 16
     learning_rate: Annotated[float, Field(gt=0)] = 3e-4
     schedule: Literal["constant", "cosine"] = "cosine"
@@ -99,7 +100,7 @@ class Profile(_Strict):
 
 # What demo and study share: networks, pieces and batches that two cores can train.
 NARROW = {
-    "piece_frames": 50, "channels": (32, 64, 128), "dim": 128, "features": 128, "batch_size": 32, "learning_rate": 1e-3,
+    "pretrain_trials": 10, "piece_frames": 50, "channels": (32, 64, 128), "dim": 128, "features": 128, "batch_size": 32, "learning_rate": 1e-3,
     "seeds_resnet50": 1,
 }  # fmt: skip
 
@@ -113,6 +114,7 @@ PROFILES: dict[str, Profile] = {
         dim=64,
         features=64,
         epochs=2,
+        epochs_resnet50=1,
         variants=("position",),
         released_differences=("knee", "text"),
         batch_size=32,
@@ -128,20 +130,20 @@ PROFILES: dict[str, Profile] = {
     "demo": Profile(
         name="demo",
         **NARROW,
-        pretrain_trials=10,
         epochs=3,
+        epochs_resnet50=1,
         variants=(),
         released_differences=("silent music", "text", "hit rate", "target"),
         seeds=1,
-        downstream_steps=200,
+        downstream_steps=100,
     ),
     "study": Profile(
         name="study",
         **NARROW,
-        pretrain_trials=20,
-        epochs=20,
+        epochs=8,
+        epochs_resnet50=4,
         seeds=3,
-        downstream_steps=400,
+        downstream_steps=200,
     ),
     "paper": Profile(name="paper"),
 }
@@ -175,7 +177,7 @@ STAGES: dict[str, tuple[dict[str, tuple[Any, Any]], tuple[str, ...]]] = {
     "02_fig3_fig4_primitives": ({}, _DATA),
     "03_pretraining": (
         {"pretraining": (str, "stgcn-lstm-infonce"), "seed": (Seed, 0)},
-        (*_WIDTH, "epochs", "batch_size", "learning_rate", "schedule"),
+        (*_WIDTH, "epochs", "epochs_resnet50", "batch_size", "learning_rate", "schedule"),
     ),
     "04_fig5_embeddings": ({"aistpp": (str, "")}, (*_WIDTH, "piece_frames", "time_normalisation", "tsne_points")),
     "05_table2_baselines": ({}, (*_WIDTH, *_DOWNSTREAM, "seeds_resnet50")),
