@@ -51,11 +51,12 @@ class Profile(_Strict):
     """The size of an experiment. Lengths are in frames of the resampled piece.
 
     ``trials``: number of trials in each file of SynthDance. ``pretrain_trials``: number of trials of each choreography and
-    level in pre-training. ``seeds``: number of seeds (0, 1, ...) of a row, and ``epochs`` the passes over its pre-train
-    pieces; ``seeds_resnet50``, ``epochs_resnet50``: of the rows with a ResNet-50, the most expensive ones. ``variants``: those of ``extra_augmentation`` (none: the notebook is left out).
-    ``released_differences``: the differences of the released code that are measured (none named: all). ``shots``: performances
-    of each class in the support, in the tables; ``shots_curve``: in Fig. 7. ``tsne_points``: points of a map; the paper's Fig. 5a
-    has 3 choreographies x 3 levels x 3 primitives x 100 trials = 2,700, whatever the number in pre-training.
+    level in pre-training. ``epochs``: passes over their pieces; ``seeds``: number of seeds (0, 1, ...) of a row;
+    ``epochs_resnet50`` and ``seeds_resnet50``: of the rows with a ResNet-50, the most expensive ones. ``variants``: those of
+    ``extra_augmentation`` (none: the notebook is left out). ``released_differences``: the differences of the released code that
+    are measured (none named: all). ``shots``: performances of each class in the support, in the tables; ``shots_curve``: in
+    Fig. 7. ``tsne_points``: points of a map; the paper's Fig. 5a has 3 choreographies x 3 levels x 3 primitives x 100 trials =
+    2,700, whatever the number in pre-training.
 
     ``time_normalisation``: how music that is longer than its clip comes to the clip's 10 s. "stretch" maps the whole window to
     the clip, so music and clip begin and end together. "crop" takes the first 10 s of the music as they are; this is the
@@ -100,8 +101,8 @@ class Profile(_Strict):
 
 # What demo and study share: networks, pieces and batches that two cores can train.
 NARROW = {
-    "pretrain_trials": 10, "piece_frames": 50, "channels": (32, 64, 128), "dim": 128, "features": 128, "batch_size": 32, "learning_rate": 1e-3,
-    "seeds_resnet50": 1,
+    "pretrain_trials": 10, "piece_frames": 50, "channels": (32, 64, 128), "dim": 128, "features": 128, "batch_size": 32,
+    "learning_rate": 1e-3, "seeds_resnet50": 1,
 }  # fmt: skip
 
 PROFILES: dict[str, Profile] = {
