@@ -298,7 +298,7 @@ def _alignment(dataset: DanceDataset, time_normalisation: str, cache: Path | Non
     elif found.p > chance.ALPHA:
         lines.append(
             f"WARNING: BAR IS NOT ABOVE CHANCE, BUT THE MOTION FOLLOWS ITS MUSIC AT ANOTHER LAG (p = {any_lag:.2g}): does the "
-            "music of each recording start where the data say?"
+            "music of each recording start where the data say, or is it other music of the same tempo?"
         )
     return lines
 

@@ -339,14 +339,15 @@ def test_progression_seen():
 
 
 def test_experts_match():
-    def of(bars, chance):
-        table = pd.DataFrame({"level": "expert", "choreography": list("abcdef"), "bar": bars, "bar_chance": chance})
+    def of(bars, chance, sd=20.0):
+        table = pd.DataFrame({"level": "expert", "choreography": list("abcdef"), "bar": bars, "bar_chance": chance, "bar_sd": sd})
         return verdict("experts_match", {}, results(sequences=table))
 
     high, low = [90.0, 92, 91, 93, 90, 92], [20.0, 22, 21, 23, 20, 22]
     assert of(high, 40.0) == HOLDS and of(low, 40.0) == FAILS and of(high, 91.0) == INCONCLUSIVE
-    assert verdict("experts_match", {}, results(sequences=pd.DataFrame({"level": ["x"], "choreography": ["a"], "bar": [1.0],
-                                                                       "bar_chance": [1.0]}))) == NOT_TESTABLE  # fmt: skip
+    assert of(high, 40.0, 100.0) == INCONCLUSIVE, "time shifts of the motion reach as much"
+    nobody = pd.DataFrame({"level": ["x"], "choreography": ["a"], "bar": [1.0], "bar_chance": [1.0], "bar_sd": [1.0]})
+    assert verdict("experts_match", {}, results(sequences=nobody)) == NOT_TESTABLE
 
 
 def test_level_of_unseen_dancers():

@@ -21,7 +21,8 @@ def practised(gain, choreographies=8, trials=100, noise=1.0, seed=0):
         for c, level, t in itertools.product(range(choreographies), START, range(trials))
     ]
     table = pd.DataFrame(rows)
-    return table.assign(bar=table["bar"] + noise * rng.normal(size=len(table)), bar_chance=30.0, bar_corrected=0.5, f70=0.2)
+    bar = table["bar"] + noise * rng.normal(size=len(table))
+    return table.assign(bar=bar, bar_chance=30.0, bar_sd=10.0, bar_corrected=0.5, f70=0.2)
 
 
 def cell(table, level, group):
@@ -149,6 +150,7 @@ def test_rates_by_level_and_without_levels():
     table = progression.rates_by_level(practised(GAIN)).set_index("level")
     assert list(table.index) == list(START) and (table["performances"] == 800).all()
     assert table.loc["expert", "bar_low"] < table.loc["expert", "bar"] < table.loc["expert", "bar_high"]
+    assert (table["bar_chance_low"] < 30).all() and (table["bar_chance_high"] > 30).all() and (table["bar_p"] < 0.01).all()
     without = progression.rates_by_level(practised(GAIN).assign(level=None, choreography=None))
     assert list(without["level"]) == ["all"] and without["choreographies"].item() == 0
     silent = progression.rates_by_level(practised(GAIN).assign(bar=np.nan))
