@@ -141,6 +141,16 @@ def write_example(dataset, folder: Path) -> None:
     files.write_json(shipped.EXAMPLE, {"motion": "example.npy", "music": "example.ogg", "fps": fps / 2, "truth": truth})
 
 
+def write_assessor(trained: assessor.Assessor, sidecar: dict) -> int:
+    """Write the assessor and its card into the package; ``sidecar`` is that of its run. Returns the size in bytes."""
+    files.write_tensors(shipped.ASSESSOR, *assessor.as_file(trained))
+    shipped.ASSESSOR.chmod(0o644)  # safetensors writes for the owner alone, and a package is for everybody
+    size = shipped.ASSESSOR.stat().st_size
+    made = {"profile": trained.facts["profile"], "commit": sidecar["git"]["commit"], "torch": sidecar["versions"]["torch"]}
+    files.write_text(shipped.CARD, card.markdown(trained, made | {"bytes": size}))
+    return size
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Ship the assessor of a profile's run and print what was written; 2 for a run without one."""
     parser = argparse.ArgumentParser(description="The assessor of a run becomes that of the package.")
@@ -159,13 +169,9 @@ def main(arguments: list[str] | None = None) -> int:
         folder = Path(name)
         measured = steadiness(trained, recordings_of(dataset, folder), dataset.skeleton, folder)
         write_example(dataset, folder)
-    trained = replace(trained, facts=trained.facts | {"steadiness": measured})
-    files.write_tensors(shipped.ASSESSOR, *assessor.as_file(trained))
-    size = shipped.ASSESSOR.stat().st_size
     sidecar = json.loads((paths.build / "assessor.safetensors.prov.json").read_text(encoding="utf-8"))
-    made = {"profile": profile.name, "commit": sidecar["git"]["commit"], "torch": sidecar["versions"]["torch"], "bytes": size}
-    files.write_text(shipped.CARD, card.markdown(trained, made))
-    print(f"{shipped.HERE}: an assessor of {size / 1e6:.1f} MB, its card, and an example")
+    size = write_assessor(replace(trained, facts=trained.facts | {"steadiness": measured}), sidecar)
+    print(f"{shipped.HERE}: an assessor of {size / 1e6:.1f} MB (at most {LARGEST_BYTES / 1e6:.0f}), its card, and an example")
     return 0 if size <= LARGEST_BYTES else 1
 
 

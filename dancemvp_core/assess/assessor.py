@@ -30,6 +30,7 @@ FORMAT = "dancemvp-assessor-3"
 CURVE = np.linspace(0.0, 100.0, 101)  # scores at which the density of the distribution is computed
 NEAREST = 5  # reference performances in the report
 POSES = 8  # poses of a piece, one per beat
+HALVES = ("reference.features", "class.postures")  # directions: the file has them in float16, which moves a distance by 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -282,6 +283,7 @@ def as_file(assessor: Assessor) -> tuple[dict[str, Tensor], dict[str, str]]:
     skeleton = {k: getattr(assessor.skeleton, k) for k in ("name", "joints", "parents", "pairs")}
     tables = {k: json.loads(getattr(assessor, k).to_json(orient="columns")) for k in ("classes", "references")}
     text = json.dumps({"format": FORMAT, "skeleton": skeleton, "facts": assessor.facts, **tables}, allow_nan=False)
+    tensors |= {k: tensors[k].half() for k in HALVES}
     return {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, {"assessor": text}
 
 
@@ -294,6 +296,7 @@ def load(path: str | Path) -> Assessor:
         with safe_open(path, framework="pt") as file:
             metadata = json.loads((file.metadata() or {})["assessor"])
             tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 (not a dict)
+        tensors |= {k: tensors[k].float() for k in HALVES}
         if metadata["format"] != FORMAT:
             raise ValueError(f"format {metadata['format']}")
         shape = metadata["skeleton"]
