@@ -22,7 +22,6 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 import yaml
@@ -95,7 +94,7 @@ def trial(candidate: Candidate, before: dict, profile: str, folder: Path) -> lis
     """Return a candidate's measures, one row for each number of shots; read a finished trial from ``folder``.
 
     ``before``: changes of selected.yaml that earlier stages chose. Columns: pretraining, changes (JSON), place, shots, task1
-    (accuracy in %), task2 (L2), task3 (squared error of BAR in squared percentage points); NaN for a task without labels.
+    (accuracy in %), task2 (L2), task3 (squared error of BAR in squared percentage points); None for a task without labels.
     """
     with methods.trying(methods.changed(before, candidate.changes)):
         torch.set_num_threads(1)
@@ -129,7 +128,8 @@ def on_validation(encoder: nn.Module, protocol: str, pieces: PieceSet, profile: 
     for shots in dict.fromkeys((min(FEW, most), most)):
         outcome = evaluate("encoder", features, pieces, Setting(protocol, 0, shots, split="validation"), prompter_settings(params))
         value = outcome.metrics.set_index(["task", "metric"])["value"]
-        out.append({"shots": shots} | {f"task{t}": float(value.get((t, metric), np.nan)) for t, (metric, _) in MEASURES.items()})
+        known = {t: value.get((t, metric)) for t, (metric, _) in MEASURES.items()}
+        out.append({"shots": shots} | {f"task{t}": None if v is None else float(v) for t, v in known.items()})
     return out
 
 

@@ -44,8 +44,9 @@ def test_every_setting_of_the_file_is_chosen_and_nothing_else():
 
 def test_a_task_without_labels_has_no_part_in_the_ranks():
     own = trials([("a", {}, 60.0, -1.0, 200.0), ("a", {"x": {"y": 1}}, 50.0, -2.0, 100.0)])
-    real = own.assign(place="real", task2=float("nan"), task3=float("nan"))
-    assert selection.mean_rank(pd.concat([own, real])).tolist() == [1.5, 1.5]
+    real = own.assign(place="real", task2=None, task3=None)
+    # Synthetic: the ranks 1, 2, 2 and 2, 1, 1. Real: 1 and 2, of the one task. Both places count the same.
+    assert selection.mean_rank(pd.concat([own, real])).tolist() == pytest.approx([(5 / 3 + 1) / 2, (4 / 3 + 2) / 2])
 
 
 def test_a_resnet50_has_the_rate_of_the_resnet18():
