@@ -216,15 +216,18 @@ def test_the_first_that_is_not_finite_is_named():
         (torch.backends, "fp32_precision", "tf32"),
     ],
 )  # fmt: skip
-def test_full_precision_is_full_whatever_the_process_has_asked_for(place, name, asked, monkeypatch):
+def test_full_precision_is_full_whatever_the_process_has_asked_for(place, name, asked):
     """With PyTorch's old settings and with its new ones, which it refuses to mix."""
-    parts = torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn
-    monkeypatch.setattr(place, name, asked)
-    before = [part.fp32_precision for part in parts]
-    for _ in range(2):
-        with device.full_precision():
-            assert [part.fp32_precision for part in parts] == ["ieee"] * 3
-        assert [part.fp32_precision for part in parts] == before and getattr(place, name) == asked
+    parts, untouched = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn), getattr(place, name)
+    try:
+        setattr(place, name, asked)
+        before = [part.fp32_precision for part in parts]
+        for _ in range(2):
+            with device.full_precision():
+                assert [part.fp32_precision for part in parts] == ["ieee"] * 3
+            assert [part.fp32_precision for part in parts] == before and getattr(place, name) == asked
+    finally:
+        setattr(place, name, untouched)
 
 
 # --- the same weights each time ------------------------------------------------------------------------------------
