@@ -151,7 +151,7 @@ def test_batch_sizes_are_compared_at_equal_epochs_and_at_equal_seconds(monkeypat
 def test_operations_are_counted_without_views():
     x = torch.ones(3, 4)
     with cases.Operations() as counted:
-        (x.T + 1).view(-1).sum()
+        (x + 1).view(-1)[2:].sum()
     assert counted.count == 2
 
 

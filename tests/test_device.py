@@ -209,28 +209,25 @@ def test_the_first_that_is_not_finite_is_named():
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "place, name, asked",
     [
-        "pass", "b.cudnn.allow_tf32 = False", "b.cuda.matmul.allow_tf32 = True", "b.fp32_precision = 'tf32'",
-        "b.cudnn.conv.fp32_precision = 'tf32'", "torch.set_float32_matmul_precision('high')",
+        (torch.backends.cudnn, "allow_tf32", False), (torch.backends.cuda.matmul, "allow_tf32", True),
+        (torch.backends.cuda.matmul, "fp32_precision", "tf32"), (torch.backends.cudnn.conv, "fp32_precision", "tf32"),
+        (torch.backends, "fp32_precision", "tf32"),
     ],
 )  # fmt: skip
-def test_full_precision_is_full_whatever_the_process_has_asked_for(asked):
-    """With PyTorch's old settings and its new ones, which it refuses to mix; in a process of its own, for they stay."""
-    code = f"""
-import torch
-from torch import backends as b
-from dancemvp_core.device import full_precision
-parts = b.cuda.matmul, b.cudnn.conv, b.cudnn.rnn
-{asked}
-before = [part.fp32_precision for part in parts]
-with full_precision():
-    assert [part.fp32_precision for part in parts] == ["ieee"] * 3
-assert [part.fp32_precision for part in parts] == before
-with full_precision():
-    pass
-"""
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=600)
+def test_full_precision_is_full_whatever_the_process_has_asked_for(place, name, asked):
+    """With PyTorch's old settings and with its new ones, which it refuses to mix."""
+    parts, untouched = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn), getattr(place, name)
+    try:
+        setattr(place, name, asked)
+        before = [part.fp32_precision for part in parts]
+        for _ in range(2):
+            with device.full_precision():
+                assert [part.fp32_precision for part in parts] == ["ieee"] * 3
+            assert [part.fp32_precision for part in parts] == before and getattr(place, name) == asked
+    finally:
+        setattr(place, name, untouched)
 
 
 # --- the same weights each time ------------------------------------------------------------------------------------
