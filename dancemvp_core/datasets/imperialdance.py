@@ -299,11 +299,10 @@ def _files_and_trials(root: Path) -> dict[tuple[str, str], tuple[Path, int]]:
 def load(path: str | Path, trials: int | None = None, facts_of: Path | None = None) -> DanceDataset:
     """Open an ImperialDance tree; motion is read when a sequence is requested. Returns the DanceDataset.
 
-    ``trials``: use only that many trials of each file, evenly spaced from the first to the last; they keep their numbers.
-    ``facts_of``: a description (``reading.located``) in place of the folder's dataset.json.
-    The sequences are ordered by choreography, level and trial. Raises DataError if a file has another name, shape or dtype,
-    if music is not audio or ends before its window, or if a table contains an invalid value; further faulty files are notes
-    of that error.
+    ``trials``: use only that many trials of each file, evenly spaced; they keep their numbers. ``facts_of``: a description
+    (``reading.located``). The sequences are ordered by choreography, level and trial. Raises DataError if a file has another
+    name, shape or dtype, if music is not audio or ends before its window, or if a table contains an invalid value; further
+    faulty files are notes of that error.
     """
     root = Path(path)
     if trials is not None and trials < 1:
