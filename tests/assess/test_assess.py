@@ -235,6 +235,25 @@ def test_eights_are_counted_from_the_first_beat_and_complete():
     assert [b.strong for b in rows[0][:3]] == [False, True, False]
 
 
+def test_a_beat_is_missed_only_where_the_music_has_an_accent():
+    grid, accents = 0.2 + 0.5 * np.arange(17), np.array([0.2, 1.2, 2.2, 3.2, 4.2, 5.2, 6.2])
+    body = accents[:6]  # six of seven accents are answered: BAR 86 %, and 10 of 17 beats have no accent of either
+    rows = timeline.timeline(grid, body, accents, 8.5)
+    counts = timeline.summary([beat for row in rows for beat in row], body, 8.5)
+    assert {word: counts[word] for word in timeline.VERDICTS} == {"hit": 6, "early": 0, "late": 0, "missed": 1, "free": 10}
+    assert counts["missed"] == len(accents) - len(rhythm.match_peaks(accents, body))
+
+
+@pytest.mark.parametrize(
+    ("p", "lag_p", "lag_ms", "said"),
+    [(0.01, 0.9, 0.0, None), (0.3, 0.01, 40.0, None), (0.3, 0.4, 40.0, "no alignment at any lag"),
+     (0.3, 0.01, 400.0, "400 ms behind"), (0.3, 0.01, -400.0, "400 ms ahead of"), (0.3, None, None, None)],
+)  # fmt: skip
+def test_music_and_motion_that_do_not_go_together_are_warned_of(p, lag_p, lag_ms, said):
+    found = assessment._out_of_time({"bar": 50.0, "p": p, "lag_p": lag_p, "lag_ms": lag_ms})
+    assert found is None if said is None else said in found
+
+
 def test_a_quick_training_set_doubles_the_beat():
     beats = np.arange(0.25, 10, 0.5)
     assert np.diff(timeline.beat_grid(beats, 10.0, 0.5))[0] == pytest.approx(0.5)
@@ -478,7 +497,7 @@ def test_too_short_for_an_eight_and_no_beat(folder, tmp_path):
     read = recording.read(folder / "dance.npy", folder / "song.wav", fps=60)
     nothing = replace(recording.analyse(read).music, beats_s=np.zeros(0), music_intensity_s=np.zeros(0))
     part = assessment.assess(read, recording.Analysis(nothing, rhythm.alignment(read, nothing)), tiny_assessor())
-    assert part["timeline"] is None and part["recognition"] and len(part["recognition"]["eights"]) == 3
+    assert part["timeline"] is None and part["recognition"] and len(part["recognition"]["eights"]) == 4  # of 3 s
     assert part["beat_alignment"]["bar"] is None
     report = {
         "format": "",

@@ -224,7 +224,7 @@ def test_without_beats_a_recording_has_as_many_pieces_of_three_seconds_as_fit(du
 def test_all_eights_are_cut_where_no_number_is_stated(duration_s, eights):
     found = primitives.segment(a_sequence(duration_s, stated=None), np.arange(0.05, duration_s, 0.5))
     assert len(found) == eights and {p.segmentation for p in found} == {"beats"}
-    assert [p.end_s - p.start_s for p in found] == pytest.approx([4.0] * eights)
+    assert [p.end_s - p.start_s for p in found] == pytest.approx([4.0] * eights, abs=0.06)  # the last border is that of the clip
     assert len(primitives.segment(a_sequence(3.9, stated=None), np.arange(0.1, 3.9, 0.5))) == 1  # less than an eight
 
 
