@@ -20,7 +20,8 @@ from sklearn.preprocessing import StandardScaler
 
 from dancemvp_core.tasks.splits import learnable
 
-STRENGTHS = (0.01, 0.1, 1.0)  # C of logistic regression; the smallest penalizes most
+STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0)  # C of logistic regression; the smallest penalizes most. Real motion needs the last two
+ONE_SHOT = 1.0  # the strength where nothing can be left out
 PENALTIES = np.logspace(-1, 5, 13)  # of ridge regression
 Probabilities = Callable[[np.ndarray], np.ndarray]  # features (N, D) -> probabilities (N, C)
 
@@ -85,10 +86,10 @@ def choose(supports: list[np.ndarray], codes: np.ndarray, classes: pd.DataFrame,
 
     ``supports``: scaled features of the support, each (N, D). Only pieces count whose class the rest knows (``learnable``). Of
     choices with equal accuracy the one with more right attributes wins, then the first one. With one shot no piece counts. Then
-    the choice is a stated one: the last features, a head for each attribute, the weakest penalty.
+    the choice is a stated one: the last features, a head for each attribute, the strength ``ONE_SHOT``.
     """
     truth = classes.astype(str).to_numpy()
-    best, chosen = (-1, -1), Choice(len(supports) - 1, "each attribute", STRENGTHS[-1])
+    best, chosen = (-1, -1), Choice(len(supports) - 1, "each attribute", ONE_SHOT)
     counts = learnable(codes, fold)
     if not counts.any():
         return chosen
