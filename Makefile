@@ -11,13 +11,14 @@
 #   make bench       what the package does beside plain references: results/bench/ (ONLY=case,case  QUICK=1 for a check)
 #   make lab         open the explorer in JupyterLab, on the run of PROFILE, DATA and SPLIT
 #   make report      one static page of a run: claims, tables, figures, explorer; PROFILE, DATA and SPLIT as above
+#   make site        the READMEs, the executed notebooks and the docstrings as pages: build/site/index.html
 #   make test-browser  the explorer in a headless Chromium, which it installs where it may (part of make test)
 #   make ship        put the assessor of a finished run of PROFILE into the package, for `dancemvp assess`
 #   make readme      fill the README's tables from results/
 #   make notebooks   run the notebooks at smoke and keep them, executed, in notebooks/
 #   make setup       only .venv (setup-test: with the tests' packages);  make clean: forget by-products
 #   make lock        choose package versions anew: requirements.lock, requirements-test.lock
-.PHONY: reproduce test test-browser select bench lab report ship readme notebooks setup setup-test lock clean
+.PHONY: reproduce test test-browser select bench lab report site ship readme notebooks setup setup-test lock clean
 .DEFAULT_GOAL := reproduce
 
 PYTHON ?= python3
@@ -50,6 +51,7 @@ test: setup-test
 	$(run) workflow/reproduce.py --profile smoke
 	PYTHONPATH=workflow $(run) workflow/warm.py --serve $(run) -m pytest -p nbval_ipc --nbval-lax --nbval-cell-timeout 600 \
 	  -n 2 --dist loadfile notebooks
+	$(run) docs/build.py
 	@$(MAKE) --no-print-directory test-browser
 
 test-browser: export OMP_NUM_THREADS = 1
@@ -76,6 +78,9 @@ lab: setup
 
 report: setup
 	@$(run) -m dancemvp_core.explorer.report --profile "$$PROFILE" --data "$$DATA" --split "$$SPLIT"
+
+site: setup-test
+	@$(run) docs/build.py
 
 ship: setup
 	@$(run) workflow/ship.py --profile "$$PROFILE"

@@ -135,7 +135,7 @@ def judged(assessor: Assessor, pieces: PieceSet, hidden: Tensor, rows: np.ndarra
 def reliability(measured: pd.DataFrame, attribute: str, bins: int = 10) -> tuple[pd.DataFrame, float]:
     """(table of bins: confidence, right, performances; expected calibration error in points) of an attribute's likeliest value.
 
-    The expected calibration error (ECE) is the mean over performances of |share right - mean confidence| of their bin (Guo
+    The expected calibration error (ECE) is the mean over performances of ``|share right - mean confidence|`` of their bin (Guo
     et al. 2017). The bins have equal width.
     """
     confidence = measured[f"{attribute}_p"].to_numpy()
