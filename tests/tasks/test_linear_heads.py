@@ -59,7 +59,7 @@ def test_with_one_shot_nothing_can_be_chosen_and_nothing_is_fitted(known, monkey
     assert len(set(fold)) > 1 and not splits.learnable(codes, fold).any()
     monkeypatch.setattr(linear_heads, "HEADS", dict.fromkeys(linear_heads.HEADS))
     x = features(first, ["choreography", "level", "primitive"], 0.1)
-    assert linear_heads.choose([x, x], codes, classes, fold) == (1, "each attribute", linear_heads.STRENGTHS[-1])
+    assert linear_heads.choose([x, x], codes, classes, fold) == (1, "each attribute", linear_heads.ONE_SHOT)
 
 
 def test_only_classes_that_the_rest_knows_choose(known):
