@@ -151,7 +151,7 @@ def recognise_and_score(recording: DanceSequence, analysis, eights, assessor: As
     if motion is None or not eights:
         return switched_off
     fps, times = recording.fps, analysis.feature_times_s
-    body = torch.stack([assessor.motion_piece(motion[:, round(a * fps) : round(b * fps)]) for a, b in eights])
+    body = torch.stack([assessor.motion_piece(motion, fps, a, b) for a, b in eights])
     sound = torch.stack([assessor.music_piece(analysis.features[:, (times >= a) & (times < b)]) for a, b in eights])
     hidden = assessor.hidden(body, sound)
     found = assessor.recognise(hidden)
