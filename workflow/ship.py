@@ -26,7 +26,8 @@ from dancemvp_core.runs import profiles, provenance
 LARGEST_BYTES = 5_000_000
 EACH = 2  # recordings of each choreography and level that are changed
 EXAMPLE = ("k4", "expert")  # its choreography and level
-FRAME_RATES = (25.0, 30.0, 60.0)
+FRAME_RATES = (24.0, 25.0, 30.0, 60.0, 120.0)
+ANSWERS = ("level", "choreography", "unlike")
 QUIETER, CONSTANT, HIGHER_RATE = 0.1, 0.05, 44100  # a tenth is -20 dB
 
 
@@ -77,7 +78,7 @@ class Judge:
         self.trained, self.heard = trained, {}
 
     def __call__(self, motion: np.ndarray, fps: float, track: Path, skeleton) -> dict:
-        """{score, level, choreography} of a recording whose music starts with its file."""
+        """{score, level, choreography, unlike} of a recording whose music starts with its file; the score is NaN if not given."""
         one = DanceSequence(motion, fps, skeleton, track)
         key = (track, round(one.duration_s, 1))
         if key not in self.heard:
@@ -86,14 +87,15 @@ class Judge:
         grid = timeline.beat_grid(heard.beats_s, one.duration_s, self.trained.facts["longest_beat_s"])
         answer = assessment.recognise_and_score(one, heard, timeline.eights(grid, one.duration_s), self.trained, [])
         found = answer["recognition"]
-        best = {name: found[name][0]["name"] if found else None for name in ("level", "choreography")}
+        best = {name: found[name][0]["name"] for name in ("level", "choreography")} | {"unlike": found["unlike"]}
         return best | {"score": answer["score"]["mean"] if answer["score"] else np.nan}
 
 
 def steadiness(trained: assessor.Assessor, recordings: list[tuple[np.ndarray, float, Path]], skeleton, folder: Path) -> dict:
-    """What each change does to the answers: {change: {recordings, score (largest, points), level, choreography (changed, %)}}.
+    """What each change does to the answers: {change: {recordings, score (largest, points), level, choreography, unlike}}.
 
-    ``recordings`` are (motion, fps, music file). A score that is not given with and without the change counts as unmoved.
+    The last three are the share in % whose answer changed. ``recordings`` are (motion, fps, music file). The score is compared
+    where it is given with and without the change.
     """
     judge, rows = Judge(trained), []
     tracks = {track: changed_music(track, folder) for track in {track for _, _, track in recordings}}
@@ -102,23 +104,26 @@ def steadiness(trained: assessor.Assessor, recordings: list[tuple[np.ndarray, fl
         others = [(name, judge(moved, rate, track, skeleton)) for name, moved, rate in changed_motion(motion, fps)]
         others += [(name, judge(motion, fps, other, skeleton)) for name, other in tracks[track].items()]
         for name, other in others:
-            moved = {what: plain[what] != other[what] for what in ("level", "choreography")}
+            moved = {what: plain[what] != other[what] for what in ANSWERS}
             rows.append({"change": name, "recording": number, "score": abs(plain["score"] - other["score"])} | moved)
     table = pd.DataFrame(rows)
     said = {}
     for name in card.CHANGES:
         own = table[table["change"] == name]
-        shares = {what: float(100 * own[what].mean()) for what in ("level", "choreography")}
+        shares = {what: float(100 * own[what].mean()) for what in ANSWERS}
         said[name] = {"recordings": int(own["recording"].nunique()), "score": float(np.nan_to_num(own["score"].max()))} | shares
     return said
 
 
 def recordings_of(dataset, folder: Path) -> list[tuple[np.ndarray, float, Path]]:
-    """(motion, fps, music file) of some performances of every choreography and level, on the clock of their music."""
+    """(motion, fps, music file) of performances of every choreography and level, on the clock of their music.
+
+    The second of each has half the frames of the first.
+    """
     made = []
     for choreography, level in dataset.index[["choreography", "level"]].drop_duplicates().itertuples(index=False):
         paths, track, fps = example.write(folder, dataset, choreography, level, EACH)
-        made += [(np.load(path), fps, track) for path in paths]
+        made += [(np.load(path)[:, :: 1 + n], fps / (1 + n), track) for n, path in enumerate(paths)]
     return made
 
 

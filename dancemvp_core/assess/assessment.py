@@ -156,7 +156,7 @@ def recognise_and_score(recording: DanceSequence, analysis, eights, assessor: As
         return switched_off
     fps, times = recording.fps, analysis.feature_times_s
     motion = np.einsum("ij,jtv->itv", to_front(motion, assessor.skeleton, fps), motion)
-    body = torch.stack([assessor.motion_piece(motion[:, round(a * fps) : round(b * fps)]) for a, b in eights])
+    body = torch.stack([assessor.motion_piece(motion, fps, a, b) for a, b in eights])
     sound = torch.stack([assessor.music_piece(analysis.features[:, (times >= a) & (times < b)]) for a, b in eights])
     hidden = assessor.hidden(body, sound, torch.tensor([b - a for a, b in eights], dtype=torch.float32))
     found = assessor.recognise(hidden)

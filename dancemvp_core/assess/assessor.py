@@ -30,6 +30,7 @@ FORMAT = "dancemvp-assessor-3"
 CURVE = np.linspace(0.0, 100.0, 101)  # scores at which the density of the distribution is computed
 NEAREST = 5  # reference performances in the report
 POSES = 8  # poses of a piece, one per beat
+SAMPLES = 8  # of a recording for each frame of a piece: whole frames would move the answer with the frame rate
 HALVES = ("reference.features", "class.postures")  # directions: the file has them in float16, which moves a distance by 1e-4
 
 
@@ -65,9 +66,16 @@ class Assessor:
             return motion[:, :, [skeleton.index(joint) for joint in self.skeleton.joints]]
         return None
 
-    def motion_piece(self, motion: np.ndarray) -> Tensor:
-        """The encoder's input from the frames of an eight, (3, t, V): canonical body, number of frames as in training."""
-        resampled = resample(motion, self.facts["piece_frames"])
+    def motion_piece(self, motion: np.ndarray, fps: float, start_s: float, end_s: float) -> Tensor:
+        """The encoder's input from an eight of a motion (3, t, V): canonical body, frames as in training.
+
+        The motion is read at times that do not depend on its frame rate, on a straight line between two frames.
+        """
+        count = SAMPLES * self.facts["piece_frames"]
+        frame = (start_s + (end_s - start_s) * np.arange(count) / count) * fps
+        before = np.clip(frame.astype(int), 0, motion.shape[1] - 2)
+        part = np.minimum(frame - before, 1.0)[:, None]
+        resampled = resample(motion[:, before] * (1 - part) + motion[:, before + 1] * part, self.facts["piece_frames"])
         return torch.from_numpy(canonical_body(resampled, self.skeleton, self.facts["bone_lengths"]))
 
     def music_piece(self, features: np.ndarray) -> Tensor:

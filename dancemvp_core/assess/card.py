@@ -77,7 +77,8 @@ def _steadiness(changes: dict, level_name: str) -> list[str]:
     """What a change that must not matter does to the answer (``steadiness`` of the facts): a sentence for each."""
     return [
         f"The same dance {CHANGES[name]}: the score moves by up to {change['score']:.1f} points, the {level_name} changes in "
-        f"{change['level']:.0f} %, the choreography in {change['choreography']:.0f} % of {change['recordings']} recordings."
+        f"{change['level']:.0f} %, the choreography in {change['choreography']:.0f} %, the answer “unlike” in "
+        f"{change['unlike']:.0f} % of {change['recordings']} recordings."
         for name, change in changes.items()
     ]
 

@@ -401,6 +401,22 @@ def test_postures_are_the_same_wherever_one_faces():
     np.testing.assert_allclose(*seen, atol=1e-4)
 
 
+def test_an_eight_is_the_same_piece_at_any_frame_rate():
+    made, still = tiny_assessor(), dancing(seconds=1, fps=1.0)[:, 0]
+
+    def moving_on(fps):  # the whole body turns evenly: straight lines between frames are almost right
+        angle = np.arange(round(6 * fps)) / fps * 0.2
+        turn = Rotation.from_euler("y", angle).as_matrix()
+        return np.einsum("tij,jv->itv", turn, still).astype(np.float32)
+
+    pieces_ = [made.motion_piece(moving_on(fps), fps, 0.317, 4.291) for fps in (24.0, 30.0, 59.94, 120.0)]
+    assert pieces_[0].shape == (3, 16, 21)
+    for other in pieces_[1:]:
+        np.testing.assert_allclose(other, pieces_[0], atol=2e-4)
+    last = made.motion_piece(moving_on(24.0), 24.0, 2.0, 6.0)
+    assert np.isfinite(last).all(), "an eight may end with the recording"
+
+
 def test_score_distribution_stays_within_the_scale():
     for mean, sd in ((50, 10), (98, 20), (1, 5)):
         d = assessor.score_distribution(mean, sd)
