@@ -13,7 +13,7 @@ import fill_readme  # noqa: E402
 from dancemvp_core.released.differences import DIFFERENCES  # noqa: E402
 
 CORE = ROOT / "dancemvp_core"
-PAGES = sorted([ROOT / "CONTRIBUTING.md", *(ROOT / name for name in fill_readme.BLOCKS), *CORE.rglob("README.md")])
+PAGES = sorted([ROOT / "CONTRIBUTING.md", ROOT / "notebooks" / "README.md", *(ROOT / name for name in fill_readme.BLOCKS), *CORE.rglob("README.md")])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -32,6 +32,14 @@ def test_every_notebook_is_in_the_table_of_the_readme():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert [path.stem for path in (ROOT / "notebooks").glob("*.ipynb") if f"`{path.stem}`" not in text] == []
     assert len(text.splitlines()) <= 130, "what is generated or long stands elsewhere"
+
+
+def test_the_page_of_the_notebooks_shows_each_in_the_order_in_which_they_run():
+    page = (ROOT / "notebooks" / "README.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^\| \[`(\w+)`\]\(\1\.ipynb\) \| .+\. \|", page, flags=re.MULTILINE)
+    assert sorted(shown) == sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+    numbered = [name for name in shown if name[0].isdecimal()]
+    assert shown[: len(numbered)] == sorted(numbered)
 
 
 @pytest.mark.parametrize("name", fill_readme.BLOCKS)
