@@ -33,9 +33,13 @@ QUESTION = "Which genre, choreography, level and move is this?"
 
 
 def vocabulary_text(genre: str, choreography: str, level: str, primitive: int) -> str:
-    """Return Task 1's sentence as in Fig. 2, e.g. "Ballet, choreography 1, beginner and move 2"; unknown labels are left out."""
-    number = re.sub(r"^\D+", "", str(choreography)) or choreography
-    known = [str(text) for text in (genre, f"choreography {number}", level) if pd.notna(text) and text != ""]
+    """Return Task 1's sentence as in Fig. 2, e.g. "Ballet, choreography 1, beginner and move 2".
+
+    Unknown labels are left out. Without a genre, a choreography has its whole name, because its number counts within its genre.
+    """
+    has_genre = pd.notna(genre) and genre != ""
+    number = re.sub(r"^\D+", "", str(choreography)) if has_genre else ""
+    known = [str(text) for text in (genre, f"choreography {number or choreography}", level) if pd.notna(text) and text != ""]
     return f"{', '.join([known[0].capitalize(), *known[1:]])} and move {int(primitive) + 1}"
 
 
@@ -48,9 +52,12 @@ def attributes(classes: pd.DataFrame) -> tuple[dict[str, list[str]], np.ndarray]
     """Return each attribute's candidates as sentences, and the candidate of each class for each attribute, (C, A).
 
     The A attributes are the labels that the classes have (``named``). The form is the paper's: "The performed dance genre is
-    ballet". A choreography's number counts within its genre, so choreographies of several genres share a candidate.
+    ballet". A choreography's number counts within its genre, so choreographies of several genres share a candidate; without
+    genres, they have their whole names.
     """
-    number = classes["choreography"].astype(str).str.replace(r"^\D+(?=\d)", "", regex=True)
+    number = classes["choreography"].astype(str)
+    if "genre" in named(classes):
+        number = number.str.replace(r"^\D+(?=\d)", "", regex=True)
     values = classes.assign(choreography=number, primitive=classes["primitive"].astype(int) + 1).astype(str)[named(classes)]
     coded = {name: pd.factorize(values[name], sort=True) for name in values}
     said = {name: [f"The performed dance {name} is {value}" for value in distinct] for name, (_, distinct) in coded.items()}

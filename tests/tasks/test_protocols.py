@@ -79,7 +79,7 @@ def test_sentences_leave_out_what_is_unknown():
 
     assert vocabulary_text("ballet", "b1", "beginner", 1) == "Ballet, choreography 1, beginner and move 2"
     assert vocabulary_text("ballet", "b1", "", 1) == "Ballet, choreography 1 and move 2"
-    assert vocabulary_text("", "b1", None, 0) == "Choreography 1 and move 1"
+    assert vocabulary_text("", "b1", None, 0) == "Choreography b1 and move 1", "its number counts within its genre"
 
 
 @pytest.mark.parametrize("pieces", [3, 200])
