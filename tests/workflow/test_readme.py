@@ -13,7 +13,8 @@ import fill_readme  # noqa: E402
 from dancemvp_core.released.differences import DIFFERENCES  # noqa: E402
 
 CORE = ROOT / "dancemvp_core"
-PAGES = sorted([ROOT / "CONTRIBUTING.md", ROOT / "notebooks" / "README.md", *(ROOT / name for name in fill_readme.BLOCKS), *CORE.rglob("README.md")])
+OWN = (ROOT / name for name in ("CONTRIBUTING.md", "notebooks/README.md", *fill_readme.BLOCKS))
+PAGES = sorted([*OWN, *CORE.rglob("README.md")])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
