@@ -406,7 +406,7 @@ def test_an_eight_is_the_same_piece_at_any_frame_rate():
 
     def moving_on(fps):  # the whole body turns evenly: straight lines between frames are almost right
         angle = np.arange(round(6 * fps)) / fps * 0.2
-        turn = Rotation.from_euler("y", angle).as_matrix()
+        turn = Rotation.from_euler("y", angle[:, None]).as_matrix()
         return np.einsum("tij,jv->itv", turn, still).astype(np.float32)
 
     pieces_ = [made.motion_piece(moving_on(fps), fps, 0.317, 4.291) for fps in (24.0, 30.0, 59.94, 120.0)]
