@@ -63,7 +63,7 @@ def test_a_level_that_some_performances_lack_is_no_class(task):
     _, episode = task
     some = episode.table.assign(level=episode.table["level"].where(episode.table["trial"] > 0))
     classes, codes = protocols.class_table(some.iloc[episode.support])
-    assert (classes["level"] == "").all() and len(classes) == codes.max() + 1 == 12
+    assert (classes["level"] == "").all() and len(classes) == codes.max() + 1 == 6
     assert protocols.supported_tasks(some.iloc[episode.support]) == protocols.TASKS
 
 
