@@ -1,6 +1,7 @@
 """`make readme`: fill the tables of the READMEs from the committed results. A test compares the READMEs with the results.
 
-A block is between ``<!-- name -->`` and ``<!-- end of name -->``. The text between blocks contains no measured number.
+A block is between ``<!-- name -->`` and ``<!-- end of name -->``: a table, or a few words in a sentence. The text between blocks
+contains no measured number, and no word that follows from one: ahead, level with, behind (``MEASURED``; a test looks for them).
 """
 
 from __future__ import annotations
@@ -8,12 +9,13 @@ from __future__ import annotations
 import json
 import re
 import sys
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from dancemvp_core.controls import unseen_dancers
-from dancemvp_core.paper import tables
+from dancemvp_core.paper import comparison, tables
 from dancemvp_core.paper.tables import signed
 from dancemvp_core.pretraining import methods
 from dancemvp_core.runs import profiles
@@ -24,6 +26,8 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 from bench import markdown  # noqa: E402
 
 RESULTS = ROOT / "results" / "demo" / profiles.SYNTHDANCE
+MEASURED = re.compile(r"\b(ahead|level with|behind|better|worse|underfit|collapsed|[\d.]+ (?:%|points?))", flags=re.IGNORECASE)
+MEASURES = {"accuracy": "Task 1", "l2": "Task 2", "mse": "Task 3", "level_within": "levels"}
 LABELS = {name: method.label for name, method in (rows.FLOORS | methods.METHODS | methods.EXTENSIONS).items()}
 
 
@@ -107,6 +111,80 @@ def batch_size() -> str:
     return _text(table.round(digits).astype({"seconds": int, "task3_mse": int}))
 
 
+def standing(name: str, where: str) -> str:
+    """Return how the reference of a table of tests stands against the rows of a pandas query: "level in Task 1, ahead in Task 2".
+
+    Where the rows of a measure stand differently, all their words are said. Rows without a verdict are left out, and said to be
+    if nothing else is left. Raises ValueError if there is no such row.
+    """
+    tests, measures = _rows(name, where), {}
+    for metric, measure in MEASURES.items():
+        own = tests[tests["metric"] == metric]
+        words = [word for word in ("ahead", "level", "behind") if (own["stands"] == word).any()]
+        if len(own):
+            measures.setdefault(" or ".join(words) or "without a verdict", []).append(measure)
+    text = ", ".join(f"{word} in {' and '.join(of_it)}" for word, of_it in measures.items())
+    return text.replace("Task 1 and Task 2 and Task 3", "all three tasks")
+
+
+def number(name: str, column: str, where: str, digits: int = 0) -> str:
+    """Return one number of a table, in the only row of a pandas query. Raises ValueError if there is not exactly one."""
+    values = _rows(name, where)[column]
+    if len(values) != 1:
+        raise ValueError(f"{name}.csv: {len(values)} rows where {where}, expected one")
+    return f"{values.iloc[0]:.{digits}f}".replace("-", "−")
+
+
+def separated(attribute: str) -> str:
+    """Return how pre-training separates an attribute in Fig. 5a beside the untrained encoder, by its nearest neighbours."""
+    (row,) = _rows("fig5_separation", f"panel == '5a' and encoder == 'ours' and attribute == '{attribute}'").itertuples()
+    word = comparison.stands(row.purity_lead_low, row.purity_lead_high)
+    return {"ahead": "better", "level": "equally well", "behind": "worse", "": "without a verdict"}[word]
+
+
+def _rows(name: str, where: str) -> pd.DataFrame:
+    found = pd.read_csv(RESULTS / f"{name}.csv").query(where)
+    if found.empty:
+        raise ValueError(f"{name}.csv: no row where {where}")
+    return found
+
+
+OTHERS = [name for name, method in methods.table(2).items() if method.pretraining != methods.METHODS["ours"].pretraining]
+WORDS = "protocol == 'prompt-id' and genres == 5 and task == 1 and shots == {}"
+STYLE = "method == 'ours' and protocol == 'prompt' and cast == '{}' and dancers == '{}'"
+BY_HAND = STYLE.replace("'ours'", "'handcrafted'").replace("'prompt'", "'finetune'")
+SYNC = "reference == 'ours-sync, prompt' and method == 'handcrafted' and shots == {}"
+# block -> function: the words and numbers of what a run says
+FINDINGS = {
+    "music alone": lambda: number("difficulty_card", "accuracy", "row == 'music_only'", 1),
+    "untrained": lambda: standing("significance", "method == 'random_init' and protocol == 'prompt'"),
+    "rivals": lambda: standing("significance", f"method in {OTHERS} and protocol == 'prompt'"),
+    "by hand, fine-tuned": lambda: standing("significance", "method == 'handcrafted' and protocol == 'finetune'"),
+    "by hand, prompted": lambda: standing("significance", "method == 'handcrafted' and protocol == 'prompt'"),
+    "calibrated": lambda: standing("significance", "method == 'direct_calibrated'"),
+    "ResNet-18 for music": lambda: standing("table3_significance", "method == 'stgcn-res18-infonce'"),
+    "supervised": lambda: standing("table3_significance", "method == 'stgcn-lstm-supcon'"),
+    "map of genres": lambda: separated("genre"),
+    "map of levels": lambda: separated("level"),
+    "map of primitives": lambda: separated("primitive"),
+    "20 shots": lambda: standing("fig7_tests", "protocol == 'finetune' and genres == 5 and shots == 20"),
+    "5 shots": lambda: standing("fig7_tests", "protocol == 'finetune' and genres == 5 and shots == 5"),
+    "gain": lambda: number("fig7_relative", "value", "what == 'gain' and shots == 5 and task == 'mean'"),
+    "words, 1": lambda: number("fig7_tests", "difference", WORDS.format(1)),
+    "words, 20": lambda: number("fig7_tests", "difference", WORDS.format(20)),
+    "loss of prompting": lambda: number("fig7_relative", "value", "what == 'loss of prompt' and task == 'mean'"),
+    "loss of fine-tuning": lambda: number("fig7_relative", "value", "what == 'loss of finetune' and task == 'mean'"),
+    "sync": lambda: standing("significance", "method == 'ours-sync' and protocol == 'prompt'"),
+    "sync by hand, 20": lambda: standing("extra_synchrony_tests", SYNC.format(20)),
+    "sync by hand, 5": lambda: standing("extra_synchrony_tests", SYNC.format(5)),
+    **{
+        f"{who}, {cast}, {dancers}": partial(number, "extra_unseen_dancers", "level_within", where.format(cast, dancers))
+        for who, where in (("ours", STYLE), ("by hand", BY_HAND))
+        for cast in ("default", "strong style")
+        for dancers in ("seen", "unseen")
+    },
+}
+
 # file -> block -> function that returns its text
 BLOCKS = {
     "README.md": {"Table 2 in short": short_table_2},
@@ -118,6 +196,7 @@ BLOCKS = {
         "ours against": ours_against,
         "unseen dancers": dancers,
         "claims": verdicts,
+        **FINDINGS,
     },
     "benchmarks/README.md": {"bench": bench, "batch size": batch_size},
 }
@@ -130,8 +209,8 @@ def filled(file: str, text: str) -> str:
     """
     for name, content in BLOCKS[file].items():
         text, count = re.subn(
-            f"(<!-- {name} -->\n).*?(<!-- end of {name} -->)",
-            lambda m, content=content: m[1] + content() + "\n" + m[2], text, flags=re.S,
+            f"(<!-- {name} -->(\n?)).*?(<!-- end of {name} -->)",
+            lambda m, content=content: m[1] + content() + m[2] + m[3], text, flags=re.S,
         )  # fmt: skip
         if count != 1:
             raise ValueError(f"{file}: {count} blocks <!-- {name} -->, expected one")
