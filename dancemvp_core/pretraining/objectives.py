@@ -183,6 +183,12 @@ class Prototypes(nn.Module):
         return F.linear(F.normalize(self.mlp(z), dim=1), F.normalize(self.prototypes, dim=1))
 
 
+def _in_time(view: dict[str, Tensor], start: float, end: float, step: int = 1) -> dict[str, Tensor]:
+    """Return the part of a view between two shares of its time, at every ``step``-th frame."""
+    cut = {k: v[:, :, int(start * v.shape[2]) : int(end * v.shape[2]) : step] for k, v in view.items() if k != "seconds"}
+    return cut | {"seconds": view["seconds"] * (end - start)}
+
+
 class SVT(Objective):
     """Self-supervised Video Transformer (Ranasinghe et al. 2022): a student learns to match a teacher on other views.
 
@@ -209,11 +215,7 @@ class SVT(Objective):
     @staticmethod
     def temporal_views(views: Views) -> tuple[list[dict[str, Tensor]], list[dict[str, Tensor]]]:
         """Return (global, local): the piece at full and at half frame rate; its first and its last half at full rate."""
-        fast, slow = views[0], {k: v[:, :, ::2] for k, v in views[1].items()}
-        half = {k: v.shape[2] // 2 for k, v in views[0].items()}
-        first = {k: v[:, :, : half[k]] for k, v in views[0].items()}
-        last = {k: v[:, :, half[k] :] for k, v in views[1].items()}
-        return [fast, slow], [first, last]
+        return [views[0], _in_time(views[1], 0.0, 1.0, step=2)], [_in_time(views[0], 0.0, 0.5), _in_time(views[1], 0.5, 1.0)]
 
     def loss(self, views: Views, labels: Tensor) -> Tensor:
         whole, parts = self.temporal_views(views)
