@@ -121,6 +121,8 @@ def random_pieces(choreographies: int, trials: int, frames: int) -> PieceSet:
             "bar": rng.uniform(0, 100, len(cells)),
             "split": "pretrain",
             "window": [3 * c + p for c, _, _, p in cells],
+            "start_s": [3.0 * p for *_, p in cells],
+            "end_s": [3.0 * p + 3.0 for *_, p in cells],
         }
     )
     motion = torch.from_numpy(rng.standard_normal((len(cells), 3, frames, 21), dtype=np.float32))

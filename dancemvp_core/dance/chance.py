@@ -99,7 +99,7 @@ def _prime(least: int) -> int:
 
 
 def by_shifts(music_peaks_s, motion_peaks_s, duration_s: float, tolerance_s: float) -> Chance:
-    """Chance level, its 95 % range, and p-value of a recording's BAR, from circular time shifts (``shifted_rates``).
+    """Chance level, its 95 % range, and p-value of a recording's BAR, from time shifts (``shifted_rates``; not in the paper).
 
     Level and range are over the shifts by more than the tolerance either way, because at smaller shifts the peaks are still
     in time. ``p`` is the share of *all* K shifts with a BAR of at least this one, the shift by zero included: if the motion

@@ -468,7 +468,7 @@ def test_report_page_and_figures(folder, tmp_path):
 def test_the_report_has_the_datas_word_and_range(folder):
     made = tiny_assessor()
     usual, _ = report_of(folder, made)
-    made.facts |= {"level_name": "style", "score_range": [1, 9]}
+    made.facts.update(level_name="style", score_range=[1, 9])
     report, recordings = report_of(folder, made)
     before, after = (r["recordings"][0]["score"] for r in (usual, report))
     assert after["mean"] == pytest.approx(1 + 8 * before["mean"] / 100) and after["range"] == [1, 9]

@@ -134,11 +134,11 @@ def test_another_data_set_comes_onto_our_body(tmp_path):
     lengths = bone_lengths(ours.motion[0].numpy(), IMPERIALDANCE21)
     assert np.allclose(lengths[1:], np.asarray(IMPERIALDANCE21.lengths)[1:], atol=1e-4)
     same = embeddings.foreign_pieces(dataset, COCO17, Cutting(16), 2, 6)
-    assert same.motion.shape == (6, 3, 16, 17) and same.table["genre"].nunique() == 2
+    assert same.motion.shape[1:] == (3, 16, 17) and same.table["genre"].nunique() == same.table["sequence"].nunique() == 2
     encoder = networks.build_encoder(methods.METHODS["ours"], IMPERIALDANCE21, networks.Width((8,), 16, 12))
-    features = embeddings.motion_features(encoder, ours, np.arange(18))
-    assert features.shape == (18, 16) and torch.isfinite(features).all()
-    assert training.encode(encoder, ours)[1].shape == (18, 12)  # music absent is a row of zeros
+    features = embeddings.motion_features(encoder, ours, np.arange(len(ours)))
+    assert features.shape == (len(ours), 16) and torch.isfinite(features).all()
+    assert training.encode(encoder, ours)[1].shape == (len(ours), 12)  # music absent is a row of zeros
 
 
 @pytest.fixture(scope="module")

@@ -109,7 +109,8 @@ def test_any_ordered_list_of_levels(count):
     seen = progression.observations(table, levels).set_index("observation")["seen"]
     assert list(seen) == ["yes", "yes" if count > 2 else "not resolved", "yes", "yes"]
     assert seen.index[2] == f"(iii) no gain: {levels.names[-1]}"
-    rates = progression.rates_by_level(ordered(levels.names).assign(bar_chance=1, bar_corrected=1, f70=1), levels)
+    measured = ordered(levels.names).assign(bar_chance=1.0, bar_sd=5.0, bar_corrected=1, f70=1)
+    rates = progression.rates_by_level(measured, levels)
     assert list(rates["level"]) == list(levels.names)
 
 

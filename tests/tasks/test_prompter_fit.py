@@ -110,7 +110,7 @@ def plain_fit(problem, rows, settings, seed):
         loss.backward()
         torch.nn.utils.clip_grad_norm_(prompter.parameters(), 5.0)
         optimizer.step()
-        objectives.follow(slow, prompter, min(0.95, step / (step + 10)))
+        objectives.follow(slow, prompter, 1 - min(0.95, step / (step + 10)))
     return slow.eval()
 
 
