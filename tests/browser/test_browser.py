@@ -248,7 +248,7 @@ def test_neighbours_and_practice(explorer):
     trial = explorer.find(".practice input")
     trial.focus()
     trial.press("Home")
-    explorer.until(lambda: "trial 1 of 20" in explorer.find(".trial-text").inner_text(), "the first trial")
+    explorer.until(lambda: "trial 1 of 12" in explorer.find(".trial-text").inner_text(), "the first trial")
     first = explorer.drawn["clip"]["sequence"]
     trial.press("End")
     explorer.until(lambda: explorer.drawn["clip"]["sequence"] > first, "a later trial")
