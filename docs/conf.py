@@ -6,7 +6,7 @@ from docutils import nodes
 
 project = "DanceMVP, reproducible"
 copyright = "its authors; MIT licence"
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
+extensions = ["myst_nb", "sphinx.ext.autodoc"]
 exclude_patterns = ["README.md"]  # the front page includes it
 nb_execution_mode = "off"
 default_role = "literal"  # docstrings put commands in single backticks
