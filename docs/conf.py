@@ -10,7 +10,7 @@ extensions = ["myst_nb", "sphinx.ext.autodoc"]
 exclude_patterns = ["README.md"]  # the front page includes it
 nb_execution_mode = "off"
 default_role = "literal"  # docstrings put commands in single backticks
-autodoc_default_options = {"members": True, "member-order": "bysource", "exclude-members": "model_config"}
+autodoc_default_options = {"members": True, "member-order": "bysource", "exclude-members": "model_config, set_fit_request, ttest_ind"}
 autodoc_inherit_docstrings = False
 autodoc_preserve_defaults = True
 
