@@ -10,7 +10,9 @@ extensions = ["myst_nb", "sphinx.ext.autodoc"]
 exclude_patterns = ["README.md"]  # the front page includes it
 nb_execution_mode = "off"
 default_role = "literal"  # docstrings put commands in single backticks
-autodoc_default_options = {"members": True, "member-order": "bysource", "exclude-members": "model_config, set_fit_request, ttest_ind"}
+# Members that other libraries add: pydantic's, and scikit-learn's requests of metadata.
+ADDED = ("model_config", "ttest_ind", *(f"set_{name}_request" for name in ("fit", "partial_fit", "transform", "inverse_transform")))
+autodoc_default_options = {"members": True, "member-order": "bysource", "exclude-members": ", ".join(ADDED)}
 autodoc_inherit_docstrings = False
 autodoc_preserve_defaults = True
 
