@@ -9,6 +9,7 @@ import soundfile
 from dancemvp_core.dance import music
 from dancemvp_core.dance.music import FEATURES, SAMPLE_RATE
 from dancemvp_core.dance.sequences import DataError
+from dancemvp_core.datasets import synthmusic
 
 
 def clicks(times_s, duration_s, rate=SAMPLE_RATE):
@@ -169,6 +170,18 @@ def test_tempo_is_local_so_that_a_change_shows():
     hop = music.HOP_S
     assert np.median(tempo[: round(12 / hop)]) == pytest.approx(80, rel=0.05)
     assert np.median(tempo[-round(12 / hop) :]) == pytest.approx(140, rel=0.05)
+
+
+@pytest.mark.parametrize("genre", ["b", "k"])
+def test_a_lossy_codec_hardly_moves_the_mfcc(tmp_path, genre):
+    rng = np.random.default_rng(0)
+    samples = synthmusic.play(synthmusic.compose(genre, rng), 4, 24, np.array([3, 11]), rng)
+    for suffix in ("flac", "ogg"):
+        soundfile.write(tmp_path / f"a.{suffix}", samples, SAMPLE_RATE)
+    kept, lossy = (music.acoustic_features(tmp_path / f"a.{suffix}")[:20] for suffix in ("flac", "ogg"))
+    assert kept.shape == lossy.shape
+    # with librosa's range of 80 dB, more than 0.2
+    assert (np.abs(lossy - kept).mean(axis=1) / kept.std(axis=1)).mean() < 0.1
 
 
 def test_mfcc_deltas_follow_the_mfcc():
