@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from dancemvp_core import code_hash, files
 from dancemvp_core.dance.pieces import LABELS, PieceSet
-from dancemvp_core.device import Recorded, bfloat16_is_right, first_not_finite, full_precision, has_bfloat16, repeatable
+from dancemvp_core.device import Recorded, bfloat16_is_right, first_not_finite, full_precision, has_bfloat16, repeatable, seeded
 from dancemvp_core.models.encoders import BFLOAT16, DanceEncoder
 from dancemvp_core.pretraining.augment import Augmentation
 from dancemvp_core.pretraining.objectives import Objective, Views
@@ -134,7 +134,8 @@ def train(
     saved = time.monotonic()
     for epoch in hooks.progress(range(len(history), training.epochs)):
         started = time.perf_counter()
-        loss, trivial = loop.epoch(epoch)
+        with seeded(seed * training.epochs + epoch, loop.device):  # dropout draws the same in a resumed run
+            loss, trivial = loop.epoch(epoch)
         row = {"epoch": epoch + 1, "loss": loss, "trivial_loss": trivial}
         row |= {"learning_rate": training.rate((epoch + 1) / training.epochs), "precision": precision}
         row |= {"seconds": time.perf_counter() - started}

@@ -62,7 +62,7 @@ class Interrupted(Exception):
     pass
 
 
-@pytest.mark.parametrize("name", ["ours", "moco"])
+@pytest.mark.parametrize("name", ["ours", "moco", "ours-sync"])
 def test_a_resumed_run_ends_at_the_same_weights(name, tmp_path):
     def stop_after_two(epochs):
         for epoch in epochs:
@@ -70,7 +70,7 @@ def test_a_resumed_run_ends_at_the_same_weights(name, tmp_path):
                 raise Interrupted
             yield epoch
 
-    pieces, method = piece_set(trials=4), methods.METHODS[name]
+    pieces, method = piece_set(trials=4), methods.everyone()[name]
     whole, halves = objective(method), objective(method)
     expected = training.train(whole, pieces, TRAINING, AUGMENTATION, 5)
     checkpoint = tmp_path / "run.safetensors"
