@@ -41,8 +41,9 @@ def needed(profile: Profile, own_data: bool = False, own_aistpp: bool = False, o
     ImperialDance.
     """
     motion = LEVELS * CLIP_FRAMES * 3 * JOINTS * 4  # one trial of one choreography at all levels, float32
-    trials = PRETRAIN_CHOREOGRAPHIES * profile.pretrain_trials + OTHER_CHOREOGRAPHIES * profile.trials
-    parts = {"pieces": trials * LEVELS * CUTS * (3 * profile.piece_frames * JOINTS * 4)}
+    pretrain = min(profile.pretrain_recordings, PRETRAIN_CHOREOGRAPHIES * LEVELS * profile.trials)
+    recordings = pretrain + OTHER_CHOREOGRAPHIES * LEVELS * profile.trials
+    parts = {"pieces": recordings * CUTS * (3 * profile.piece_frames * JOINTS * 4)}
     if not own_data:
         parts["SynthDance"] = (PRETRAIN_CHOREOGRAPHIES + OTHER_CHOREOGRAPHIES) * profile.trials * motion
     if only:

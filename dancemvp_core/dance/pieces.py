@@ -289,15 +289,19 @@ def _facts(sequence: DanceSequence) -> dict:
     }
 
 
-def spread_trials(index: pd.DataFrame, splits: pd.Series, pretrain_trials: int) -> np.ndarray:
-    """Select the sequences that pieces are cut from, (S,) bool: all, but only ``pretrain_trials`` of each pre-train file.
+def spread_recordings(index: pd.DataFrame, splits: pd.Series, most: int) -> np.ndarray:
+    """Select the sequences that pieces are cut from, (S,) bool: all, but at most ``most`` of those that pre-train.
 
-    They are evenly spaced over the practice and not the first trials, so that a small profile has the same range of
-    quality.
+    Each pre-train file (a choreography at a level) has the same share, at least one; what a small file leaves goes to the
+    others. The sequences of a file are evenly spaced over the practice and not the first trials, so that a small profile has
+    the same range of quality.
     """
     keep = np.ones(len(index), dtype=bool)
     pretrain = index[(splits == "pretrain").to_numpy()]
-    for _, group in pretrain.groupby(["choreography", "level"], dropna=False):
-        keep[group.index.to_numpy()] = False
-        keep[evenly_spaced(group.index.to_numpy(), pretrain_trials)] = True
+    trials = [group.index.to_numpy() for _, group in pretrain.groupby(["choreography", "level"], dropna=False)]
+    sizes = np.array([len(rows) for rows in trials], dtype=int)
+    share = max((n for n in range(1, sizes.max(initial=0) + 1) if np.minimum(sizes, n).sum() <= most), default=1)
+    for rows in trials:
+        keep[rows] = False
+        keep[evenly_spaced(rows, share)] = True
     return keep

@@ -34,7 +34,9 @@ def training_of(pretraining: str, params) -> Training:
     settings = methods.settings(methods.pretrainings()[pretraining])
     rate = params.learning_rate * settings.get("rate_factor", 1.0)
     epochs = params.epochs_resnet50 if "res50" in pretraining else params.epochs
-    return Training(epochs, params.batch_size, rate, schedule=params.schedule, same_music=settings["same_music"])
+    least = params.least_steps * epochs // params.epochs
+    more = {"schedule": params.schedule, "same_music": settings["same_music"], "least_steps": least}
+    return Training(epochs, params.batch_size, rate, **more)
 
 
 @dataclass(frozen=True, eq=False)

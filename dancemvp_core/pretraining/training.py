@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,7 @@ class Training:
     ``schedule`` is "constant" or "cosine" (it falls to zero over the run, after a linear warm-up over one tenth of the run).
     In a batch, groups of ``same_music`` pieces share their music (1: random batches). All performances of a choreography
     have the same music. So in a random batch, music alone separates most pairs, and the motion encoder learns little.
+    ``least_steps``: with pieces so few that ``epochs`` have fewer steps, there are more epochs.
     """
 
     epochs: int
@@ -43,6 +45,12 @@ class Training:
     weight_decay: float = 1e-4
     schedule: str = "cosine"
     same_music: int = 1
+    least_steps: int = 0
+
+    def on(self, pieces: int) -> Training:
+        """Return the settings for a number of pre-train pieces: with the epochs that ``least_steps`` need."""
+        steps = pieces // min(self.batch_size, pieces)
+        return replace(self, epochs=max(self.epochs, math.ceil(self.least_steps / steps)))
 
     def rate(self, share: float) -> float:
         """Return the learning rate after a share 0..1 of the steps. Raises ValueError for an unknown schedule."""
@@ -122,6 +130,7 @@ def train(
     first value that is not finite. Raises ValueError for fewer than two pre-train pieces.
     """
     hooks = hooks or Hooks()
+    training = training.on(max(1, len(pieces.rows("pretrain"))))
     loop = Loop(objective, pieces, training, augmentation, seed, mirror)
     # The state of a generator is valid only on the same kind of device.
     machine = [loop.device.type, has_bfloat16(loop.device)]

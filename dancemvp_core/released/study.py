@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from dancemvp_core.dance import music
-from dancemvp_core.dance.pieces import Cutting, PieceSet, build, resample, spread_trials
+from dancemvp_core.dance.pieces import Cutting, PieceSet, build, resample, spread_recordings
 from dancemvp_core.dance.sequences import DanceDataset
 from dancemvp_core.dance.skeleton import IMPERIALDANCE21, Skeleton, bone_lengths, canonical_body, spatial_partitions
 from dancemvp_core.device import seeded
@@ -138,7 +138,7 @@ class Study:
     def _cut(self, on: frozenset[str]) -> PieceSet:
         params, dataset = self.params, self.dataset
         split = our_splits.assign(dataset.index, "released" if "split" in on else params.split)
-        keep = spread_trials(dataset.index, split, params.pretrain_trials)
+        keep = spread_recordings(dataset.index, split, params.pretrain_recordings)
         clock = "crop" if "clock" in on else params.time_normalisation
         fixed = cutting.CUTS_S if "cuts" in on else None
         made = build(dataset, split, keep, Cutting(params.piece_frames, params.bar_scope, clock, fixed), self.cache)

@@ -50,9 +50,10 @@ class _Strict(BaseModel):
 class Profile(_Strict):
     """The size of an experiment. Lengths are in frames of the resampled piece.
 
-    ``trials``: number of trials in each file of SynthDance. ``pretrain_trials``: number of trials of each choreography and
-    level in pre-training. ``epochs``: passes over their pieces; ``seeds``: number of seeds (0, 1, ...) of a row;
-    ``epochs_resnet50`` and ``seeds_resnet50``: of the rows with a ResNet-50, the most expensive ones. ``variants``: those of
+    ``trials``: number of trials in each file of SynthDance. ``pretrain_recordings``: most recordings in pre-training, spread over
+    choreographies and levels (paper: all 30 files of 100 trials). ``epochs``: passes over their pieces; ``least_steps``: a
+    data set with so few pieces that these passes have fewer steps gets more passes. ``seeds``: number of seeds (0, 1, ...) of
+    a row; ``epochs_resnet50`` and ``seeds_resnet50``: of the rows with a ResNet-50, the most expensive ones. ``variants``: those of
     ``extra_augmentation`` (none: the notebook is left out). ``released_differences``: the differences of the released code that
     are measured (none named: all). ``shots``: performances of each class in the support, in the tables; ``shots_curve``: in
     Fig. 7. ``tsne_points``: points of a map; the paper's Fig. 5a has 3 choreographies x 3 levels x 3 primitives x 100 trials =
@@ -73,7 +74,7 @@ class Profile(_Strict):
     name: str
     # data
     trials: Count = 100
-    pretrain_trials: Count = 100
+    pretrain_recordings: Count = 3000
     piece_frames: Count = 100
     time_normalisation: Literal["stretch", "crop"] = "stretch"
     bar_scope: Literal["sequence", "piece"] = "sequence"
@@ -83,6 +84,7 @@ class Profile(_Strict):
     features: Count = 256
     epochs: Count = 100
     epochs_resnet50: Count = 100
+    least_steps: Count = 10000
     batch_size: Annotated[int, Field(ge=2)] = 16
     learning_rate: Annotated[float, Field(gt=0)] = 3e-4
     schedule: Literal["constant", "cosine"] = "cosine"
@@ -101,7 +103,7 @@ class Profile(_Strict):
 
 # What demo and study share: networks, pieces and batches that two cores can train.
 NARROW = {
-    "pretrain_trials": 10, "piece_frames": 50, "channels": (32, 64, 128), "dim": 128, "features": 128, "batch_size": 32,
+    "pretrain_recordings": 300, "piece_frames": 50, "channels": (32, 64, 128), "dim": 128, "features": 128, "batch_size": 32,
     "learning_rate": 1e-3, "seeds_resnet50": 1,
 }  # fmt: skip
 
@@ -109,13 +111,14 @@ PROFILES: dict[str, Profile] = {
     "smoke": Profile(
         name="smoke",
         trials=12,
-        pretrain_trials=1,
+        pretrain_recordings=30,
         piece_frames=32,
         channels=(16, 32, 64),
         dim=64,
         features=64,
         epochs=2,
         epochs_resnet50=1,
+        least_steps=4,
         variants=("position",),
         released_differences=("knee", "text"),
         batch_size=32,
@@ -133,6 +136,7 @@ PROFILES: dict[str, Profile] = {
         **NARROW,
         epochs=3,
         epochs_resnet50=1,
+        least_steps=84,
         variants=(),
         released_differences=("silent music", "text", "hit rate", "target"),
         seeds=1,
@@ -143,6 +147,7 @@ PROFILES: dict[str, Profile] = {
         **NARROW,
         epochs=8,
         epochs_resnet50=4,
+        least_steps=224,
         seeds=3,
         downstream_steps=200,
     ),
@@ -166,7 +171,7 @@ def load(profile: str, **overrides) -> Profile:
 
 # Each notebook's parameters beside profile, data and root: (its own parameters, the profile's values that it reads).
 # A notebook can read only these values, so the workflow knows which notebooks are out of date after a change of a profile.
-_DATA = ("pretrain_trials", "piece_frames", "time_normalisation", "bar_scope")
+_DATA = ("pretrain_recordings", "piece_frames", "time_normalisation", "bar_scope")
 _WIDTH = ("channels", "dim", "features")
 _DOWNSTREAM = ("seeds", "shots", "downstream_steps", "bar_scope")
 Seed = Annotated[int, Field(ge=0)]
@@ -178,7 +183,7 @@ STAGES: dict[str, tuple[dict[str, tuple[Any, Any]], tuple[str, ...]]] = {
     "02_fig3_fig4_primitives": ({}, _DATA),
     "03_pretraining": (
         {"pretraining": (str, "stgcn-lstm-infonce"), "seed": (Seed, 0)},
-        (*_WIDTH, "epochs", "epochs_resnet50", "batch_size", "learning_rate", "schedule"),
+        (*_WIDTH, "epochs", "epochs_resnet50", "least_steps", "batch_size", "learning_rate", "schedule"),
     ),
     "04_fig5_embeddings": ({"aistpp": (str, "")}, (*_WIDTH, "piece_frames", "time_normalisation", "tsne_points")),
     "05_table2_baselines": ({}, (*_WIDTH, *_DOWNSTREAM, "seeds_resnet50")),
@@ -187,8 +192,8 @@ STAGES: dict[str, tuple[dict[str, tuple[Any, Any]], tuple[str, ...]]] = {
     "08_fig6_progression": ({}, (*_WIDTH, *_DOWNSTREAM)),
     "09_released_code": (
         {},
-        (*_WIDTH, *_DATA, "epochs", "batch_size", "learning_rate", "schedule", "released_differences", "seeds", "shots",
-         "downstream_steps"),
+        (*_WIDTH, *_DATA, "epochs", "least_steps", "batch_size", "learning_rate", "schedule", "released_differences", "seeds",
+         "shots", "downstream_steps"),
     ),
     "10_extra_augmentation": ({}, (*_WIDTH, "shots", "variants")),
     "11_extra_unseen_dancers": ({}, (*_WIDTH, *_DOWNSTREAM, "piece_frames", "time_normalisation")),

@@ -12,7 +12,7 @@ from sklearn.metrics import silhouette_samples
 from tiny import piece_set
 
 from dancemvp_core import datasets
-from dancemvp_core.dance.pieces import Cutting, build, spread_trials
+from dancemvp_core.dance.pieces import Cutting, build, spread_recordings
 from dancemvp_core.dance.skeleton import COCO17, IMPERIALDANCE21, bone_lengths
 from dancemvp_core.datasets import synthdance
 from dancemvp_core.paper import embeddings
@@ -158,7 +158,8 @@ def test_trials_beyond_pretraining_are_cut_as_its_pieces_are(danced, known_body)
     if not known_body:  # then the canonical body is the median of the whole data set
         dataset = replace(dataset, skeleton=replace(dataset.skeleton, lengths=()))
     cutting = Cutting(16)
-    few, every = (build(dataset, splits, spread_trials(dataset.index, splits, n), cutting, cache) for n in (1, 3))
+    files = dataset.index[splits == "pretrain"].groupby(["choreography", "level"]).ngroups
+    few, every = (build(dataset, splits, spread_recordings(dataset.index, splits, n * files), cutting, cache) for n in (1, 3))
     seen, trained = embeddings.seen_pieces(dataset, few, cutting, 36, cache)
     assert set(seen.table["choreography"]) == {"b0", "k0"} and len(seen) == 36, "2 genres x 2 levels x 3 primitives x 3 trials"
     assert trained.sum() == 12 and set(seen.table["sequence"][trained]) <= set(few.table["sequence"])

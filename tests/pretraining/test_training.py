@@ -58,6 +58,20 @@ def test_ours_learns_to_tell_pieces_apart():
     assert accuracy["knn_choreography"] > 0.9 and accuracy["knn_primitive"] > 0.9
 
 
+@pytest.mark.parametrize(("pieces", "epochs"), [(900, 8), (90, 112), (31, 224), (1, 224), (5000, 8)])
+def test_few_pieces_get_as_many_steps(pieces, epochs):
+    asked = training.Training(epochs=8, batch_size=32, least_steps=224)
+    assert asked.on(pieces).epochs == epochs
+    assert replace(asked, least_steps=0).on(pieces).epochs == 8
+
+
+def test_the_history_has_a_row_for_each_of_the_passes_that_few_pieces_need():
+    pieces, learner = piece_set(trials=1), objective(methods.METHODS["happyfeet"])
+    steps = len(pieces.rows("pretrain")) // TRAINING.batch_size
+    history = training.train(learner, pieces, replace(TRAINING, least_steps=5 * steps), AUGMENTATION, 0)
+    assert len(history) == 5 and history["learning_rate"].iloc[-1] == pytest.approx(0, abs=1e-9)
+
+
 class Interrupted(Exception):
     pass
 

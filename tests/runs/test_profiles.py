@@ -100,7 +100,7 @@ def test_load_replaces_and_refuses():
 
 def test_the_papers_numbers_are_the_paper_profile():
     paper = PROFILES["paper"]
-    assert (paper.batch_size, paper.learning_rate, paper.pretrain_trials) == (16, 3e-4, 100)
+    assert (paper.batch_size, paper.learning_rate, paper.pretrain_recordings) == (16, 3e-4, 3000)
     assert paper.channels == (64,) * 4 + (128,) * 3 + (256,) * 3
 
 
