@@ -25,7 +25,7 @@ from dancemvp_core.tasks.protocols import CLASS_COLUMNS, FAIR, LEAKING, Episode,
 
 ALPHA = 0.001  # probability that a fair protocol fails the statistical check
 PLANTED = "finetune, {} in the features"
-ORACLE_STEPS = 150  # least steps of the oracle: a profile with few steps must not hide what a leak looks like
+ORACLE_STEPS = 150  # the oracle has these steps or twice the others': a profile with few must not hide what a leak looks like
 Predict = Callable[[Features, Episode], Predictions]
 
 
@@ -122,7 +122,7 @@ def audit(features: Features, episode: Episode, settings: PrompterSettings | Non
     rows = []
     for protocol in (*FAIR, *LEAKING):
 
-        thorough = settings if protocol in FAIR else replace(settings, steps=max(settings.steps, ORACLE_STEPS))
+        thorough = settings if protocol in FAIR else replace(settings, steps=max(2 * settings.steps, ORACLE_STEPS))
 
         def predict(features, episode, protocol=protocol, how=thorough):
             return run(protocol, features, episode, seed=0, settings=how)

@@ -6,6 +6,7 @@ switches say, and in nothing else.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from dancemvp_core import code_hash
 from dancemvp_core.dance import music
 from dancemvp_core.dance.pieces import Cutting, PieceSet, build, resample, spread_recordings
 from dancemvp_core.dance.sequences import DanceDataset
@@ -104,7 +106,7 @@ class Study:
     """What all readings share: the data set, a notebook's parameters, and the settings of training and prompting.
 
     ``cache``: folder of the music analyses. Pieces, features and measures of our prompt are kept, so that readings with the same
-    ones share them.
+    ones share them; features also in files of ``folder``, so that an interrupted study does not train again.
     """
 
     dataset: DanceDataset
@@ -113,6 +115,7 @@ class Study:
     prompter: PrompterSettings
     tuning: PromptTuning
     cache: Path | None = None
+    folder: Path | None = None
     cut: dict = field(default_factory=dict, repr=False)
     learned: dict = field(default_factory=dict, repr=False)
     prompted: dict = field(default_factory=dict, repr=False)
@@ -122,7 +125,8 @@ class Study:
         """Return the study with a notebook's parameters; our reading has the pieces and the finished encoders of the run."""
         ours = methods.METHODS["ours"].pretraining
         how = pretrained.training_of(ours, params)
-        made = cls(dataset, params, how, prompter_settings(params), PromptTuning.of(params), where.paths.music_cache)
+        places = (where.paths.music_cache, where.paths.build / "released")
+        made = cls(dataset, params, how, prompter_settings(params), PromptTuning.of(params), *places)
         made.cut[NOTHING] = where.pieces
         for seed in range(params.seeds):
             made.learned[NOTHING, seed] = Features.kept(where.paths.encoder(ours, seed), where.pieces)[0]
@@ -148,9 +152,24 @@ class Study:
         """Return the frozen features of the test pieces after a reading's pre-training."""
         key = on & set(PRETRAINING), seed
         if key not in self.learned:
-            pieces = self.pieces(on)
-            self.learned[key] = Features.encoded(self.pretrained(on, seed), pieces, pieces.rows("test"))
+            self.learned[key] = self._kept(*key) if self.folder else self._features(*key)
         return self.learned[key]
+
+    def _features(self, on: frozenset[str], seed: int) -> Features:
+        pieces = self.pieces(on)
+        return Features.encoded(self.pretrained(on, seed), pieces, pieces.rows("test"))
+
+    def _kept(self, on: frozenset[str], seed: int) -> Features:
+        """Return ``_features``, from a file if its stamp is of the same pieces, settings and code."""
+        pieces, rows = self.pieces(on), self.pieces(on).rows("test")
+        settings = methods.settings(methods.METHODS["ours"])
+        facts = [asdict(self.training), asdict(Width.of(self.params)), settings, code_hash.stamp(__name__), pieces.digest]
+        stamp = json.dumps([sorted(on), seed, *facts])
+        file = self.folder / f"{'+'.join(sorted(on))}-seed{seed}.safetensors"
+        if not file.exists() or pretrained.encoder_facts(file).get("stamp") != stamp:
+            made = self.pretrained(on, seed)
+            pretrained.save_encoder(file, made, rows, training.encode(made, pieces, rows)[0], {"stamp": stamp})
+        return Features.kept(file, pieces)[0]
 
     def pretrained(self, on: frozenset[str], seed: int) -> DanceEncoder:
         """Return the encoder after a reading's pre-training."""

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -267,6 +268,26 @@ def test_the_reading_without_any_difference_is_ours_bit_for_bit(tmp_path):
     expected = ours.state_dict()
     found = reading.pretrained(study.NOTHING, 0).state_dict()
     assert found.keys() == expected.keys() and all(torch.equal(found[name], expected[name]) for name in found)
+
+
+def test_an_interrupted_study_does_not_train_a_reading_again(tmp_path, monkeypatch):
+    pieces, skeleton = piece_set(trials=4), skeletons.IMPERIALDANCE21
+    size = SimpleNamespace(channels=(8, 16), dim=16, features=16)
+
+    def fresh(how):
+        made = study.Study(SimpleNamespace(skeleton=skeleton), size, how, None, None, folder=tmp_path)
+        made.cut[study.NOTHING] = pieces
+        return made
+
+    how, on = Training(2, 16, 1e-3), frozenset(["temperature", "mlp"])
+    first = fresh(how).features(on, 0)
+    trained = []
+    monkeypatch.setattr(study.Study, "pretrained", lambda *reading: trained.append(reading) or pytest.fail("trained again"))
+    again = fresh(how).features(on, 0)
+    assert torch.equal(first.hidden, again.hidden) and torch.equal(first.z, again.z) and not trained
+    for other, seed in ((how, 1), (replace(how, epochs=3), 0)):
+        with pytest.raises(pytest.fail.Exception):
+            fresh(other).features(on, seed)
 
 
 def test_effects_compare_each_reading_with_its_own_reference():
