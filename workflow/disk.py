@@ -75,7 +75,7 @@ def weights(pretraining: str, profile: Profile) -> int:
 def seeds(method: methods.Method, profile: Profile) -> int:
     """Return the largest number of runs of a pre-training: that of the row with the most seeds that uses it."""
     users = [name for name, row in methods.everyone().items() if row.pretraining == method.pretraining]
-    return max(methods.seeds_of_method(name, profile.seeds, profile.seeds_resnet50) for name in users)
+    return max(methods.seeds_of_method(name, profile.seeds, profile.seeds_costly) for name in users)
 
 
 def lacking(paths: provenance.Paths, parts: dict[str, int]) -> str:

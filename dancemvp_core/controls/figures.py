@@ -134,7 +134,7 @@ def released_effects(effects: pd.DataFrame, synthetic: bool) -> Figure:
     """Return a figure of what each difference of the released code changes on Task 1, sorted, and all together below a line.
 
     ``effects`` is ``released.study.effects``. Bars are points of accuracy against the reading named in brackets, if it is not
-    ours; thin lines are 95 % intervals over seeds.
+    ours; thin lines are 95 % intervals over seeds and performances.
     """
     whole = effects["difference"].str.startswith("as released")
     single = effects[~whole & (effects["difference"] != "ours")].sort_values("task1_effect", ascending=False)

@@ -571,7 +571,7 @@ def leaves_task1(results: Results, difference: str, within: float) -> Finding:
         raise Missing(f"released_code.csv has no effect of {difference!r} on Task 1 at the profile {results.paths.profile}")
     row = table.loc[difference]
     low, high = row["task1_low"], row["task1_high"]
-    interval = "one seed: no interval" if pd.isna(low) else f"[{low:+.1f}, {high:+.1f}]"
+    interval = "no interval" if pd.isna(low) else f"[{low:+.1f}, {high:+.1f}]"
     text = f"Task 1 {row['task1_mean']:.1f} %, {row['task1_effect']:+.1f} points against {row['against']}; {interval}"
     return Finding(_within(low, high, -within, within), text, row["task1_effect"], low, high, int(row["n_seeds"]))
 

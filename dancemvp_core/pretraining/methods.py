@@ -282,10 +282,10 @@ def table(number: int) -> dict[str, Method]:
     return {name: m for name, m in rows.items() if name != "ours"} | {n: m for n, m in rows.items() if n == "ours"}
 
 
-def seeds_of_method(name: str, seeds: int, resnet50: int) -> int:
-    """Return the number of seeds of a row: ``seeds``, and at most ``resnet50`` for a row with a ResNet-50."""
+def seeds_of_method(name: str, seeds: int, costly: int) -> int:
+    """Return the number of seeds of a row: ``seeds``, and at most ``costly`` for a row with a ResNet-50."""
     method = everyone()[name]
-    return min(seeds, resnet50) if "res50" in (method.motion, method.music) else seeds
+    return min(seeds, costly) if "res50" in (method.motion, method.music) else seeds
 
 
 def pretrainings() -> dict[str, Method]:

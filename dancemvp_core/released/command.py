@@ -259,10 +259,11 @@ def task1(
         (episode.support, episode.query), splits.support_and_query(made.table), strict=True)]  # fmt: skip
     say(f"{len(classes)} classes; {counts[0]} pieces tune and {counts[1]} are tested: whole batches")
     passes = iter(shown("epochs")(range(epochs)))
-    accuracy = prompting.accuracies(
+    right = prompting.answers(
         features, episode, RELEASED_VOCABULARY, PromptTuning(epochs), seed, after_epoch=lambda _: next(passes)
     )
     list(passes)  # ends a bar
+    accuracy = 100 * right.mean(axis=1)
     table = pd.DataFrame({"epoch": range(1, epochs + 1), "accuracy": accuracy}).assign(seed=seed, **request.dataset.label)
     files.write_csv(out / "task1.csv", table)
     best = int(table["accuracy"].idxmax())

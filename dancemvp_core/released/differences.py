@@ -55,7 +55,7 @@ DIFFERENCES = (
     Difference("logits", "features concatenated and used as predictions", "[z ; text] are the logits over 45 classes: 256 "
                "of them belong to no class", "test_our_text_prompt.py", "texts.logits"),
     Difference("stopping", "not stated", "200 epochs; test accuracy is printed after each",
-               "test_our_text_prompt.py", "prompting.accuracies"),
+               "test_our_text_prompt.py", "prompting.answers"),
     Difference("hit rate", "sum of joint velocities; labelled music intensity",
                "seven joints, signed sums, maxima and minima, all beats, many to one", "data_aug/seg_dataset.py", "hits.hit_rate"),
     Difference("target", "BAR of the performance", "the mean rate of its file: 15 values in all",

@@ -101,7 +101,7 @@ def query_truth(episode: Episode) -> np.ndarray:
     return np.array([place[key] for key in names.itertuples(index=False, name=None)])
 
 
-def accuracies(
+def answers(
     features: Features,
     episode: Episode,
     words: dict[str, int],
@@ -109,24 +109,24 @@ def accuracies(
     seed: int = 0,
     shown: Callable[[pd.DataFrame], list[str]] | None = None,
     after_epoch: Callable[[float], None] = lambda accuracy: None,
-) -> list[float]:
-    """Return the accuracy in % on the query after each epoch, as the released script prints it.
+) -> np.ndarray:
+    """Return whether the answer to each query piece is right after each epoch, (epochs, Q); their means are what is printed there.
 
     Support and query come with the true labels' texts, or with those that ``shown`` makes. ``after_epoch`` gets each accuracy
-    at once.
+    in % at once.
     """
     truth, device = query_truth(episode), features.hidden.device
     hidden = features.hidden[torch.as_tensor(episode.query, device=device)]
     ids = texts.token_ids((shown or label_texts)(episode.table.iloc[episode.query]), words).to(device)
-    found: list[float] = []
+    found: list[np.ndarray] = []
 
     def ask(prompter: ReleasedPrompter) -> None:
         with torch.no_grad():
-            found.append(100 * float((prompter(hidden, ids).argmax(dim=1).cpu().numpy() == truth).mean()))
-        after_epoch(found[-1])
+            found.append(prompter(hidden, ids).argmax(dim=1).cpu().numpy() == truth)
+        after_epoch(100 * float(found[-1].mean()))
 
     tune(features, episode, words, how, seed, shown, ask)
-    return found
+    return np.stack(found)
 
 
 def one_text(table: pd.DataFrame) -> list[str]:

@@ -47,7 +47,8 @@ RELEASED_PROMPT = ("logits", "text tower", "text")  # switches that leave our pr
 DOWNSTREAM = ("trials", *RELEASED_PROMPT, "hit rate", "target")
 SWITCHES = (*PRETRAINING, *DOWNSTREAM)
 STOPPING = "stopping"  # no switch: the best epoch on test instead of the last one, in the same fit
-COLUMNS = ["difference", "seed", "task1", "task1_best", "task3"]
+PERFORMANCE = ["seed", "sequence", "stratum"]  # a stratum is a choreography and level
+COLUMNS = ["difference", *PERFORMANCE, "task1", "task1_best", "task3"]
 
 
 class Reading(NamedTuple):
@@ -128,9 +129,14 @@ class Study:
         places = (where.paths.music_cache, where.paths.build / "released")
         made = cls(dataset, params, how, prompter_settings(params), PromptTuning.of(params), *places)
         made.cut[NOTHING] = where.pieces
-        for seed in range(params.seeds):
+        for seed in range(made.seeds):
             made.learned[NOTHING, seed] = Features.kept(where.paths.encoder(ours, seed), where.pieces)[0]
         return made
+
+    @property
+    def seeds(self) -> int:
+        """The number of seeds of each reading: every reading is a pre-training of its own."""
+        return min(self.params.seeds, self.params.seeds_costly)
 
     def pieces(self, on: frozenset[str]) -> PieceSet:
         """Return the pieces of a reading, on the device."""
@@ -189,33 +195,38 @@ class Study:
         training.train(objective, learned, how, views, seed, self.dataset.skeleton.mirror)
         return objective.encoder
 
-    def measure(self, on: frozenset[str], seed: int) -> dict[str, float]:
-        """Return the measures of one reading: task1 (accuracy in %), task1_best, and task3 (MSE, squared percentage points).
+    def measure(self, on: frozenset[str], seed: int) -> pd.DataFrame:
+        """Return the measures of one reading, a row for each query performance: COLUMNS without difference, means over its pieces.
 
-        With the released prompt, task1 is the accuracy after the last epoch of tuning, and task1_best is the accuracy after
-        the best epoch *on test*, which is no estimate; else both are the same. task3 refers to the reading's own label. It is
-        nan where the data have no rate.
+        task1 is accuracy in %, task3 the squared error in squared percentage points. With the released prompt, task1 is the
+        answer after the last epoch of tuning, and task1_best that after the best epoch *on test*, which is no estimate; else
+        both are the same. task3 refers to the reading's own label. It is nan where the data have no rate.
         """
         key = on - set(RELEASED_PROMPT), seed
         if key not in self.prompted:
             self.prompted[key] = self._measure_prompt(*key)
-        task1, task3 = self.prompted[key]
-        if "logits" not in on:
-            return {"task1": task1, "task1_best": task1, "task3": task3}
-        features = self.features(on, seed)
-        episode = episode_of(on, self.pieces(on).table, self.params.shots, seed)
-        how = self.tuning if "text tower" in on else replace(self.tuning, layers=1, heads=2)
-        shown = prompting.label_texts if "text" in on else prompting.one_text
-        after = prompting.accuracies(features, episode, texts.RELEASED_VOCABULARY, how, seed, shown)
-        return {"task1": after[-1], "task1_best": max(after), "task3": task3}
+        found = self.prompted[key]
+        if "logits" in on:
+            features = self.features(on, seed)
+            episode = episode_of(on, self.pieces(on).table, self.params.shots, seed)
+            how = self.tuning if "text tower" in on else replace(self.tuning, layers=1, heads=2)
+            shown = prompting.label_texts if "text" in on else prompting.one_text
+            right = 100.0 * prompting.answers(features, episode, texts.RELEASED_VOCABULARY, how, seed, shown)
+            found = found.assign(task1=right[-1], task1_best=right[right.mean(axis=1).argmax()])
+        return found.groupby(PERFORMANCE, as_index=False)[COLUMNS[-3:]].mean()
 
-    def _measure_prompt(self, on: frozenset[str], seed: int) -> tuple[float, float]:
-        """Return task1 and task3 of our prompt on a reading's features and labels."""
+    def _measure_prompt(self, on: frozenset[str], seed: int) -> pd.DataFrame:
+        """Return the measures of our prompt on a reading's features and labels, a row for each query piece."""
         table = labels_of(on, self.pieces(on).table, self.dataset)
         episode = episode_of(on, table, self.params.shots, seed)
+        query = table.iloc[episode.query]
         predictions = protocols.run("prompt", self.features(on, seed), episode, seed, self.prompter)
-        value = metrics.summary(metrics.per_piece(predictions, table.iloc[episode.query])).set_index(["task", "metric"])["value"]
-        return value.get((1, "accuracy"), np.nan), value.get((3, "mse"), np.nan)
+        pieces = metrics.per_piece(predictions, query)
+        stratum = query["choreography"].astype(str) + "/" + query["level"].astype(str)
+        right = 100.0 * pieces["accuracy"]
+        error = pieces["rate_error"] ** 2 if "rate_error" in pieces else np.nan
+        facts = {"seed": seed, "sequence": query["sequence"], "stratum": stratum}
+        return pd.DataFrame(facts | {"task1": right, "task1_best": right, "task3": error})
 
 
 def released_music(made: PieceSet, dataset: DanceDataset, clock: str) -> Tensor:
@@ -347,22 +358,23 @@ def why_not(dataset: DanceDataset, sequences: pd.DataFrame) -> str:
     return ""
 
 
-def run(differences: tuple[str, ...], study: Study, seeds: int, progress: Callable = lambda jobs: jobs) -> pd.DataFrame:
-    """Return the measures of ``readings``: COLUMNS, one row for each reading and seed; all differences if none is named."""
+def run(differences: tuple[str, ...], study: Study, progress: Callable = lambda jobs: jobs) -> pd.DataFrame:
+    """Return the measures of ``readings``: COLUMNS, a row for each reading and query performance; without names, of all."""
     plan = readings(differences or SWITCHES)
-    jobs = [(name, reading.on, seed) for name, reading in plan.items() for seed in range(seeds)]
-    rows = [{"difference": name, "seed": seed} | study.measure(on, seed) for name, on, seed in progress(jobs)]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    jobs = [(name, reading.on, seed) for name, reading in plan.items() for seed in range(study.seeds)]
+    parts = [study.measure(on, seed).assign(difference=name) for name, on, seed in progress(jobs)]
+    return pd.concat(parts, ignore_index=True)[COLUMNS]
 
 
 def effects(measured: pd.DataFrame) -> pd.DataFrame:
     """Return what each reading changes against the reading with which it is compared.
 
-    Mean over seeds, and the 95 % t-interval of the paired difference. Columns: difference, against, n_seeds, and for task1
-    (points of accuracy) and task3 (squared percentage points): _mean, _effect, _low, _high. The rows "stopping" and "as
-    released, best epoch" are the best epoch on test against the last epoch of the same fit.
+    Mean, and the 95 % interval of the difference over seeds and query performances (``stats.crossed``); with one seed it is
+    conditional on that fit. Columns: difference, against, n_seeds, and for task1 (points of accuracy) and task3 (squared
+    percentage points): _mean, _effect, _low, _high. The rows "stopping" and "as released, best epoch" are the best epoch on
+    test against the last epoch of the same fit.
     """
-    of = {name: own.set_index("seed") for name, own in measured.groupby("difference", sort=False)}
+    of = {name: own.set_index(PERFORMANCE) for name, own in measured.groupby("difference", sort=False)}
     plan = readings(tuple(name for name in of if name in SWITCHES))
     rows = [_effect(name, plan[name].against, own, of[plan[name].against]) for name, own in of.items()]
     for name, label in (("text", STOPPING), (ALL, f"{ALL}, best epoch")):
@@ -373,15 +385,24 @@ def effects(measured: pd.DataFrame) -> pd.DataFrame:
 
 
 def _effect(name: str, against: str, own: pd.DataFrame, other: pd.DataFrame) -> dict:
-    row = {"difference": name, "against": against, "n_seeds": len(own)}
+    row = {"difference": name, "against": against, "n_seeds": own.index.get_level_values("seed").nunique()}
     for task in ("task1", "task3"):
-        found = stats.t_interval((own[task] - other[task]).dropna())
-        row |= {f"{task}_mean": own[task].mean(), f"{task}_effect": found.mean}
+        found = _difference(own[task].dropna(), other[task].dropna())
+        row |= {f"{task}_mean": own[task].groupby("seed").mean().mean(), f"{task}_effect": found.mean}
         row |= {f"{task}_low": found.low, f"{task}_high": found.high}
     return row
 
 
-def heard_music(study: Study, seeds: int, progress: Callable = lambda jobs: jobs) -> pd.DataFrame:
+def _difference(own: pd.Series, other: pd.Series) -> stats.Estimate:
+    """Return the difference of two readings: paired, or of two groups where they ask other performances (trials, split)."""
+    if own.index.sort_values().equals(other.index.sort_values()):
+        return stats.crossed((own - other).reset_index(name="value"))
+    a, b = (stats.crossed(values.reset_index(name="value")) for values in (own, other))
+    mean, half = a.mean - b.mean, float(np.hypot(a.high - a.mean, b.high - b.mean))
+    return stats.Estimate(mean, mean - half, mean + half, np.nan)
+
+
+def heard_music(study: Study, progress: Callable = lambda jobs: jobs) -> pd.DataFrame:
     """Return Task 1 for each test choreography, by whether pre-training has heard its music, on our and the released split.
 
     Columns: split ("ours", "released"), encoder ("pre-trained", "untrained"), seed, choreography, heard, shares_with (the
@@ -389,7 +410,7 @@ def heard_music(study: Study, seeds: int, progress: Callable = lambda jobs: jobs
     splits differ, so the untrained encoder shows how difficult they are without any pre-training.
     """
     readings = {study.params.split or OURS: NOTHING, "released": frozenset(["split"])}
-    jobs = [(split, trained, seed) for split in readings for trained in (True, False) for seed in range(seeds)]
+    jobs = [(split, trained, seed) for split in readings for trained in (True, False) for seed in range(study.seeds)]
     rows = []
     for split, trained, seed in progress(jobs):
         on = readings[split]

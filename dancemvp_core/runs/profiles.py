@@ -53,7 +53,7 @@ class Profile(_Strict):
     ``trials``: number of trials in each file of SynthDance. ``pretrain_recordings``: most recordings in pre-training, spread over
     choreographies and levels (paper: all 30 files of 100 trials). ``epochs``: passes over their pieces; ``least_steps``: a
     data set with so few pieces that these passes have fewer steps gets more passes. ``seeds``: number of seeds (0, 1, ...) of
-    a row; ``epochs_resnet50`` and ``seeds_resnet50``: of the rows with a ResNet-50, the most expensive ones. ``variants``: those of
+    a row; ``seeds_costly``: of the rows with a ResNet-50, and of the readings of the released code. ``variants``: those of
     ``extra_augmentation`` (none: the notebook is left out). ``released_differences``: the differences of the released code that
     are measured (none named: all). ``shots``: performances of each class in the support, in the tables; ``shots_curve``: in
     Fig. 7. ``tsne_points``: points of a map; the paper's Fig. 5a has 3 choreographies x 3 levels x 3 primitives x 100 trials =
@@ -92,7 +92,7 @@ class Profile(_Strict):
     released_differences: tuple[str, ...] = ()
     # downstream
     seeds: Count = 5
-    seeds_resnet50: Count = 5
+    seeds_costly: Count = 5
     shots: Count = SHOTS_IN_TABLES
     shots_curve: Counts = (1, 5, 10, 20, 50)
     genres: Counts = (1, 2, 3, 4, 5)
@@ -104,7 +104,7 @@ class Profile(_Strict):
 # What demo and study share: networks, pieces and batches that two cores can train.
 NARROW = {
     "pretrain_recordings": 300, "piece_frames": 50, "channels": (32, 64, 128), "dim": 128, "features": 128, "batch_size": 32,
-    "learning_rate": 1e-3, "seeds_resnet50": 1,
+    "learning_rate": 1e-3, "seeds_costly": 1,
 }  # fmt: skip
 
 PROFILES: dict[str, Profile] = {
@@ -124,7 +124,7 @@ PROFILES: dict[str, Profile] = {
         batch_size=32,
         learning_rate=1e-3,
         seeds=1,
-        seeds_resnet50=1,
+        seeds_costly=1,
         shots=3,
         shots_curve=(1, 3),
         genres=(1, 5),
@@ -186,23 +186,23 @@ STAGES: dict[str, tuple[dict[str, tuple[Any, Any]], tuple[str, ...]]] = {
         (*_WIDTH, "epochs", "epochs_resnet50", "least_steps", "batch_size", "learning_rate", "schedule"),
     ),
     "04_fig5_embeddings": ({"aistpp": (str, "")}, (*_WIDTH, "piece_frames", "time_normalisation", "tsne_points")),
-    "05_table2_baselines": ({}, (*_WIDTH, *_DOWNSTREAM, "seeds_resnet50")),
-    "06_table3_ablation": ({}, (*_WIDTH, *_DOWNSTREAM, "seeds_resnet50")),
+    "05_table2_baselines": ({}, (*_WIDTH, *_DOWNSTREAM, "seeds_costly")),
+    "06_table3_ablation": ({}, (*_WIDTH, *_DOWNSTREAM, "seeds_costly")),
     "07_table4_fig7_prompting": ({}, (*_WIDTH, *_DOWNSTREAM, "shots_curve", "genres")),
     "08_fig6_progression": ({}, (*_WIDTH, *_DOWNSTREAM)),
     "09_released_code": (
         {},
         (*_WIDTH, *_DATA, "epochs", "least_steps", "batch_size", "learning_rate", "schedule", "released_differences", "seeds",
-         "shots", "downstream_steps"),
+         "seeds_costly", "shots", "downstream_steps"),
     ),
     "10_extra_augmentation": ({}, (*_WIDTH, "shots", "variants")),
     "11_extra_unseen_dancers": ({}, (*_WIDTH, *_DOWNSTREAM, "piece_frames", "time_normalisation")),
     "12_assessor": ({}, (*_WIDTH, "shots", "downstream_steps", "piece_frames", "bar_scope", "time_normalisation")),
-    "13_claims": ({}, (*_WIDTH, *_DOWNSTREAM, "seeds_resnet50")),
+    "13_claims": ({}, (*_WIDTH, *_DOWNSTREAM, "seeds_costly")),
     "extra_difficulty": ({}, (*_WIDTH, "shots", "seeds", "bar_scope")),
     "extra_synchrony": ({}, (*_WIDTH, *_DOWNSTREAM)),
     "extra_confusion": ({}, (*_WIDTH, *_DOWNSTREAM)),
-    "extra_timing": ({}, (*_WIDTH, *_DOWNSTREAM, "seeds_resnet50")),
+    "extra_timing": ({}, (*_WIDTH, *_DOWNSTREAM, "seeds_costly")),
     "explore": ({"encoder": (str, "stgcn-lstm-infonce-seed0")}, (*_WIDTH, "shots", "time_normalisation", "tsne_points")),
     "assess": (
         {"motions": (Names, ()), "music": (str, ""), "offset_s": (Seconds, 0.0), "fps": (Seconds, 0.0), "skeleton": (str, "")},

@@ -43,10 +43,10 @@ class Row(NamedTuple):
     seeds: int
 
 
-def rows(number: int, seeds: int, resnet50: int) -> list[Row]:
+def rows(number: int, seeds: int, costly: int) -> list[Row]:
     """Return the lines of Table 2 or 3: the floors, the paper's rows, and the extensions, each under its own protocol."""
     lines = FLOORS | methods.table(number) | methods.EXTENSIONS
-    return [Row(name, m, seeds if name in FLOORS else methods.seeds_of_method(name, seeds, resnet50)) for name, m in lines.items()]
+    return [Row(name, m, seeds if name in FLOORS else methods.seeds_of_method(name, seeds, costly)) for name, m in lines.items()]
 
 
 def both_protocols(lines: Iterable[Row]) -> list[Row]:

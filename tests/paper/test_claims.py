@@ -476,7 +476,7 @@ def test_leaves_task1():
         return verdict("leaves_task1", {"difference": name, "within": 2}, results(released_code__csv=table))
 
     assert of(0.5, 1.0) == HOLDS and of(-6.0, 1.0) == FAILS and of(6.0, 1.0) == FAILS
-    assert of(-3.0, 2.0) == INCONCLUSIVE and of(0.0, np.nan) == INCONCLUSIVE, "one seed has no interval"
+    assert of(-3.0, 2.0) == INCONCLUSIVE and of(0.0, np.nan) == INCONCLUSIVE, "no interval, no verdict"
     assert of(0.5, 1.0, name="cuts") == NOT_TESTABLE and of(np.nan, np.nan) == NOT_TESTABLE
     assert verdict("leaves_task1", {"difference": "knee", "within": 2}, results()) == NOT_TESTABLE
 

@@ -50,7 +50,7 @@ def as_table(lines, metrics=None):
 
 
 def test_columns_and_rows_of_the_contract():
-    lines = rows.rows(2, seeds=3, resnet50=1)
+    lines = rows.rows(2, seeds=3, costly=1)
     table = as_table(lines)
     assert list(table.columns[: len(CONTRACT)]) == CONTRACT
     assert list(table["method"]) == [*rows.FLOORS, *methods.table(2), *methods.EXTENSIONS]
@@ -62,7 +62,7 @@ def test_columns_and_rows_of_the_contract():
 
 
 def test_means_are_over_seeds_and_intervals_those_of_the_outcomes():
-    lines = rows.rows(2, seeds=3, resnet50=1)
+    lines = rows.rows(2, seeds=3, costly=1)
     metrics = fake_metrics(lines)
     by_name = as_table(lines, metrics).set_index("method")
     own = metrics[(metrics["method"] == "ours") & (metrics["metric"] == "accuracy")]["value"]
@@ -73,7 +73,7 @@ def test_means_are_over_seeds_and_intervals_those_of_the_outcomes():
 
 
 def test_mixed_shots_are_refused():
-    lines = rows.rows(3, seeds=1, resnet50=1)
+    lines = rows.rows(3, seeds=1, costly=1)
     metrics = fake_metrics(lines)
     with pytest.raises(ValueError, match="choose shots and genres"):
         as_table(lines, pd.concat([metrics, metrics.assign(shots=5)]))
@@ -85,7 +85,7 @@ def test_a_method_that_is_added_appears_in_table_2(monkeypatch):
     dummy = Method("Dummy", "stgcn", "lstm", "infonce", "finetune", (2,), "Nothing is open.")
     monkeypatch.setitem(methods.METHODS, "dummy", dummy)
     monkeypatch.setitem(printed.RESULTS, "dummy", (1.0, 2.0, 3.0))
-    lines = rows.rows(2, seeds=3, resnet50=1)
+    lines = rows.rows(2, seeds=3, costly=1)
     table = as_table(lines).set_index("method")
     assert table.loc["dummy", "interpretation"] == "Nothing is open." and table.loc["dummy", "paper_task3"] == 3.0
     assert "dummy" not in [row.name for row in rows.rows(3, 3, 1)]
@@ -100,7 +100,7 @@ def test_all_rows_have_the_same_seeds_but_those_with_a_resnet_50():
 
 
 def test_what_a_reader_sees():
-    lines = rows.rows(2, seeds=3, resnet50=1)
+    lines = rows.rows(2, seeds=3, costly=1)
     shown = tables.readable(as_table(lines), {"ours": "Ours"})
     assert "Task 1 ↑ (synthetic)" in shown and "Task 2 (paper)" in shown
     ours = shown[shown["Method"] == "Ours"].iloc[0]

@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import ttest_1samp
 from tiny import piece_set
 
 from dancemvp_core.dance import skeleton as skeletons
@@ -290,15 +291,36 @@ def test_an_interrupted_study_does_not_train_a_reading_again(tmp_path, monkeypat
             fresh(other).features(on, seed)
 
 
+def measured(name, values, seeds=(0, 1), error=300.0, first=0):
+    """A reading's measures of three performances: ``values`` has a list of them, for each seed."""
+    rows = [
+        (name, seed, first + i, "b0/expert", value, value + 5 * (i == 0), error + 10 * seed + i)
+        for seed, own in zip(seeds, values, strict=True) for i, value in enumerate(own)
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=study.COLUMNS)
+
+
 def test_effects_compare_each_reading_with_its_own_reference():
-    rows = [("ours", 0, 40.0, 40.0, 300.0), ("ours", 1, 42.0, 42.0, 310.0)]
-    rows += [("logits", 0, 30.0, 33.0, 300.0), ("logits", 1, 31.0, 35.0, 310.0)]
-    rows += [("text tower", 0, 28.0, 30.0, 300.0), ("text tower", 1, 29.0, 30.0, 310.0)]
-    rows += [("text", 0, 28.0, 30.0, 300.0), ("text", 1, 29.0, 32.0, 310.0)]
-    rows += [("target", 0, 40.0, 40.0, 100.0), ("target", 1, 42.0, 42.0, 120.0)]
-    table = study.effects(pd.DataFrame(rows, columns=study.COLUMNS)).set_index("difference")
-    assert table.loc["logits", "task1_effect"] == -10.5 and table.loc["text tower", "task1_effect"] == -2
+    parts = [measured("ours", [[40, 50, 30], [42, 48, 36]]), measured("logits", [[30, 40, 20], [31, 37, 25]])]
+    parts += [measured("text tower", [[28, 38, 18], [29, 35, 23]]), measured("text", [[28, 38, 18], [29, 35, 23]])]
+    parts += [measured("target", [[40, 50, 30], [42, 48, 36]], error=105.0)]
+    table = study.effects(pd.concat(parts)).set_index("difference")
+    assert table.loc["ours", "task1_mean"] == pytest.approx(41) and (table["n_seeds"] == 2).all()
+    assert table.loc["logits", "task1_effect"] == pytest.approx(-10.5)
+    assert table.loc["text tower", "task1_effect"] == pytest.approx(-2)
     assert table.loc["text", ["task1_effect", "task1_low", "task1_high"]].tolist() == [0, 0, 0]
-    assert table.loc["stopping", "task1_effect"] == 2.5 and table.loc["stopping", "against"] == "text"
+    assert table.loc["stopping", "task1_effect"] == pytest.approx(5 / 3) and table.loc["stopping", "against"] == "text"
     mean, low, high = table.loc["target", ["task3_effect", "task3_low", "task3_high"]]
-    assert mean == -195 and low < -195 < high
+    assert mean == pytest.approx(-195) and low <= mean <= high < 0
+
+
+def test_one_seed_has_an_interval_over_performances_paired_where_they_are_the_same():
+    ours, other = [40.0, 50.0, 30.0], [45.0, 56.0, 34.0]
+    paired = study.effects(pd.concat([measured("ours", [ours], (0,)), measured("knee", [other], (0,))])).set_index("difference")
+    expected = ttest_1samp(np.subtract(other, ours), 0).confidence_interval()
+    assert paired.loc["knee", ["task1_low", "task1_high"]].tolist() == pytest.approx([expected.low, expected.high])
+    apart = study.effects(pd.concat([measured("ours", [ours], (0,)), measured("trials", [other], (0,), first=9)]))
+    row = apart.set_index("difference").loc["trials"]
+    halves = [np.ptp(ttest_1samp(values, 0).confidence_interval()) / 2 for values in (ours, other)]
+    assert row["task1_effect"] == pytest.approx(5)
+    assert row["task1_high"] - row["task1_effect"] == pytest.approx(np.hypot(*halves))
