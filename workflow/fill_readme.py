@@ -25,7 +25,7 @@ ROOT = profiles.project_root()
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from bench import markdown  # noqa: E402
 
-RESULTS = ROOT / "results" / "demo" / profiles.SYNTHDANCE
+RESULTS = ROOT / "results" / "study" / profiles.SYNTHDANCE
 MEASURED = re.compile(r"\b(ahead|level with|behind|better|worse|underfit|collapsed|[\d.]+ (?:%|points?))", flags=re.IGNORECASE)
 MEASURES = {"accuracy": "Task 1", "l2": "Task 2", "mse": "Task 3", "level_within": "levels"}
 LABELS = {name: method.label for name, method in (rows.FLOORS | methods.METHODS | methods.EXTENSIONS).items()}
@@ -51,6 +51,12 @@ def short_table_2() -> str:
     text.insert(1, "Pre-training", names)
     left_out = [c for c in text if ("paper" in c and "Task 1" not in c) or c.startswith("Score")] + ["Seeds"]
     return tables.markdown(text.drop(columns=left_out))
+
+
+def over() -> str:
+    """Return over what the intervals of the run on SynthDance are, by the number of seeds of ours."""
+    seeds = int(number("table2_baselines", "n_seeds", "method == 'ours'"))
+    return f"{seeds} seeds and their performances" if seeds > 1 else "performances, with one seed: conditional on these fits"
 
 
 def table_4() -> str:
@@ -142,6 +148,12 @@ def separated(attribute: str) -> str:
     return {"ahead": "better", "level": "equally well", "behind": "worse", "": "without a verdict"}[word]
 
 
+def findings() -> str:
+    """Return how ours stands, a row for each question of ``ASKED``."""
+    found = [(label, standing(*asked)) for label, asked in ASKED.items()]
+    return tables.markdown(pd.DataFrame(found, columns=["Ours, prompted, against", "SynthDance (synthetic)"]))
+
+
 def _rows(name: str, where: str) -> pd.DataFrame:
     found = pd.read_csv(RESULTS / f"{name}.csv").query(where)
     if found.empty:
@@ -154,6 +166,17 @@ WORDS = "protocol == 'prompt-id' and genres == 5 and task == 1 and shots == {}"
 STYLE = "method == 'ours' and protocol == 'prompt' and cast == '{}' and dancers == '{}'"
 BY_HAND = STYLE.replace("'ours'", "'handcrafted'").replace("'prompt'", "'finetune'")
 SYNC = "reference == 'ours-sync, prompt' and method == 'handcrafted' and shots == {}"
+FINETUNED = "method == 'ours' and protocol == 'finetune' and genres == genres.max() and shots == {}"
+# question -> (table of tests, its rows)
+ASKED = {
+    "the same network, untrained": ("significance", "method == 'random_init' and protocol == 'prompt'"),
+    "every other pre-training of Table 2, prompted": ("significance", f"method in {OTHERS} and protocol == 'prompt'"),
+    "the supervised loss": ("table3_significance", "method == 'stgcn-lstm-supcon'"),
+    "hand-crafted statistics, prompted": ("significance", "method == 'handcrafted' and protocol == 'prompt'"),
+    "hand-crafted statistics, fine-tuned": ("significance", "method == 'handcrafted' and protocol == 'finetune'"),
+    "its own features fine-tuned, 20 shots": ("fig7_tests", FINETUNED.format(20)),
+    "its own features fine-tuned, 5 shots": ("fig7_tests", FINETUNED.format(5)),
+}
 # block -> function: the words and numbers of what a run says
 FINDINGS = {
     "music alone": lambda: number("difficulty_card", "accuracy", "row == 'music_only'", 1),
@@ -187,9 +210,10 @@ FINDINGS = {
 
 # file -> block -> function that returns its text
 BLOCKS = {
-    "README.md": {"Table 2 in short": short_table_2},
+    "README.md": {"findings": findings, "over": over, "Table 2 in short": short_table_2},
     "results/README.md": {
         "difficulty card": difficulty_card,
+        "over": over,
         "Table 2": lambda: comparison_table("table2_baselines.csv"),
         "Table 3": lambda: comparison_table("table3_ablation.csv"),
         "Table 4": table_4,

@@ -141,9 +141,13 @@ def test_every_format(asked, suffix):
 
 
 def test_another_file_of_the_same_music(asked, trained):
-    """Louder, quieter and with a constant part: exactly. Another rate and encoding: as far as the card says."""
+    """Quieter and with a constant part: exactly. Another rate and encoding: a quarter of what the score itself leaves open.
+
+    The card's largest change among 30 recordings is no bound for this one.
+    """
     import librosa
 
+    quarter = (asked.plain["score"]["high_90"] - asked.plain["score"]["low_90"]) / 2 / 4
     samples, rate = soundfile.read(asked.track, dtype="float32")
     higher = librosa.resample(samples, orig_sr=rate, target_sr=44100)
     made = {
@@ -155,6 +159,6 @@ def test_another_file_of_the_same_music(asked, trained):
         soundfile.write(path, sound, hertz, subtype="FLOAT" if suffix == "wav" else None)
         part = asked.of_music(path)
         exact = change in ("quieter", "constant")
-        asked.same(part, EXACT if exact else told(trained, change))
+        asked.same(part, EXACT if exact else quarter)
         if exact:
             assert part["beat_alignment"]["bar"] == asked.plain["beat_alignment"]["bar"]
