@@ -141,13 +141,14 @@ def test_every_format(asked, suffix):
 
 
 def test_another_file_of_the_same_music(asked, trained):
-    """Quieter and with a constant part: exactly. Another rate and encoding: a quarter of what the score itself leaves open.
+    """Quieter and with a constant part: exactly. Another rate: as far as the card says. OGG: the score moves less than it is sure.
 
-    The card's largest change among 30 recordings is no bound for this one.
+    The example is an OGG file already. Encoded again, its score moves by 3.0 points, and the card says up to 1.4, which is the
+    largest of 30 recordings and no bound for another one. So the bound is a quarter of half of the score's own 90 % interval.
     """
     import librosa
 
-    quarter = (asked.plain["score"]["high_90"] - asked.plain["score"]["low_90"]) / 2 / 4
+    unsure = (asked.plain["score"]["high_90"] - asked.plain["score"]["low_90"]) / 8
     samples, rate = soundfile.read(asked.track, dtype="float32")
     higher = librosa.resample(samples, orig_sr=rate, target_sr=44100)
     made = {
@@ -159,6 +160,6 @@ def test_another_file_of_the_same_music(asked, trained):
         soundfile.write(path, sound, hertz, subtype="FLOAT" if suffix == "wav" else None)
         part = asked.of_music(path)
         exact = change in ("quieter", "constant")
-        asked.same(part, EXACT if exact else quarter)
+        asked.same(part, EXACT if exact else unsure if suffix == "ogg" else told(trained, change))
         if exact:
             assert part["beat_alignment"]["bar"] == asked.plain["beat_alignment"]["bar"]
