@@ -25,7 +25,7 @@ from dancemvp_core.tasks.protocols import CLASS_COLUMNS, FAIR, LEAKING, Episode,
 
 ALPHA = 0.001  # probability that a fair protocol fails the statistical check
 PLANTED = "finetune, {} in the features"
-ORACLE_STEPS = 150  # the oracle has these steps or twice the others': a profile with few must not hide what a leak looks like
+ORACLE_STEPS = 150  # least steps of the oracle (it trains twice as long as the others), so that a leak shows in a small profile
 Predict = Callable[[Features, Episode], Predictions]
 
 

@@ -36,7 +36,7 @@ class Training:
     ``schedule`` is "constant" or "cosine" (it falls to zero over the run, after a linear warm-up over one tenth of the run).
     In a batch, groups of ``same_music`` pieces share their music (1: random batches). All performances of a choreography
     have the same music. So in a random batch, music alone separates most pairs, and the motion encoder learns little.
-    ``least_steps``: with pieces so few that ``epochs`` have fewer steps, there are more epochs.
+    ``least_steps``: if the pieces are so few that ``epochs`` have fewer steps, the run has more epochs.
     """
 
     epochs: int

@@ -110,9 +110,9 @@ def answers(
     shown: Callable[[pd.DataFrame], list[str]] | None = None,
     after_epoch: Callable[[float], None] = lambda accuracy: None,
 ) -> np.ndarray:
-    """Return whether the answer to each query piece is right after each epoch, (epochs, Q); their means are what is printed there.
+    """Return whether the answer to each query piece is right after each epoch, (epochs, Q).
 
-    Support and query come with the true labels' texts, or with those that ``shown`` makes. ``after_epoch`` gets each accuracy
+    The released script prints the mean of each epoch. Support and query come with the true labels' texts, or with those that ``shown`` makes. ``after_epoch`` gets each accuracy
     in % at once.
     """
     truth, device = query_truth(episode), features.hidden.device

@@ -53,8 +53,8 @@ class Profile(_Strict):
     ``trials``: number of trials in each file of SynthDance. ``pretrain_recordings``: most recordings in pre-training, spread over
     choreographies and levels (paper: all 30 files of 100 trials). ``epochs``: passes over their pieces; ``least_steps``: a
     data set with so few pieces that these passes have fewer steps gets more passes. ``seeds``: number of seeds (0, 1, ...) of
-    a row. Rows with a ResNet-50 have ``epochs_resnet50`` passes and at most ``seeds_costly`` seeds; so many seeds also the
-    readings of the released code. ``variants``: those of
+    a row. Rows with a ResNet-50 have ``epochs_resnet50`` passes and at most ``seeds_costly`` seeds. The readings of the
+    released code have at most ``seeds_costly`` seeds, too. ``variants``: those of
     ``extra_augmentation`` (none: the notebook is left out). ``released_differences``: the differences of the released code that
     are measured (none named: all). ``shots``: performances of each class in the support, in the tables; ``shots_curve``: in
     Fig. 7. ``tsne_points``: points of a map; the paper's Fig. 5a has 3 choreographies x 3 levels x 3 primitives x 100 trials =

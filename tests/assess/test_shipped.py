@@ -141,7 +141,7 @@ def test_every_format(asked, suffix):
 
 
 def test_another_file_of_the_same_music(asked, trained):
-    """Quieter and with a constant part: exactly. Another rate: as far as the card says. OGG: the score moves less than it is sure.
+    """Quieter and with a constant part: exactly. Another rate: as far as the card says. OGG: within ``unsure``.
 
     The example is an OGG file already. Encoded again, its score moves by 3.0 points, and the card says up to 1.4, which is the
     largest of 30 recordings and no bound for another one. So the bound is a quarter of half of the score's own 90 % interval.
