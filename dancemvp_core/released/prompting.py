@@ -112,8 +112,8 @@ def answers(
 ) -> np.ndarray:
     """Return whether the answer to each query piece is right after each epoch, (epochs, Q).
 
-    The released script prints the mean of each epoch. Support and query come with the true labels' texts, or with those that ``shown`` makes. ``after_epoch`` gets each accuracy
-    in % at once.
+    The released script prints the mean of each epoch. Support and query come with the true labels' texts, or with those that
+    ``shown`` makes. ``after_epoch`` gets each accuracy in % at once.
     """
     truth, device = query_truth(episode), features.hidden.device
     hidden = features.hidden[torch.as_tensor(episode.query, device=device)]
