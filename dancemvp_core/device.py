@@ -44,6 +44,20 @@ def repeatable() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def denormals_as_zero() -> Iterator[None]:
+    """Context in which the processor takes numbers below 1.2e-38 (denormal in float32) as zero, where it can.
+
+    It computes with them many times slower. An LSTM of many steps has them in its gradient: eight layers of 549 steps, as
+    released, took 13 s for a backward pass, and 1.3 s without them.
+    """
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
+@contextlib.contextmanager
 def full_precision() -> Iterator[None]:
     """Context of full float32 precision. Without it, a GPU's convolutions and LSTMs round to TF32's 10 bits.
 

@@ -18,7 +18,16 @@ from torch import Tensor, nn
 
 from dancemvp_core import code_hash, files
 from dancemvp_core.dance.pieces import LABELS, PieceSet
-from dancemvp_core.device import Recorded, bfloat16_is_right, first_not_finite, full_precision, has_bfloat16, repeatable, seeded
+from dancemvp_core.device import (
+    Recorded,
+    bfloat16_is_right,
+    denormals_as_zero,
+    first_not_finite,
+    full_precision,
+    has_bfloat16,
+    repeatable,
+    seeded,
+)
 from dancemvp_core.models.encoders import BFLOAT16, DanceEncoder
 from dancemvp_core.pretraining.augment import Augmentation
 from dancemvp_core.pretraining.objectives import Objective, Views
@@ -111,6 +120,7 @@ class Hooks:
 
 
 @repeatable()
+@denormals_as_zero()
 def train(
     objective: Objective,
     pieces: PieceSet,

@@ -179,6 +179,16 @@ def test_moco_and_svt_leave_the_loss_of_constant_features(name):
     assert last["loss"] < 0.85 * last["trivial_loss"]
 
 
+def test_the_training_takes_denormal_numbers_as_zero_and_nothing_after_it():
+    if not torch.set_flush_denormal(False):
+        pytest.skip("this processor has no switch for denormal numbers")
+    learner, products = objective(methods.METHODS["ours"]), []
+    learner.after_step = lambda pace: products.append(torch.tensor([1e-40]) * 0.5)
+    training.train(learner, piece_set(trials=2), replace(TRAINING, epochs=1), AUGMENTATION, 0)
+    assert products and not torch.cat(products).any()
+    assert torch.tensor([1e-40]) * 0.5 > 0
+
+
 def test_a_checkpoint_is_written_at_most_once_in_its_interval(tmp_path):
     checkpoint = tmp_path / "run.safetensors"
     hooks = Hooks(checkpoint, checkpoint_every_s=3600)
