@@ -49,13 +49,13 @@ def sharpness(probabilities: np.ndarray, table: pd.DataFrame, vocabulary: Vocabu
     """Factors for the summed log-probabilities of 1, 2 and 3 eights: those with the smallest loss of the true dance.
 
     ``probabilities`` (P, C) belong to the pieces in ``table``. The loss is over all runs of one, two and three consecutive
-    pieces of every performance.
+    pieces of every performance. There are fewer factors if no performance has so many pieces.
     """
     places = {key: i for i, key in enumerate(vocabulary.dances[["choreography", "level"]].itertuples(index=False, name=None))}
     truth = np.array([places[key] for key in table[["choreography", "level"]].itertuples(index=False, name=None)])
     performances = [np.sort(rows) for rows in table.reset_index(drop=True).groupby("sequence").indices.values()]
     fitted = []
-    for eights in range(1, EIGHTS + 1):
+    for eights in range(1, min(EIGHTS, max(map(len, performances))) + 1):
         runs = [rows[i : i + eights] for rows in performances for i in range(len(rows) - eights + 1)]
         unscaled = [1.0] * eights
         logs = [np.log(np.maximum(vocabulary.pooled(probabilities[run], unscaled).probability, 1e-300)) for run in runs]
