@@ -88,6 +88,21 @@ def dancers() -> str:
     return _text(shown.assign(method=shown["method"].map(LABELS).fillna(shown["method"])))
 
 
+def released_code() -> str:
+    """Return what each difference of the released code changes, with its interval; above 0, more is right or the error grows."""
+    table = pd.read_csv(RESULTS / "released_code.csv").query("difference != 'ours'")
+    text = pd.DataFrame({"As released": table["difference"], "Against": table["against"]})
+    for name, head in (("task1", "Task 1, accuracy (points)"), ("task3", "Task 3, MSE")):
+        parts = [table[f"{name}_{part}"] for part in ("effect", "low", "high")]
+        text[head] = [f"{signed(mean)} [{signed(low)}, {signed(high)}]" for mean, low, high in zip(*parts, strict=True)]
+    return tables.markdown(text)
+
+
+def all_as_released() -> str:
+    """Return the accuracy of Task 1 with all differences of the released code, in %."""
+    return number("released_code", "task1_mean", "difference == 'as released'", 1)
+
+
 def verdicts() -> str:
     """Return the number of claims for each verdict, in a column for each source (one column for results without sources)."""
     table = pd.read_csv(RESULTS / "claims.csv")
@@ -195,6 +210,7 @@ FINDINGS = {
     "gain": lambda: number("fig7_relative", "value", "what == 'gain' and shots == 5 and task == 'mean'"),
     "words, 1": lambda: number("fig7_tests", "difference", WORDS.format(1)),
     "words, 20": lambda: number("fig7_tests", "difference", WORDS.format(20)),
+    "all as released": all_as_released,
     "loss of prompting": lambda: number("fig7_relative", "value", "what == 'loss of prompt' and task == 'mean'"),
     "loss of fine-tuning": lambda: number("fig7_relative", "value", "what == 'loss of finetune' and task == 'mean'"),
     "sync": lambda: standing("significance", "method == 'ours-sync' and protocol == 'prompt'"),
@@ -210,7 +226,8 @@ FINDINGS = {
 
 # file -> block -> function that returns its text
 BLOCKS = {
-    "README.md": {"findings": findings, "over": over, "Table 2 in short": short_table_2},
+    "README.md": {"findings": findings, "over": over, "Table 2 in short": short_table_2, "all as released": all_as_released,
+                  "ours of the code": lambda: number("released_code", "task1_mean", "difference == 'ours'", 1)},
     "results/README.md": {
         "difficulty card": difficulty_card,
         "over": over,
@@ -219,6 +236,7 @@ BLOCKS = {
         "Table 4": table_4,
         "ours against": ours_against,
         "unseen dancers": dancers,
+        "released code": released_code,
         "claims": verdicts,
         **FINDINGS,
     },

@@ -118,7 +118,7 @@ def audit(features: Features, episode: Episode, settings: PrompterSettings | Non
     places = (np.searchsorted(kept, rows) for rows in (episode.support, episode.query))
     episode = Episode(episode.table.iloc[kept].reset_index(drop=True), *places)
     settings = settings or PrompterSettings()
-    brief = replace(settings, steps=min(settings.steps, 20))  # a leak shows after a few steps too
+    brief = replace(settings, steps=min(settings.steps, 4))  # one bit is enough, so a leak shows after a few steps
     rows = []
     for protocol in (*FAIR, *LEAKING):
 
