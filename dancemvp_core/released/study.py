@@ -107,7 +107,7 @@ class Study:
     """What all readings share: the data set, a notebook's parameters, and the settings of training and prompting.
 
     ``cache``: folder of the music analyses. Pieces, features and measures of our prompt are kept, so that readings with the same
-    ones share them; features also in files of ``folder``, so that an interrupted study does not train again.
+    ones share them. Features are kept in files of ``folder``, so that an interrupted study does not train again.
     """
 
     dataset: DanceDataset
@@ -115,8 +115,8 @@ class Study:
     training: Training
     prompter: PrompterSettings
     tuning: PromptTuning
+    folder: Path
     cache: Path | None = None
-    folder: Path | None = None
     cut: dict = field(default_factory=dict, repr=False)
     learned: dict = field(default_factory=dict, repr=False)
     prompted: dict = field(default_factory=dict, repr=False)
@@ -126,7 +126,7 @@ class Study:
         """Return the study with a notebook's parameters; our reading has the pieces and the finished encoders of the run."""
         ours = methods.METHODS["ours"].pretraining
         how = pretrained.training_of(ours, params)
-        places = (where.paths.music_cache, where.paths.build / "released")
+        places = (where.paths.build / "released", where.paths.music_cache)
         made = cls(dataset, params, how, prompter_settings(params), PromptTuning.of(params), *places)
         made.cut[NOTHING] = where.pieces
         for seed in range(made.seeds):
@@ -158,15 +158,11 @@ class Study:
         """Return the frozen features of the test pieces after a reading's pre-training."""
         key = on & set(PRETRAINING), seed
         if key not in self.learned:
-            self.learned[key] = self._kept(*key) if self.folder else self._features(*key)
+            self.learned[key] = self._kept(*key)
         return self.learned[key]
 
-    def _features(self, on: frozenset[str], seed: int) -> Features:
-        pieces = self.pieces(on)
-        return Features.encoded(self.pretrained(on, seed), pieces, pieces.rows("test"))
-
     def _kept(self, on: frozenset[str], seed: int) -> Features:
-        """Return ``_features``, from a file if its stamp is of the same pieces, settings and code."""
+        """Return the features from their file; if its stamp is of other pieces, settings or code, pre-train first."""
         pieces, rows = self.pieces(on), self.pieces(on).rows("test")
         settings = methods.settings(methods.METHODS["ours"])
         facts = [asdict(self.training), asdict(Width.of(self.params)), settings, code_hash.stamp(__name__), pieces.digest]

@@ -264,7 +264,7 @@ def test_the_reading_without_any_difference_is_ours_bit_for_bit(tmp_path):
     how = Training(2, 16, 1e-3)
     work = Pretraining("stgcn-lstm-infonce", 0, pieces, skeleton, Width.of(size), how)
     ours, _ = work.finished(tmp_path / "encoder.safetensors")
-    reading = study.Study(SimpleNamespace(skeleton=skeleton), size, how, None, None)
+    reading = study.Study(SimpleNamespace(skeleton=skeleton), size, how, None, None, tmp_path)
     reading.cut[study.NOTHING] = pieces
     expected = ours.state_dict()
     found = reading.pretrained(study.NOTHING, 0).state_dict()
@@ -276,7 +276,7 @@ def test_an_interrupted_study_does_not_train_a_reading_again(tmp_path, monkeypat
     size = SimpleNamespace(channels=(8, 16), dim=16, features=16)
 
     def fresh(how):
-        made = study.Study(SimpleNamespace(skeleton=skeleton), size, how, None, None, folder=tmp_path)
+        made = study.Study(SimpleNamespace(skeleton=skeleton), size, how, None, None, tmp_path)
         made.cut[study.NOTHING] = pieces
         return made
 
