@@ -100,7 +100,8 @@ def primitives(
     else:
         sound.text(duration / 2, 0, "no music", ha="center", va="center", color=GREY)
     sound.vlines(grid_s, -1, 1, color=PURPLE, lw=0.7, ls=(0, (3, 2)))
-    sound.plot(beats_s, np.full(len(beats_s), 1.14), "v", color=BLACK, ms=3, clip_on=False)
+    if len(beats_s):  # without any, the layout would make room for a marker in the figure's corner
+        sound.plot(beats_s, np.full(len(beats_s), 1.14), "v", color=BLACK, ms=3, clip_on=False)
     sound.set(ylim=(-1.05, 1.25), yticks=())
     sound.set_ylabel("music")
     sound.spines[["left", "bottom"]].set_visible(False)

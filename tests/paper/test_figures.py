@@ -18,6 +18,8 @@ CHAIN = Skeleton("chain", ("a", "b", "c"), (-1, 0, 1))
 
 
 def words(figure) -> str:
+    """Return all texts of a figure, after a layout: a figure without room for it fails."""
+    figure.draw_without_rendering()
     return " | ".join(text.get_text() for text in figure.findobj(Text))
 
 
