@@ -26,6 +26,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 from bench import markdown  # noqa: E402
 
 RESULTS = ROOT / "results" / "study" / profiles.SYNTHDANCE
+REAL = ROOT / "results" / "study" / "bandai-namco"
 MEASURED = re.compile(r"\b(ahead|level with|behind|better|worse|underfit|collapsed|[\d.]+ (?:%|points?))", flags=re.IGNORECASE)
 MEASURES = {"accuracy": "Task 1", "l2": "Task 2", "mse": "Task 3", "level_within": "levels"}
 LABELS = {name: method.label for name, method in (rows.FLOORS | methods.METHODS | methods.EXTENSIONS).items()}
@@ -51,6 +52,22 @@ def short_table_2() -> str:
     text.insert(1, "Pre-training", names)
     left_out = [c for c in text if ("paper" in c and "Task 1" not in c) or c.startswith("Score")] + ["Seeds"]
     return tables.markdown(text.drop(columns=left_out))
+
+
+def real_table_2() -> str:
+    """Return Table 2 on real motion, with the columns that it fills."""
+    text = tables.readable(pd.read_csv(REAL / "table2_baselines.csv"), LABELS)
+    text = text.drop(columns=[c for c in text if "paper" in c])
+    return tables.markdown(text[[c for c in text if (text[c] != "").any()]])
+
+
+def real_few_shots() -> str:
+    """Return the accuracy on real motion of ours, ours-sync and the floors, for each protocol and number of shots."""
+    measured = pd.read_csv(REAL / "extra_synchrony.csv").query("protocol in ['prompt', 'finetune']")
+    text = measured["protocol"] + ", " + measured["shots"].astype(str) + " shots"
+    wide = measured.assign(column=text).pivot(index="method", columns="column", values="task1").round(1)
+    wide = wide.reindex(measured["method"].unique())[text.unique()].rename(index=LABELS)
+    return _text(wide.reset_index(names="Task 1, accuracy in %"))
 
 
 def over() -> str:
@@ -132,13 +149,13 @@ def batch_size() -> str:
     return _text(table.round(digits).astype({"seconds": int, "task3_mse": int}))
 
 
-def standing(name: str, where: str) -> str:
+def standing(name: str, where: str, results: Path | None = None) -> str:
     """Return how the reference of a table of tests stands against the rows of a pandas query: "level in Task 1, ahead in Task 2".
 
     Where the rows of a measure stand differently, all their words are said. Rows without a verdict are left out, and said to be
-    if nothing else is left. Raises ValueError if there is no such row.
+    if nothing else is left. ``results``: the folder of a run (None: ``RESULTS``). Raises ValueError if there is no such row.
     """
-    tests, measures = _rows(name, where), {}
+    tests, measures = _rows(name, where, results), {}
     for metric, measure in MEASURES.items():
         own = tests[tests["metric"] == metric]
         words = [word for word in ("ahead", "level", "behind") if (own["stands"] == word).any()]
@@ -148,9 +165,12 @@ def standing(name: str, where: str) -> str:
     return text.replace("Task 1 and Task 2 and Task 3", "all three tasks")
 
 
-def number(name: str, column: str, where: str, digits: int = 0) -> str:
-    """Return one number of a table, in the only row of a pandas query. Raises ValueError if there is not exactly one."""
-    values = _rows(name, where)[column]
+def number(name: str, column: str, where: str, digits: int = 0, results: Path | None = None) -> str:
+    """Return one number of a table, in the only row of a pandas query (``results`` as in ``standing``).
+
+    Raises ValueError if there is not exactly one.
+    """
+    values = _rows(name, where, results)[column]
     if len(values) != 1:
         raise ValueError(f"{name}.csv: {len(values)} rows where {where}, expected one")
     return f"{values.iloc[0]:.{digits}f}".replace("-", "−")
@@ -164,13 +184,14 @@ def separated(attribute: str) -> str:
 
 
 def findings() -> str:
-    """Return how ours stands, a row for each question of ``ASKED``."""
-    found = [(label, standing(*asked)) for label, asked in ASKED.items()]
-    return tables.markdown(pd.DataFrame(found, columns=["Ours, prompted, against", "SynthDance (synthetic)"]))
+    """Return who stands how in the run on SynthDance and in the run on real motion, a row for each question of ``ASKED``."""
+    heads = ["Prompted", "SynthDance (synthetic)", "Bandai-Namco 2 (real motion)"]
+    found = [(label, standing(*asked), standing(*asked, REAL)) for label, asked in ASKED.items()]
+    return tables.markdown(pd.DataFrame(found, columns=heads))
 
 
-def _rows(name: str, where: str) -> pd.DataFrame:
-    found = pd.read_csv(RESULTS / f"{name}.csv").query(where)
+def _rows(name: str, where: str, results: Path | None = None) -> pd.DataFrame:
+    found = pd.read_csv((results or RESULTS) / f"{name}.csv").query(where)
     if found.empty:
         raise ValueError(f"{name}.csv: no row where {where}")
     return found
@@ -184,13 +205,21 @@ SYNC = "reference == 'ours-sync, prompt' and method == 'handcrafted' and shots =
 FINETUNED = "method == 'ours' and protocol == 'finetune' and genres == genres.max() and shots == {}"
 # question -> (table of tests, its rows)
 ASKED = {
-    "the same network, untrained": ("significance", "method == 'random_init' and protocol == 'prompt'"),
-    "every other pre-training of Table 2, prompted": ("significance", f"method in {OTHERS} and protocol == 'prompt'"),
-    "the supervised loss": ("table3_significance", "method == 'stgcn-lstm-supcon'"),
-    "hand-crafted statistics, prompted": ("significance", "method == 'handcrafted' and protocol == 'prompt'"),
-    "hand-crafted statistics, fine-tuned": ("significance", "method == 'handcrafted' and protocol == 'finetune'"),
-    "its own features fine-tuned, 20 shots": ("fig7_tests", FINETUNED.format(20)),
-    "its own features fine-tuned, 5 shots": ("fig7_tests", FINETUNED.format(5)),
+    "Ours against the same network, untrained": ("significance", "method == 'random_init' and protocol == 'prompt'"),
+    "Ours against every other pre-training of Table 2, prompted": ("significance", f"method in {OTHERS} and protocol == 'prompt'"),
+    "Ours against hand-crafted statistics, prompted": ("significance", "method == 'handcrafted' and protocol == 'prompt'"),
+    "Ours against hand-crafted statistics, fine-tuned": ("significance", "method == 'handcrafted' and protocol == 'finetune'"),
+    "Ours against its own features, fine-tuned": ("fig7_tests", FINETUNED.format(20)),
+    "the same, with 5 shots": ("fig7_tests", FINETUNED.format(5)),
+    "Ours-sync (beyond the paper) against hand-crafted statistics": ("extra_synchrony_tests", SYNC.format(20)),
+    "the same, 5 shots": ("extra_synchrony_tests", SYNC.format(5)),
+}
+# block -> function: accuracies in Task 1 on real motion with few shots, prompted
+REAL_FEW = {
+    f"{name}, real": partial(
+        number, "extra_synchrony", "task1", f"method == '{name}' and protocol == 'prompt' and shots == 5", 1, REAL
+    )
+    for name in ("ours", "handcrafted", "random_init")
 }
 # block -> function: the words and numbers of what a run says
 FINDINGS = {
@@ -216,6 +245,9 @@ FINDINGS = {
     "sync": lambda: standing("significance", "method == 'ours-sync' and protocol == 'prompt'"),
     "sync by hand, 20": lambda: standing("extra_synchrony_tests", SYNC.format(20)),
     "sync by hand, 5": lambda: standing("extra_synchrony_tests", SYNC.format(5)),
+    "real, 1 shot": lambda: standing("fig7_tests", FINETUNED.format(1), REAL),
+    "real, words": lambda: standing("fig7_tests", FINETUNED.replace("'finetune'", "'prompt-id'").format(1), REAL),
+    **REAL_FEW,
     **{
         f"{who}, {cast}, {dancers}": partial(number, "extra_unseen_dancers", "level_within", where.format(cast, dancers))
         for who, where in (("ours", STYLE), ("by hand", BY_HAND))
@@ -226,14 +258,22 @@ FINDINGS = {
 
 # file -> block -> function that returns its text
 BLOCKS = {
-    "README.md": {"findings": findings, "over": over, "Table 2 in short": short_table_2, "all as released": all_as_released,
-                  "ours of the code": lambda: number("released_code", "task1_mean", "difference == 'ours'", 1)},
+    "README.md": {
+        "findings": findings,
+        "over": over,
+        "Table 2 in short": short_table_2,
+        "all as released": all_as_released,
+        "ours of the code": lambda: number("released_code", "task1_mean", "difference == 'ours'", 1),
+        **REAL_FEW,
+    },
     "results/README.md": {
         "difficulty card": difficulty_card,
         "over": over,
         "Table 2": lambda: comparison_table("table2_baselines.csv"),
         "Table 3": lambda: comparison_table("table3_ablation.csv"),
         "Table 4": table_4,
+        "Table 2, real": real_table_2,
+        "few shots, real": real_few_shots,
         "ours against": ours_against,
         "unseen dancers": dancers,
         "released code": released_code,

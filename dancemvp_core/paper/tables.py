@@ -163,7 +163,8 @@ def readable(table: pd.DataFrame, labels: dict[str, str] | None = None, levels: 
     if "fewest_shots" in table and (table["fewest_shots"] < table["shots"]).any():
         out["Shots"] = [f"{most} (smallest class: {fewest})" if fewest < most else str(most)
                         for most, fewest in zip(table["shots"], table["fewest_shots"], strict=True)]  # fmt: skip
-    out["Seeds"] = table["n_seeds"].astype(str) + table["condition"].fillna("").map(lambda flag: f" ({flag})" if flag else "")
+    flags = table["condition"].map(lambda flag: f" ({flag})" if pd.notna(flag) and flag else "")
+    out["Seeds"] = table["n_seeds"].astype(str) + flags
     return levels.shown(out.astype(str).reset_index(drop=True))
 
 
