@@ -115,6 +115,12 @@ def released_code() -> str:
     return tables.markdown(text)
 
 
+def variants() -> str:
+    """Return the measures of the variants of pre-training, on validation."""
+    table = pd.read_csv(RESULTS / "extra_augmentation.csv")
+    return _text(table[["variant", "accuracy", "level_within", "score_spearman", "bar_mse"]].round(2))
+
+
 def all_as_released() -> str:
     """Return the accuracy of Task 1 with all differences of the released code, in %."""
     return number("released_code", "task1_mean", "difference == 'as released'", 1)
@@ -277,6 +283,7 @@ BLOCKS = {
         "ours against": ours_against,
         "unseen dancers": dancers,
         "released code": released_code,
+        "variants": variants,
         "claims": verdicts,
         **FINDINGS,
     },
