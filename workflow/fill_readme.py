@@ -216,9 +216,9 @@ ASKED = {
     "Ours against hand-crafted statistics, prompted": ("significance", "method == 'handcrafted' and protocol == 'prompt'"),
     "Ours against hand-crafted statistics, fine-tuned": ("significance", "method == 'handcrafted' and protocol == 'finetune'"),
     "Ours against its own features, fine-tuned": ("fig7_tests", FINETUNED.format(20)),
-    "the same, with 5 shots": ("fig7_tests", FINETUNED.format(5)),
+    "Ours against its own features, fine-tuned, 5 shots": ("fig7_tests", FINETUNED.format(5)),
     "Ours-sync (beyond the paper) against hand-crafted statistics": ("extra_synchrony_tests", SYNC.format(20)),
-    "the same, 5 shots": ("extra_synchrony_tests", SYNC.format(5)),
+    "Ours-sync against hand-crafted statistics, 5 shots": ("extra_synchrony_tests", SYNC.format(5)),
 }
 # block -> function: accuracies in Task 1 on real motion with few shots, prompted
 REAL_FEW = {
