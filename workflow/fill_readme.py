@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from dancemvp_core.controls import unseen_dancers
-from dancemvp_core.paper import comparison, tables
+from dancemvp_core.paper import comparison, prompting, tables
 from dancemvp_core.paper.tables import signed
 from dancemvp_core.pretraining import methods
 from dancemvp_core.runs import profiles
@@ -82,7 +82,19 @@ def table_4() -> str:
     table = table[(table["method"] == "ours") & table["genres"].isin([1, table["genres"].max()])]
     text = tables.readable(table, LABELS)
     text.insert(2, "g", table["genres"].astype(str).to_numpy())
+    text.insert(3, "Shots", table["shots"].astype(str).to_numpy())
     return tables.markdown(text.drop(columns="Method"))
+
+
+def forms() -> str:
+    """Return the accuracy of Task 1 of every form of the prompt by the number of shots, on the first seed, which all have."""
+    measured = pd.read_parquet(RESULTS / "metrics.parquet")
+    own = "method == 'ours' and task == 1 and metric == 'accuracy' and seed == 0 and genres == genres.max()"
+    wide = measured.query(own).pivot(index="protocol", columns="shots", values="value")
+    wide = wide.loc[[name for name in prompting.ROLES if name in wide.index], wide.notna().all()].round(1)
+    wide = wide.rename(columns=lambda n: f"{n} shots" if n != 1 else "1 shot")
+    wide.insert(0, "what", [prompting.ROLES[name] for name in wide.index])
+    return _text(wide.reset_index())
 
 
 def ours_against() -> str:
@@ -250,6 +262,11 @@ FINDINGS = {
     "loss of fine-tuning": lambda: number("fig7_relative", "value", "what == 'loss of finetune' and task == 'mean'"),
     "sync": lambda: standing("significance", "method == 'ours-sync' and protocol == 'prompt'"),
     "sync by hand, 20": lambda: standing("extra_synchrony_tests", SYNC.format(20)),
+    "levels of the truth": lambda: number("difficulty_card", "level_within", "row == 'latent_truth'"),
+    "BAR of the truth": lambda: number("difficulty_card", "bar_mse", "row == 'latent_truth'"),
+    "levels of sync": lambda: number("table2_baselines", "level_within", "method == 'ours-sync'"),
+    "BAR of sync": lambda: number("table2_baselines", "task3_mean", "method == 'ours-sync'"),
+    "levels by hand": lambda: number("difficulty_card", "level_within", "row == 'handcrafted'"),
     "sync by hand, 5": lambda: standing("extra_synchrony_tests", SYNC.format(5)),
     "real, 1 shot": lambda: standing("fig7_tests", FINETUNED.format(1), REAL),
     "real, words": lambda: standing("fig7_tests", FINETUNED.replace("'finetune'", "'prompt-id'").format(1), REAL),
@@ -278,6 +295,7 @@ BLOCKS = {
         "Table 2": lambda: comparison_table("table2_baselines.csv"),
         "Table 3": lambda: comparison_table("table3_ablation.csv"),
         "Table 4": table_4,
+        "forms of the prompt": forms,
         "Table 2, real": real_table_2,
         "few shots, real": real_few_shots,
         "ours against": ours_against,

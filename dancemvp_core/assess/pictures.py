@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from dancemvp_core.assess.assessment import MEASURES, UNLIKE, points, trend
 from dancemvp_core.dance import rhythm
 from dancemvp_core.dance.sequences import DanceSequence
+from dancemvp_core.labels import SKILL, Levels
 from dancemvp_core.style import BLACK, BLUE, GREEN, GREY, PAGE_IN, PURPLE, SKY, VERMILION, badge, styled
 
 VERDICT_COLOURS = {"hit": GREEN, "early": BLUE, "late": VERMILION, "missed": BLACK, "free": GREY}
@@ -159,7 +160,9 @@ _SET_LOOK = ((BLACK, "o"), (BLUE, "s"), (VERMILION, "^"))
 
 
 @styled
-def reliability(curves: dict[str, dict[str, tuple[pd.DataFrame, float]]], synthetic: bool) -> Figure:
+def reliability(
+    curves: dict[str, dict[str, tuple[pd.DataFrame, float]]], synthetic: bool, levels: Levels = SKILL
+) -> Figure:
     """Stated against measured probability: {attribute: {set: ``calibration.reliability``}}.
 
     The area of a marker is its share of the performances.
@@ -172,7 +175,7 @@ def reliability(curves: dict[str, dict[str, tuple[pd.DataFrame, float]]], synthe
             ax.plot(bins["confidence"], bins["right"], color=colour, lw=0.6, alpha=0.6)
             ax.scatter(bins["confidence"], bins["right"], s=8 + 90 * share, color=colour, marker=marker, lw=0, alpha=0.85)
             ax.text(0.03, 0.97 - 0.085 * i, f"{name}: ECE {error:.1f}", color=colour, fontsize=7, va="top", transform=ax.transAxes)
-        ax.set_title(attribute, loc="left")
+        ax.set_title(levels.said(attribute), loc="left")
         ax.set(xlim=(0, 1.03), ylim=(0, 1.38), yticks=(0, 0.5, 1), xticks=(0, 0.5, 1), xlabel="stated probability")
     axes[0][0].set_ylabel("share right")
     figure.get_layout_engine().set(rect=(0, 0, 1, 0.95))

@@ -60,7 +60,7 @@ def difficulty_card(card: pd.DataFrame, too_easy: float, synthetic: bool, levels
 def confusion(matrix: pd.DataFrame, study: pd.DataFrame, synthetic: bool, levels: Levels = SKILL) -> Figure:
     """Return a figure of (a) Task 1's confusion matrix (``confusion.matrix``), (b) confusion and similarity of primitives.
 
-    ``study`` is ``confusion.study``.
+    ``study`` is ``confusion.study``; its pairs are of two choreographies.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE_IN, 3.2), width_ratios=(1.12, 1))
     image = left.imshow(matrix.to_numpy(), cmap="cividis", vmin=0, vmax=100, interpolation="nearest")
@@ -72,10 +72,11 @@ def confusion(matrix: pd.DataFrame, study: pd.DataFrame, synthetic: bool, levels
     for end in ends[:-1]:
         left.axhline(end - 0.5, color="white", lw=0.6)
         left.axvline(end - 0.5, color="white", lw=0.6)
-    left.set_xticks(middles, names)
+    side_by_side = sum(map(len, names)) <= 45
+    left.set_xticks(middles, names, **({} if side_by_side else {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}))
     left.set_yticks(middles, names)
     left.tick_params(length=0)
-    left.set(xlabel="predicted class", ylabel=levels.said("true class (choreography; within it primitive, level)"))
+    left.set(xlabel="predicted class", ylabel=levels.said("true class (in each: primitive, level)"))
     left.set_title(f"(a) ours, {len(matrix)} classes", loc="left")
     bar = figure.colorbar(image, ax=left, shrink=0.75, pad=0.02)
     bar.set_label("% of true class")
@@ -89,9 +90,9 @@ def confusion(matrix: pd.DataFrame, study: pd.DataFrame, synthetic: bool, levels
         found = "nothing confused" if np.isnan(rho) else f"ρ = {rho:.2f}, p = {p:.2g}"
         title = name.replace("_", " ")
         right.text(0.02, 0.98 - 0.075 * i, f"{title}: {found}", color=colour, transform=right.transAxes, va="top", fontsize=7)
-    right.set(xlabel="similarity of the mean motions (correlation)", ylabel="confusion (%)")
+    right.set(xlabel="correlation of the mean motions", ylabel="confusion (%)")
     right.set_ylim(-0.03 * top, 1.35 * top)
-    right.set_title("(b) pairs of primitives, two choreographies", loc="left")
+    right.set_title("(b) pairs of primitives", loc="left")
     figure.get_layout_engine().set(rect=(0, 0, 1, 0.96))
     badge(figure, synthetic)
     return figure

@@ -11,6 +11,7 @@ combines both to a verdict.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -18,6 +19,7 @@ import yaml
 
 from dancemvp_core.paper import printed
 from dancemvp_core.paper.arithmetic import ARITHMETIC
+from dancemvp_core.paper.comparison import CONDITIONAL
 from dancemvp_core.paper.rules import RULES, Finding, Missing, Results
 
 VERIFIED, CONTRADICTED = "verified", "contradicted"
@@ -85,6 +87,8 @@ def judge_one(claim: dict, results: Results) -> dict:
         stated = {"stated": printed.STATED[claim["id"]]} if claim["id"] in printed.STATED else {}
         finding = RULES[claim["rule"]](results, **claim["settings"], **stated)
         measured = strongest(finding.holds, results)
+        if finding.seeds == 1 and CONDITIONAL not in finding.text:
+            finding = replace(finding, text=f"{finding.text}; {CONDITIONAL}")
     except Missing as reason:
         finding, measured = Finding(None, str(reason)), NOT_TESTABLE
     own = ARITHMETIC[claim["arithmetic"]]() if "arithmetic" in claim else None

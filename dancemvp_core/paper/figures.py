@@ -129,7 +129,7 @@ def primitives(
     body.set_ylabel("motion")
     body.spines["left"].set_visible(False)
     key = (["▼ tracked beat", "┆ fitted grid"] if len(waveform) else []) + (
-        ["grey: group 1, mirrored"] if skeleton.pairs else []
+        ["grey: group 1, mirrored"] if skeleton.pairs and len(groups) > 2 else []
     )
     figure.get_layout_engine().set(rect=(0, 0, 1, 0.95))
     figure.text(0.03, 0.995, "    ".join(key), fontsize=7, va="top", color=GREY)
@@ -162,32 +162,44 @@ def _alignment_panel(ax, danced: dict) -> None:
     ax.plot(music[missed], tops[missed], "x", color=VERMILION, ms=8, mew=1.4, zorder=4)
     ax.plot(motion[hit], heights[hit], "o", color=GREEN, ms=4.5, zorder=3)
     ax.plot(motion[extra], heights[extra], "o", mfc="white", mec=GREEN, ms=4.5, zorder=3)
-    rate = f"{len(pairs)} of {len(music)} matched" if len(music) else "no music intensity"
+    rate = f"{len(pairs)} of {len(music)} matched" if len(music) else "no music peaks"
     share = f", BAR {100 * len(pairs) / len(music):.0f} %" if len(music) else ""
     ax.set_title(f"{danced['name']}: {rate}{share}", loc="left")
-    ax.set_yticks((0.5, foot + height / 2), ("motion", "music"))
+    rows = {"motion": 0.5} | ({"music": foot + height / 2} if _heard(danced) else {})
+    ax.set_yticks(list(rows.values()), list(rows))
+    ax.set_ylim(0, 2.15 if _heard(danced) else 1.15)
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
+
+
+def _heard(danced: dict) -> bool:
+    return len(danced["music_peaks"]) > 0 or "music_intensity" in danced
 
 
 @styled
 def beat_alignment(performances: list[dict], duration_s: float, synthetic: bool, labelled: bool) -> Figure:
     """Return Fig. 4: motion intensity with its peaks, the music's intensity with its peaks above it, and the matches.
 
+    Without music only the motion is drawn.
+
     ``performances``: name, intensity (T,), fps, and the times of motion_peaks and music_peaks in s; one panel for each.
     Optional: the music's curve, music_intensity (K,) at music_times (K,) in s. Both curves are smoothed by 50 ms.
     ``labelled``: the music peaks are labels by dancers (else onset peaks).
     """
-    count = len(performances)
-    figure, axes = plt.subplots(count, 1, figsize=(PAGE_IN, 0.65 + 1.6 * count), sharex=True, squeeze=False)
+    count, heard = len(performances), any(map(_heard, performances))
+    height = 0.65 + (1.6 if heard else 1.0) * count
+    figure, axes = plt.subplots(count, 1, figsize=(PAGE_IN, height), sharex=True, squeeze=False)
     for ax, danced in zip(axes[:, 0], performances, strict=True):
         _alignment_panel(ax, danced)
-        ax.set(xlim=(0, duration_s), ylim=(0, 2.15))
+        ax.set_xlim(0, duration_s)
     axes[-1, 0].set_xlabel("time in the clip (s)")
-    figure.supylabel("intensity (share of its maximum)", fontsize=8)
+    figure.supylabel("intensity (share of its maximum)" if heard else "share of maximum", fontsize=8)
     music_word = f"music peak ({'labelled' if labelled else 'onset'})"
-    key = [(PURPLE, "v", music_word, {}), (GREEN, "o", "motion peak, matched", {}),
-           (GREEN, "o", "unmatched", {"mfc": "white"}), (VERMILION, "x", "music peak missed", {})]  # fmt: skip
+    if heard:
+        key = [(PURPLE, "v", music_word, {}), (GREEN, "o", "motion peak, matched", {}),
+               (GREEN, "o", "unmatched", {"mfc": "white"}), (VERMILION, "x", "music peak missed", {})]  # fmt: skip
+    else:
+        key = [(GREEN, "o", "motion peak", {"mfc": "white"})]
     if any("music_intensity" in danced for danced in performances):
         key.insert(0, (PURPLE, "", "onset strength", {"ls": "-", "lw": 0.9}))
     handles = [plt.Line2D([], [], color=c, marker=m, ms=4.5, label=t, **{"ls": ""} | more) for c, m, t, more in key]
@@ -300,11 +312,13 @@ def pretraining(history: pd.DataFrame, synthetic: bool, levels: Levels = SKILL) 
 def feature_map(points: pd.DataFrame, colour_by: str, synthetic: bool, order: Levels = SKILL) -> Figure:
     """Return a t-SNE map of Fig. 5; ``points`` has x, y, genre, level, primitive; ``order`` are the levels of the data.
 
-    The colour shows ``colour_by`` (genre or level), the marker the level, the lightness and the number the primitive.
+    The colour shows ``colour_by`` (genre or level), the marker the level; the lightness and the number show the primitive, if
+    there are several.
     """
     wide, high = (float(np.ptp(points[axis])) for axis in "xy")
     figure, ax = plt.subplots(figsize=(COLUMN_IN, 0.85 + (COLUMN_IN - 0.1) * np.clip(high / max(wide, 1e-9), 0.45, 1.0)))
-    palette = feature_maps.draw(ax, points, colour_by, levels=order)
+    several = points["primitive"].nunique() > 1
+    palette = feature_maps.draw(ax, points, colour_by, numbered=several, levels=order)
     names, levels = [name for name in palette if name], points["level"].fillna("")
     handles = [plt.Line2D([], [], marker=order.marker(n) if colour_by == "level" else "s", ls="", ms=4.5,
                           color=palette[n], label=n) for n in names]  # fmt: skip
@@ -314,7 +328,8 @@ def feature_map(points: pd.DataFrame, colour_by: str, synthetic: bool, order: Le
         handles = [h for pair in itertools.zip_longest(handles, key) for h in pair if h]  # legends fill columns first
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=3, handletextpad=0.1, columnspacing=1.2)
-    figure.text(0.02, 0.995, "1 2 3: primitive, light to dark", fontsize=7, va="top", color=GREY)
+    if several:
+        figure.text(0.02, 0.995, "1 2 3: primitive, light to dark", fontsize=7, va="top", color=GREY)
     figure.get_layout_engine().set(rect=(0, 0, 1, 0.95))
     badge(figure, synthetic)
     return figure

@@ -17,7 +17,7 @@ import pandas as pd
 from dancemvp_core.dance import chance
 from dancemvp_core.dance.primitives import BEATS
 from dancemvp_core.labels import SKILL, Levels
-from dancemvp_core.paper import comparison, progression
+from dancemvp_core.paper import progression
 from dancemvp_core.paper.arithmetic import better, label
 from dancemvp_core.pretraining import methods
 from dancemvp_core.released import cutting, hits
@@ -148,6 +148,17 @@ def experts_match(results: Results) -> Finding:
     return Finding(holds, text, mean, low, high)
 
 
+def _if_trained(results: Results, finding: Finding) -> Finding:
+    """Return a finding on the features of ours, without an answer if their pre-training is underfit or collapsed."""
+    try:
+        condition = results.table("table2_baselines.csv").set_index("method")["condition"].get("ours")
+    except Missing:  # data without the three tasks
+        return finding
+    if not isinstance(condition, str) or not condition:
+        return finding
+    return replace(finding, holds=None, text=f"{finding.text}; no verdict: ours is {condition}")
+
+
 def separated(results: Results, panel: str, attribute: str) -> Finding:
     """Test whether the classes of an attribute separate in a panel of Fig. 5, and better than without pre-training.
 
@@ -181,7 +192,7 @@ def separated(results: Results, panel: str, attribute: str) -> Finding:
         f"{'; above chance, but the classes overlap' if separate is None else ''}. Untrained encoder: "
         f"{100 * untrained['purity']:.0f} %, silhouette {untrained['silhouette']:.2f}: {words[learned]}"
     )
-    return Finding(holds, results.levels.said(text), row["purity"])
+    return _if_trained(results, Finding(holds, results.levels.said(text), row["purity"], seeds=1))
 
 
 def level_of_unseen_dancers(results: Results) -> Finding:
@@ -215,7 +226,7 @@ def level_of_unseen_dancers(results: Results) -> Finding:
     )
     if pd.notna(row.get("dancer")):
         text += f"; the features tell seen from unseen ones in {row['dancer']:.0f} % of the pieces"
-    return Finding(holds, text, value, low, high, int(row["n_seeds"]))
+    return _if_trained(results, Finding(holds, text, value, low, high, int(row["n_seeds"])))
 
 
 def _share_left(unseen: float, seen: float) -> str:
@@ -254,7 +265,8 @@ def numbers_reproduced(results: Results, table: str) -> Finding:
 def _standing(results: Results, table: str, tests: str, tasks: list[int], rivals: list[str] | None) -> pd.DataFrame:
     """Return the position of ours against each rival on each task.
 
-    Columns: method, task, stands (ahead, behind, level, or "" without a verdict), mean_ahead (bool), p_holm, note.
+    Columns: method, task, stands (ahead, behind, level, or "" without a verdict), mean_ahead (bool), p_holm, note. A task without
+    labels is a comparison without a verdict.
     """
     rows = results.table(table).set_index("method")
     rivals = [n for n in rivals or rows.index[rows["paper_task1"].notna()] if n in rows.index and n != "ours"]
@@ -265,15 +277,18 @@ def _standing(results: Results, table: str, tests: str, tasks: list[int], rivals
     for task in tasks:
         for name in rivals:
             ours, other = (rows.loc[n, f"task{task}_mean"] for n in ("ours", name))
-            if pd.isna(ours) or pd.isna(other):
+            if pd.isna(ours):
+                out.append((name, task, "", False, np.nan, f"no values of Task {task}"))
+            if pd.isna(ours) or pd.isna(other):  # a rival may answer one task only
                 continue
             key = (name, rows.loc[name, "protocol"], task)
             test = tested.loc[key] if key in tested.index else pd.Series({"stands": "", "p_holm": np.nan, "note": "not tested"})
             stands = test["stands"] if isinstance(test["stands"], str) else ""
             out.append((name, task, stands, better(ours, other, task), test["p_holm"], test["note"]))
-    if not out:
+    standing = pd.DataFrame(out, columns=["method", "task", "stands", "mean_ahead", "p_holm", "note"])
+    if standing["note"].str.startswith("no values").all():
         raise Missing(f"{table} has no values to compare on Task {', '.join(map(str, tasks))}")
-    return pd.DataFrame(out, columns=["method", "task", "stands", "mean_ahead", "p_holm", "note"])
+    return standing
 
 
 _STANDS = {"ahead": "ahead of", "behind": "behind", "level": "level with", "": "no verdict against"}
@@ -316,7 +331,7 @@ def _floors_ahead(results: Results, table: str, tests: str, tasks: list[int]) ->
     if not floors:
         return ""
     standing = _standing(results, table, tests, tasks, floors)
-    ahead = standing[~standing["mean_ahead"]]
+    ahead = standing[~standing["mean_ahead"] & ~standing["note"].str.startswith("no values")]
     return "".join(f"; floors with a better mean on Task {task}: {', '.join(own['method'])}" for task, own in ahead.groupby("task"))
 
 
@@ -332,6 +347,8 @@ def beats_several(results: Results, table: str, tests: str, tasks: list[int], fe
     holds = True if beaten.sum() >= fewest else False if possible.sum() < fewest else None
     text = f"after correction, ours is ahead of {beaten.sum()} of {len(beaten)} rows on every task"
     text += f"; at most {possible.sum()} rows are possible"
+    if gaps := sorted(set(standing.loc[standing["note"].str.startswith("no values"), "note"])):
+        text += f"; {', '.join(gaps)}"
     return Finding(holds, text, **_ours(results, table, tasks[0]))
 
 
@@ -359,8 +376,7 @@ def _above(row: pd.Series, value: str, bound: float, text: str, unit: str = "%")
     mean, low, high = row[value], *(row[column] for column in columns)
     holds = None if np.isnan(low) or low <= bound <= high else bool(low > bound)
     interval = "no interval" if np.isnan(low) else f"[{low:+.1f}, {high:+.1f}]"
-    note = f"; {comparison.CONDITIONAL}" if row["n_seeds"] == 1 else ""
-    return Finding(holds, f"{text} {mean:+.1f} {unit} {interval}{note}", mean, low, high, int(row["n_seeds"]))
+    return Finding(holds, f"{text} {mean:+.1f} {unit} {interval}", mean, low, high, int(row["n_seeds"]))
 
 
 def margin(results: Results, rivals: list[str], task: int, stated: float) -> Finding:
@@ -433,7 +449,7 @@ def prompt_ahead_in_most(results: Results) -> Finding:
     half = len(cells) / 2
     holds = True if ahead > half else False if possible <= half else None
     text = f"prompting is better in {by_mean} of {len(found)} by the mean, ahead in {ahead}"
-    return Finding(holds, text, by_mean, ahead, possible)
+    return Finding(holds, text, by_mean, ahead, possible, min(int(row["n_seeds"]) for row in found.values()))
 
 
 def _relative(results: Results, what: str, shots: int | None = None) -> tuple[pd.Series, str]:
@@ -442,6 +458,9 @@ def _relative(results: Results, what: str, shots: int | None = None) -> tuple[pd
     rows = table[(table["what"] == what) & (table["shots"] == (shots or table["shots"]))].set_index("task")
     if "mean" not in rows.index:
         raise Missing(f"fig7_relative.csv has no {what!r}" + (f" at {shots} shots" if shots else ""))
+    if not {str(task) for task in (1, 2, 3)} <= set(rows.index):
+        own = ", ".join(rows.index.drop("mean"))
+        raise Missing(f"the claim is about the mean over three tasks, and these data have Task {own} only")
     by_task = ", ".join(f"Task {task} {row['value']:+.1f} %" for task, row in rows.drop(index="mean").iterrows())
     return rows.loc["mean"], by_task
 

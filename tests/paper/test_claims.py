@@ -218,6 +218,45 @@ def test_beats_several():
     assert of(comparison_table(), significance_table("level", p=0.2)) == INCONCLUSIVE
 
 
+def test_a_claim_on_three_tasks_needs_all_three():
+    """Bandai-Namco 2 has neither scores nor music: being ahead in Task 1 says nothing about the other two."""
+    tasks = {"table": "t.csv", "tests": "s.csv", "tasks": [1, 2, 3]}
+    of_one, tests = comparison_table(ours=(90.0, np.nan, np.nan), others=(50.0, np.nan, np.nan)), significance_table()
+    found = results(t__csv=of_one, s__csv=tests[tests["task"] == 1])
+    assert verdict("beats_all", tasks, found) == verdict("beats_several", tasks | {"fewest": 2}, found) == INCONCLUSIVE
+    assert verdict("beats_all", tasks | {"tasks": [1]}, found) == HOLDS
+    assert "no values of Task 2, no values of Task 3" in rules.beats_several(found, **tasks, fewest=2).text
+    lost = comparison_table(ours=(40.0, np.nan, np.nan), others=(50.0, np.nan, np.nan))
+    behind = significance_table("behind")
+    assert verdict("beats_all", tasks, results(t__csv=lost, s__csv=behind)) == FAILS, "one task is enough to lose"
+    relative = relative_table({"gain": 70.0, "loss of finetune": 37.0, "fine-tuning loses more by": 20.0, "gain at g = 1": 3.0})
+    relative["fig7_relative__csv"] = relative["fig7_relative__csv"].query("task in ('1', 'mean')")
+    of_prompting = {"mean_relative_gain": {"shots": 5}, "loss_with_genres": {"protocol": "finetune", "tolerance": 5},
+                    "prompt_loses_less": {}}  # fmt: skip
+    for rule, settings in of_prompting.items():
+        assert verdict(rule, settings, results(**relative)) == NOT_TESTABLE, rule
+
+
+def test_every_finding_on_one_seed_says_that_it_is_conditional():
+    def finding(rule, settings, found):
+        return claims.judge_one(next(c for c in CLAIMS if c["rule"] == rule) | {"settings": settings}, found)["finding"]
+
+    for seeds in (1, 3):
+        tables = {"t__csv": comparison_table().assign(n_seeds=seeds), "s__csv": significance_table()}
+        tables |= against_finetune({(5, 20): (5, 2, 30), (1, 50): (4, 2, 9)}, seeds=seeds)
+        tables["released_code__csv"] = pd.DataFrame(
+            [{"difference": "cuts", "against": "ours", "task1_mean": 50.0, "task1_effect": 0.0, "n_seeds": seeds}]
+        ).assign(task1_low=-1.0, task1_high=1.0)
+        for rule, settings in (
+            ("beats_all", TABLES), ("beats_several", TABLES | {"fewest": 2}), ("prompt_ahead_in_most", {}),
+            ("rank_among", {"table": "t.csv", "tests": "s.csv", "task": 2}), ("leaves_task1", {"difference": "cuts", "within": 2}),
+        ):  # fmt: skip
+            text = finding(rule, settings, results(**tables))
+            assert text.count(comparison.CONDITIONAL) == (seeds == 1), (rule, text)
+    of_map = finding("separated", {"panel": "b", "attribute": "level"}, separation_table(0.98, 0.005, 0.5, (0.3, 0.2)))
+    assert comparison.CONDITIONAL in of_map, "a map is of one seed"
+
+
 def test_rank_among():
     settings = {"table": "t.csv", "tests": "s.csv", "task": 2}
     table, tests = comparison_table(), significance_table()
@@ -311,6 +350,10 @@ def test_separated():
     assert of(0.98, 0.005, 0.5, leads=(0.3, 0.0)) == HOLDS
     assert of(0.98, 0.005, 0.5, leads=(-0.3, 0.2)) == INCONCLUSIVE, "the two measures disagree"
     assert of(0.98, 0.005, 0.5, half=np.nan) == INCONCLUSIVE, "one performance has no interval"
+    flagged = separation_table(0.98, 0.005, 0.5, (0.3, 0.2))
+    flagged.tables["table2_baselines.csv"] = pd.DataFrame({"method": ["ours"], "condition": ["underfit"]})
+    assert verdict("separated", settings, flagged) == INCONCLUSIVE
+    assert "no verdict: ours is underfit" in rules.separated(flagged, **settings).text
     text = rules.separated(separation_table(0.98, 0.005, 0.42, (-0.3, 0.0)), "b", "level").text
     assert "98 % of the neighbours" in text and "Untrained encoder: 98 %, silhouette 0.72" in text and "worse" in text
 

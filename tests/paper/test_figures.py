@@ -1,5 +1,7 @@
 """Figures draw from small data, say "synthetic" where it is so, and keep to the style; pixels are not tested."""
 
+import itertools
+
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from matplotlib.text import Text
 
 from dancemvp_core import labels, style
+from dancemvp_core.assess import pictures
 from dancemvp_core.controls import difficulty
 from dancemvp_core.controls import figures as extra
 from dancemvp_core.dance.sequences import DanceSequence
@@ -18,9 +21,28 @@ CHAIN = Skeleton("chain", ("a", "b", "c"), (-1, 0, 1))
 
 
 def words(figure) -> str:
-    """Return all texts of a figure, after a layout: a figure without room for it fails."""
-    figure.draw_without_rendering()
-    return " | ".join(text.get_text() for text in figure.findobj(Text))
+    """Return all texts of a figure, after a layout.
+
+    A figure without room for it fails, and one that cuts a text off or prints two labels of an axis on one another.
+    """
+    drawn = []
+    draw = Text.draw
+    with pytest.MonkeyPatch.context() as patch:  # an axis has ticks outside its limits, too, which are not drawn
+        patch.setattr(Text, "draw", lambda text, renderer: (drawn.append(text), draw(text, renderer)))
+        figure.draw_without_rendering()
+    texts = [text for text in drawn if text.get_text() and text.get_visible()]
+    edge = figure.bbox.padded(1)
+    for text in texts:
+        box = text.get_window_extent()
+        assert edge.containsx(box.x0) and edge.containsx(box.x1), f"{text.get_text()!r} is cut off"
+        assert edge.containsy(box.y0) and edge.containsy(box.y1), f"{text.get_text()!r} is cut off"
+    for axis in [axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)]:
+        labels = [label for label in axis.get_ticklabels() if label in texts]
+        for one, other in itertools.pairwise(labels):
+            boxes = [label.get_tightbbox() for label in (one, other)]
+            turned = one.get_rotation() % 180  # parallel lines: their boxes overlap, they do not
+            assert turned or not boxes[0].overlaps(boxes[1]), f"{one.get_text()!r} overprints {other.get_text()!r}"
+    return " | ".join(text.get_text() for text in texts)
 
 
 def motion(skeleton, seconds=4.0, fps=50.0):
@@ -89,14 +111,16 @@ def test_fig_3_without_music_and_without_left_and_right():
         text = words(figures.primitives(DanceSequence(motion(skeleton), 50.0, skeleton), groups, False))
         assert "no music" in text and "tracked beat" not in text
         assert ("mirrored" in text) == bool(skeleton.pairs)
+    text = words(figures.primitives(DanceSequence(motion(COCO17), 50.0, COCO17), [(0.0, 4.0)], False))
+    assert "group 1" in text and "mirrored" not in text, "one group has no other to be the mirror of"
 
 
 def test_fig_4_counts_its_matches_and_names_the_peaks():
     labelled = words(figures.beat_alignment([performance()], 4.0, False, True))
     assert "expert: 1 of 2 matched, BAR 50 %" in labelled and "(labelled)" in labelled
     silent = words(figures.beat_alignment([performance(music_peaks=np.zeros(0))], 4.0, False, False))
-    assert "no music intensity" in silent and "(onset)" in silent and "BAR" not in silent
-    assert "onset strength" not in silent, "a curve of the music only where there is music"
+    assert "no music peaks" in silent and "motion peak" in silent and "BAR" not in silent
+    assert not any(word in silent for word in ("onset", "missed", "matched")), "words of the music only where there is music"
 
 
 def test_fig_4_has_the_music_s_curve_with_its_peaks_on_it():
@@ -121,6 +145,26 @@ def test_numbers_on_a_map_do_not_overprint():
     boxes = [text.get_window_extent() for text in numbers]
     assert len(numbers) == 9
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+def test_of_one_primitive_no_number_is_shown():
+    points = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 2)), columns=["x", "y"])
+    points = points.assign(genre=np.repeat(list("abc"), 20), level="expert", primitive=0)
+    assert "1" not in words(figures.feature_map(points, "genre", False))
+    assert "1 2 3" in words(figures.feature_map(points.assign(primitive=np.tile([0, 1], 30)), "genre", False))
+
+
+@pytest.mark.parametrize("names", [("b0", "k0", "j0"), ("raise-up-both-hands", "raise-up-left-hand", "raise-up-right-hand")])
+def test_names_of_any_length_have_room(names):
+    levels = labels.Levels(("weary", "calm", "brisk"), "style")
+    index = pd.MultiIndex.from_product([names, [0], levels.names], names=["choreography", "primitive", "level"])
+    matrix = pd.DataFrame(100 * np.eye(9), index=index, columns=index)
+    pairs = pd.DataFrame({"method": ["ours", "motion_only"], "similarity": [-0.3, 0.4], "confusion": 1.0, "rho": 0.5, "p": 0.1})
+    text = words(extra.confusion(matrix, pairs, False, levels))
+    assert all(text.count(name) == 2 for name in names) and "primitive, style" in text and "motion only: ρ = 0.50" in text
+    bins = pd.DataFrame({"confidence": [0.5, 0.9], "right": [0.4, 1.0], "performances": [3, 9]})
+    text = words(pictures.reliability({"choreography": {"test": (bins, 3.0)}, "level": {"test": (bins, 1.0)}}, False, levels))
+    assert "style" in text and "level" not in text
 
 
 def test_fig_6_draws_what_is_there():
