@@ -1,7 +1,9 @@
 import io
 import os
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -136,6 +138,36 @@ def test_the_card_says_which_music_has_no_grid(tmp_path):
     assert list(card.music["segmentation"]) == ["beats", "equal"]
     assert list(card.music["window_s"]) == [15, 15] and list(card.music["clip_s"]) == [10, 10]
     assert "1 of 2 music windows fit no beat grid" in card.text()
+
+
+def changed(dataset, accents):
+    """The first expert's trial of every choreography, with ``accents(labelled accents in s, duration in s)`` as the music's."""
+    rows = dataset.index.query("level == 'expert' and trial == 0").index
+    danced = [dataset.sequences[i] for i in rows]
+    moved = [tuple(np.sort(accents(np.array(s.music_intensity_s), s.duration_s) % s.duration_s)) for s in danced]
+    sequences = [replace(one, music_intensity_s=times) for one, times in zip(danced, moved, strict=True)]
+    return replace(dataset, sequences=sequences, index=dataset.index.loc[rows].reset_index(drop=True))
+
+
+@pytest.mark.parametrize(
+    ("accents", "warning"),
+    [
+        (lambda times, _: times, None),
+        (lambda times, _: times + 0.25, "FOLLOWS ITS MUSIC AT ANOTHER LAG"),
+        (lambda times, duration: np.random.default_rng(len(times)).uniform(0, duration, len(times)), "NO ALIGNMENT AT ANY LAG"),
+    ],
+    ids=["to its music", "to its music, too late", "to no music"],
+)
+def test_the_card_says_if_the_dances_follow_their_music(synth_tree, accents, warning):
+    dataset = changed(datasets.load(synth_tree), accents)
+    bar, *warnings = datacard.alignment(dataset, "stretch", None)
+    found = re.fullmatch(
+        r"BAR ([\d.]+) %, by chance ([\d.]+) % \(95 % range of the mean: ([\d.]+) to ([\d.]+) %\), p = ([\d.e-]+); "
+        r"20 recordings in 20 independent groups", bar,
+    )  # fmt: skip
+    mean, by_chance, low, high, p = map(float, found.groups())
+    assert low < by_chance < high and (mean > high) == (p < 0.001) == (warning is None)
+    assert [warning in text for text in warnings] == ([True] if warning else [])
 
 
 def test_the_card_of_the_other_sources(tmp_path):

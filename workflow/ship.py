@@ -1,7 +1,7 @@
 """`make ship`: put the assessor of a finished run into the package, with its card and an example recording.
 
-What must not matter for a recording is measured first, on dancers whom the assessor has not seen (``steadiness``), and is told
-to the user. The example is one of these dancers.
+What must not matter for a recording is measured on dancers whom the assessor has not seen, the example among them
+(``steadiness``), and is told to the user.
 """
 
 from __future__ import annotations
@@ -172,8 +172,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        measured = steadiness(trained, recordings_of(dataset, folder), dataset.skeleton, folder)
         write_example(dataset, folder)
+        known = shipped.example()
+        recordings = [*recordings_of(dataset, folder), (np.load(known["motion"]), known["fps"], known["music"])]
+        measured = steadiness(trained, recordings, dataset.skeleton, folder)
     sidecar = json.loads((paths.build / "assessor.safetensors.prov.json").read_text(encoding="utf-8"))
     size = write_assessor(replace(trained, facts=trained.facts | {"steadiness": measured}), sidecar)
     print(f"{shipped.HERE}: an assessor of {size / 1e6:.1f} MB (at most {LARGEST_BYTES / 1e6:.0f}), its card, and an example")

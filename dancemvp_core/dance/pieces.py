@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from dancemvp_core import files
 from dancemvp_core.dance import music, orientation, primitives, rhythm
-from dancemvp_core.dance.sequences import DanceDataset, DanceSequence, Piece
+from dancemvp_core.dance.sequences import DanceDataset, DanceSequence, DataError, Piece
 from dancemvp_core.dance.skeleton import bone_lengths, canonical_body
 
 LABELS = ("genre", "choreography", "level", "primitive")  # Task 1 predicts them
@@ -31,9 +31,12 @@ LABELS = ("genre", "choreography", "level", "primitive")  # Task 1 predicts them
 class PieceSet:
     """Primitives as tensors: motion (P, 3, T, V) of the pieces, and their music (W, F, T), each window once.
 
+    ``left_out`` has one line for each performance whose motion cannot be used, if the set was just built.
+
     ``table`` has one row per piece: sequence, the labels, trial, start_s, end_s, segmentation, score, bar and bar_direct
-    (percent), split, window (row of ``music``, -1 without music). ``sequences`` has one row per performance of the data
-    set, also for performances without pieces: labels, duration_s, ``rhythm.MEASURES``, and the numbers of peaks. A
+    (percent), split, window (row of ``music``, -1 without music). ``sequences`` has one row per usable performance of the
+    data set, also for performances without pieces: labels, duration_s, ``rhythm.MEASURES``, and the numbers of peaks. Its
+    index is the performance's number in the data set. A
     choreography whose performances differ in the number of pieces has one class of ``primitive``, 0.
     """
 
@@ -41,6 +44,7 @@ class PieceSet:
     music: Tensor
     table: pd.DataFrame
     sequences: pd.DataFrame
+    left_out: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.table)
@@ -76,19 +80,20 @@ class PieceSet:
 
     def to(self, device) -> PieceSet:
         """The same set with its tensors on a device."""
-        return PieceSet(self.motion.to(device), self.music.to(device), self.table, self.sequences)
+        return replace(self, motion=self.motion.to(device), music=self.music.to(device))
 
     def save(self, folder: Path) -> None:
         """Write the set to a folder; each file is replaced as a whole."""
         files.write_tensors(folder / "pieces.safetensors", {"motion": self.motion, "music": self.music})
         files.write_parquet(folder / "pieces.parquet", self.table)
-        files.write_parquet(folder / "sequences.parquet", self.sequences)
+        files.write_parquet(folder / "sequences.parquet", self.sequences.reset_index(drop=True))
 
     @classmethod
     def load(cls, folder: Path, device="cpu") -> PieceSet:
         """Read a set that ``save`` has written; its tensors are on ``device``."""
         tensors = load_file(folder / "pieces.safetensors", device=str(device))
         table, sequences = (pd.read_parquet(folder / f"{n}.parquet") for n in ("pieces", "sequences"))
+        sequences.index = sequences["sequence"].to_numpy()
         return cls(tensors["motion"], tensors["music"], table, sequences)
 
 
@@ -125,12 +130,21 @@ def piece_alignment(piece: Piece, peaks: dict) -> float:
 def canonical_lengths(dataset: DanceDataset, sample: int = 50) -> np.ndarray:
     """Bone lengths (V,) of the canonical body: those of the skeleton, else the median of the data set.
 
-    The median is over ``sample`` sequences, and its lengths are scaled so that they sum to V.
+    The median is over ``sample`` sequences, and its lengths are scaled so that they sum to V. Unusable ones are left out.
+    Raises DataError if none is usable.
     """
     if dataset.skeleton.lengths:
         return np.asarray(dataset.skeleton.lengths)
     rows = evenly_spaced(np.arange(len(dataset)), sample)
-    lengths = np.stack([bone_lengths(dataset.sequences[i].motion, dataset.skeleton) for i in rows])
+    usable, faults = [], []
+    for i in rows:
+        try:
+            usable.append(bone_lengths(dataset.sequences[i].motion, dataset.skeleton))
+        except DataError as fault:
+            faults.append(str(fault))
+    if not usable:
+        raise DataError(f"{faults[0]}; no usable recording among {len(rows)}")
+    lengths = np.stack(usable)
     lengths = np.median(lengths / lengths.sum(axis=1, keepdims=True), axis=0)
     return lengths * len(dataset.skeleton.joints)
 
@@ -166,14 +180,18 @@ def build(
 
     ``splits`` (one per sequence) names the split of each sequence. ``keep`` (bool, one per sequence) selects the sequences
     that pieces are cut from; every sequence gets a row in ``sequences``. ``cache`` is the folder of music analyses. Music
-    features are standardised with mean and standard deviation of the pre-train windows. Raises DataError for unusable
-    motion or music.
+    features are standardised with mean and standard deviation of the pre-train windows. A sequence whose motion cannot be
+    used is left out of both tables (``left_out``). Raises DataError for unusable music, and if nothing is left to cut.
     """
     lengths = canonical_lengths(dataset)
     analyses, windows = {}, _Windows(cutting.frames)
-    motions, rows, sequence_rows = [], [], []
+    motions, rows, sequence_rows, left_out = [], [], [], []
     for i in progress(range(len(dataset))):
-        sequence = dataset.sequences[i]
+        try:
+            sequence = dataset.sequences[i]
+        except DataError as fault:
+            left_out.append(str(fault))
+            continue
         analysis = _analysis(sequence, cutting.time_normalisation, cache, analyses)
         measured = rhythm.alignment(sequence, analysis)
         facts = _facts(sequence) | {"sequence": i, "split": splits.iloc[i]}
@@ -188,10 +206,13 @@ def build(
             place = {name: getattr(piece, name) for name in ("primitive", "start_s", "end_s", "segmentation")}
             bar = measured["bar"] if cutting.bar_scope == "sequence" else direct
             rows.append(facts | place | {"bar": bar, "bar_direct": direct, "window": windows.add(piece, analysis)})
-    table = pd.DataFrame(rows)
+    if left_out and not motions:
+        raise DataError(f"{left_out[0]}; {len(left_out)} of {len(dataset)} recordings are unusable, and none is left to cut")
+    table, sequences = pd.DataFrame(rows), pd.DataFrame(sequence_rows)
+    sequences.index = sequences["sequence"].to_numpy()
     table["primitive"] = _classes_of_place(table)
     motion = torch.from_numpy(np.ascontiguousarray(np.stack(motions)))
-    return PieceSet(motion, windows.standardised(table), table, pd.DataFrame(sequence_rows))
+    return PieceSet(motion, windows.standardised(table), table, sequences, tuple(left_out))
 
 
 @dataclass(frozen=True)

@@ -27,14 +27,21 @@ FACTS = {
     "page": REPOSITORY,
 }
 FILE_NAME = "dataset-{1|2}_{move}_{style}_{number}.bvh"
-_FILE_PATTERN = re.compile(r"dataset-(\d)_([a-z-]+)_([a-z-]+)_(\d+)\.(?i:bvh)")
+_STEM_PATTERN = re.compile(r"dataset-(\d)_([a-z-]+)_([a-z-]+)_(\d+)")
 _PLACES = ("*.bvh", "data/*.bvh", "dataset/*/data/*.bvh")  # from the folder of the files up to that of the repository
 _MEMBERS = r"[^/]+/(?P<name>dataset/[\w-]+/(?:LICENSE|README\.md|data/dataset-[\w-]+\.bvh))"
 
 
 def motion_files(root: Path) -> list[Path]:
     """The files of the published names in a folder: the repository's, one set's, or that of the files themselves; sorted."""
-    return sorted(path for place in _PLACES for path in root.glob(place) if _FILE_PATTERN.fullmatch(path.name))
+    found = (path for place in _PLACES for path in root.glob(place))  # in any letter case of the suffix where the disk has none
+    return sorted(path for path in found if path.suffix.lower() == ".bvh" and _STEM_PATTERN.fullmatch(path.stem))
+
+
+def styles(files: list[Path]) -> list[str]:
+    """Return the style that each file's name states, for a manifest of these motions in another form; [] for other files."""
+    found = [_STEM_PATTERN.fullmatch(file.stem) for file in files]
+    return [match[3] for match in found] if found and all(found) else []
 
 
 def load(path: str | Path, facts_of: Path | None = None) -> DanceDataset:
@@ -52,7 +59,7 @@ def load(path: str | Path, facts_of: Path | None = None) -> DanceDataset:
         raise DataError(f"{root}: no usable motion among {len(found)} files, expected {FILE_NAME}; {' '.join(left_out)}")
     records, count = [], Counter()
     for file, motion in zip(files, motions, strict=True):
-        _, move, style, _ = _FILE_PATTERN.fullmatch(file.name).groups()
+        _, move, style, _ = _STEM_PATTERN.fullmatch(file.stem).groups()
         records.append(
             {"fps": motion.fps, "skeleton": motion.skeleton, "source": str(file), "music": None, "score": None}
             | {"genre": move.split("-")[0], "choreography": move, "level": style, "trial": count[move, style]}

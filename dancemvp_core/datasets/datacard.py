@@ -119,7 +119,7 @@ def card(
                 f"in {halves} of {len(music)} music windows, the stated number of eights fits only at twice the tracked tempo: "
                 "a primitive there is four tracked beats, unless the tracker has heard half the tempo"
             )
-        notes += _alignment(dataset, time_normalisation, cache)
+        notes += alignment(dataset, time_normalisation, cache)
     return DataCard(
         overview=overview,
         files=files,
@@ -262,8 +262,8 @@ def _window_beats(path: Path, offset_s: float, lengths_s, stated: int | None, ti
     return {"beats": len(beats), "piece_beats": round(float(tracked), 1), "segmentation": "beats"}
 
 
-def _alignment(dataset: DanceDataset, time_normalisation: str, cache: Path | None) -> list[str]:
-    """Lines on the beat alignment of at most ALIGNED recordings, together: BAR, chance, p-value; and whether any lag aligns them.
+def alignment(dataset: DanceDataset, time_normalisation: str, cache: Path | None) -> list[str]:
+    """Return lines on the beat alignment of at most ALIGNED recordings, together: BAR, chance, p-value; and if any lag aligns them.
 
     The lag is tested on one recording of each choreography, because those of one choreography are not independent.
     """

@@ -6,7 +6,7 @@ the parts that need it. A dataset.json beside the CSV may state the ``name`` of 
 upright axis (``orientation``), ``levels``, from lowest to highest, ``level_name``, the word for them (acted styles are no
 levels of skill: "style"), and ``score_range``. ``levels`` is a list of the words in the column, or an object with the name to
 show for each word. A JSON file of your own may state the same for a folder that is not yours to write in
-(``reading.located``).
+(``reading.located``). Files that are named as those of Bandai-Namco's data set state their styles by their names.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 
 from dancemvp_core.dance.sequences import DanceDataset, DataError
 from dancemvp_core.dance.skeleton import SKELETONS, Skeleton, load_skeleton
-from dancemvp_core.datasets import motionfiles, reading
+from dancemvp_core.datasets import bandainamco, motionfiles, reading
 from dancemvp_core.formats import motion as motion_formats
 from dancemvp_core.formats import npy, tables
 
@@ -224,6 +224,7 @@ def load(path: str | Path, facts_of: Path | None = None) -> DanceDataset:
     if not found.records:
         fault = next(iter(found.dropped.values()))
         raise DataError(f"{fault}; no usable recording is left of {len(table)}" if len(table) > 1 else fault)
+    facts = _styled(found.rows, facts)
     kinds = {record["skeleton"] for record in found.records}
     if len(kinds) > 1:
         names = ", ".join(sorted({record["skeleton"].name for record in found.records}))
@@ -245,6 +246,18 @@ def load(path: str | Path, facts_of: Path | None = None) -> DanceDataset:
         duration_s=found.durations,
         file=[row.motion for row in found.rows],
     )
+
+
+def _styled(rows: list[_Row], facts: dict) -> dict:
+    """The facts, with the styles of Bandai-Namco's file names as levels if nothing is stated and each level is one style."""
+    named = bandainamco.styles([row.motion for row in rows])
+    pairs = {(row.labels["level"], style) for row, style in zip(rows, named, strict=bool(named))}
+    words = {word.casefold(): style for word, style in pairs if word}
+    if "levels" in facts or not words or not len(pairs) == len(words) == len(set(words.values())):
+        return facts
+    _, order, _ = reading.ordered_levels(list(words), None)
+    ranked = sorted(words, key=lambda word: order.index(reading.LEVEL_WORDS.get(word, word)))
+    return {"level_name": bandainamco.FACTS["level_name"]} | facts | {"levels": {word: words[word] for word in ranked}}
 
 
 def _labels(csv: Path, found: _Found, facts: dict) -> tuple[list[str | None], tuple[str, ...], list[str]]:

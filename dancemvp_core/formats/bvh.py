@@ -118,7 +118,7 @@ def _frames(path: Path, text: str, channels: int) -> tuple[np.ndarray, float, li
     words = text[time.end() :].replace(",", ".").split()
     try:
         values = np.array(words, dtype=np.float64)
-        fault = next((w for w in words if "_" in w), None)
+        fault = tables.python_only(words)
     except ValueError:
         fault = next(w for w in words if tables.float_of(w) is None and w.lower().strip("+-") not in ("nan", "inf"))
     if fault is not None:

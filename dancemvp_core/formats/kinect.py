@@ -54,10 +54,12 @@ def read(path: Path) -> Motion:
         raise DataError(f"{path}: {len(rows)} frames, expected {expected}")
     try:
         table = np.array([cells for _, cells in rows], dtype=np.float64)
+        strange = tables.python_only(cell for _, cells in rows for cell in cells)
     except ValueError:
-        strange = ((place, cell) for place, cells in rows for cell in cells if cell not in tables.EMPTY)
-        place, cell = next((place, cell) for place, cell in strange if tables.float_of(cell) is None)
-        raise DataError(f"{place}: {cell!r}, expected {expected}") from None
+        strange = next(c for _, cells in rows for c in cells if c not in tables.EMPTY and tables.float_of(c) is None)
+    if strange is not None:
+        place = next(place for place, cells in rows if strange in cells)
+        raise DataError(f"{place}: {strange!r}, expected {expected}")
     times, motion = table[:, 0] / 1000, table[:, 1:].reshape(len(table), len(_JOINTS), 3).transpose(2, 0, 1)
     steps = np.diff(times)
     worst = int(np.argmin(steps))

@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,6 +114,11 @@ def read_table(path: Path, required: tuple[str, ...] = ()) -> Table:
 def float_of(text: str) -> float | None:
     """The number that a text states; None if it states none."""
     return float(text) if _NUMBER.fullmatch(text) else None
+
+
+def python_only(words: Iterable[str]) -> str | None:
+    """The first word that numpy takes for a number and no other program does: 1_000, or digits of another script; else None."""
+    return next((word for word in words if "_" in word or not word.isascii()), None)
 
 
 def number(text: str, name: str, place: str, low: float, high: float = math.inf) -> float:

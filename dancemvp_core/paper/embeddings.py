@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from dancemvp_core.dance.pieces import Cutting, PieceSet, build, canonical_lengths, evenly_spaced
-from dancemvp_core.dance.sequences import DanceDataset
+from dancemvp_core.dance.sequences import DanceDataset, DataError
 from dancemvp_core.dance.skeleton import Skeleton, canonical_body, coco17_to_imperialdance21
 from dancemvp_core.device import full_precision
 from dancemvp_core.pretraining import training
@@ -267,7 +267,9 @@ class Maps:
     measures: list[pd.DataFrame] = field(default_factory=list)
 
     def add(self, name: str, pieces: PieceSet, rows, dataset: DanceDataset, music: bool = True) -> pd.DataFrame | None:
-        """Compute map and measures of piece rows for the panel ``name``; return its points, or None if there are too few.
+        """Compute map and measures of piece rows for the panel ``name``; return its points.
+
+        Returns None if there are too few, and with a printed line if the first encoder gives all of them the same features.
 
         Points: panel, x, y, the labels, sequence, trial, features (z, or motion without ``music``), dataset, synthetic.
         Measures: as ``separation``, with panel, encoder, features, dataset and synthetic; and in the first encoder's rows its
@@ -282,7 +284,11 @@ class Maps:
             encoder: (training.encode(net, pieces, rows)[1] if music else motion_features(net, pieces, rows)).numpy()
             for encoder, net in self.encoders.items()
         }
-        x, y = tsne(next(iter(z.values()))).T
+        try:
+            x, y = tsne(next(iter(z.values()))).T
+        except DataError as fault:  # a collapsed encoder has no map, and the run goes on
+            print(f"Panel {name}: {fault}.")
+            return None
         self.points.append(table.assign(panel=name, x=x, y=y, **facts))
         measured = [separation(values, table).assign(panel=name, encoder=encoder, **facts) for encoder, values in z.items()]
         ahead = lead(next(iter(z.values())), list(z.values())[-1], table).assign(encoder=next(iter(z)))
@@ -290,6 +296,14 @@ class Maps:
         first = ["panel", "encoder"]
         self.measures.append(measured[first + [c for c in measured if c not in first]])
         return self.points[-1]
+
+    def tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Return the points and the measures of all panels; empty tables if no panel could be drawn."""
+        columns = (["panel", "x", "y", *POINT_COLUMNS], ["panel", "encoder", "attribute"])
+        return tuple(
+            pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=names)
+            for parts, names in zip((self.points, self.measures), columns, strict=True)
+        )
 
     def measured(self, name: str) -> pd.DataFrame | None:
         """Return a readable table of the measures of a panel; None if the panel was not drawn."""

@@ -116,6 +116,13 @@ def dataset_name(root: Path) -> str:
     return read_facts(Path(root), name)[0]
 
 
+def downloads(root: Path) -> list[dict]:
+    """Return what a data set was downloaded from ([{"url", "sha256", ...}], ``download.fetch``); [] if nothing is known."""
+    from dancemvp_core.datasets.reading import read_facts
+
+    return read_facts(Path(root), "downloaded")[1].get("downloads", []) if Path(root).exists() else []
+
+
 def data_fingerprint(root: str | Path) -> str:
     """Return the fingerprint of a data set: of its folder, and of the description if ``root`` is one (``reading.located``)."""
     from dancemvp_core.datasets.reading import located
@@ -244,7 +251,7 @@ class Run:
         return self._sign(path, path, **notes)
 
     def provenance(self) -> dict[str, Any]:
-        """Return the provenance of a result: parameters, seeds, code, inputs, environment, device, time and memory so far."""
+        """Return the provenance of a result: parameters, seeds, data, code, environment, device, time and memory so far."""
         parameters = self.params.model_dump(exclude={"stage", "data", "root", "aistpp"})
         return {
             "notebook": self.params.stage,
@@ -252,6 +259,7 @@ class Run:
             "seeds": _seeds(parameters),
             "dataset": self.paths.dataset,
             "inputs": self.inputs,
+            **({"downloads": found} if (found := downloads(self.params.data_root)) else {}),
             **environment(),
             "wall_s": round(time.perf_counter() - self.started, 2),
             "peak_memory_mb": peak_memory_mb(),

@@ -4,6 +4,7 @@ import pytest
 from dancemvp_core import datasets
 from dancemvp_core.dance.sequences import DataError
 from dancemvp_core.dance.skeleton import IMPERIALDANCE21
+from dancemvp_core.datasets import datacard
 
 SETS = "dataset/Bandai-Namco-Research-Motiondataset-{}/data"
 LIMBS = {"Shoulder": "Chest", "UpperArm": "Shoulder", "LowerArm": "UpperArm", "Hand": "LowerArm"} | {
@@ -117,6 +118,27 @@ def test_a_short_or_damaged_file_is_left_out_and_counted(tmp_path):
     assert len(dataset) == 3
     (said,) = dataset.left_out
     assert "2 of 5 recordings are left out" in said and NAMES[3] in said and "0.67 s" in said
+
+
+def test_a_manifest_of_its_motions_names_styles_too(tmp_path):
+    """The motions in another form, under the three words for levels that an older reader knew."""
+    styles = {"expert": "active", "beginner": "exhausted", "intermediate": "normal"}
+    lines = ["motion,choreography,level"]
+    for level, style in styles.items():
+        name = f"dataset-2_walk_{style}_001"
+        (tmp_path / f"{name}.bvh").write_text(bvh_text(seed=len(lines)))
+        lines.append(f"{name}.bvh,walk,{level}")
+    (tmp_path / "manifest.csv").write_text("\n".join(lines))
+    dataset = datasets.load(tmp_path / "manifest.csv")
+    assert dataset.levels == ("exhausted", "normal", "active") and dataset.facts["level_name"] == "style"
+    assert list(dataset.index["level"]) == list(styles.values())
+    assert any("level expert is named active" in note for note in dataset.notes)
+    overview = datacard.card(dataset, deep=False).overview
+    assert "3 styles" in overview["Labels"] and "level" not in overview["Labels"]
+    (tmp_path / "manifest.csv").write_text("\n".join([*lines[:3], lines[3].replace(",intermediate", ",expert")]))
+    assert "level_name" not in datasets.load(tmp_path / "manifest.csv").facts, "a level of two styles is no style"
+    (tmp_path / "dataset.json").write_text('{"levels": ["beginner", "intermediate", "expert"]}')
+    assert datasets.load(tmp_path / "manifest.csv").levels == ("beginner", "intermediate", "expert"), "what is stated comes first"
 
 
 def test_without_a_usable_file_it_is_one_line(tmp_path):

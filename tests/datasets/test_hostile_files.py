@@ -7,6 +7,7 @@ import random
 import zipfile
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 from written_data import (
@@ -19,6 +20,7 @@ from written_data import (
 )
 
 from dancemvp_core import datasets
+from dancemvp_core.dance import pieces
 from dancemvp_core.dance.sequences import DataError
 from dancemvp_core.dance.skeleton import IMPERIALDANCE21
 from dancemvp_core.datasets import aistpp, datacard, motionfiles
@@ -228,6 +230,26 @@ def test_nan_and_infinite_runs_and_constant_frames(tmp_path, fault, named):
     card = datacard.card(tmp_path)
     assert not card.usable and len(card.errors) == 1
     assert all(word in card.errors[0] for word in (NAME, "trial 1", *named))
+
+
+@pytest.mark.parametrize("fault", ["all nan", "still"])
+def test_one_bad_trial_is_left_out_and_does_not_end_the_run(tmp_path, fault):
+    write_imperialdance(tmp_path, ("b0",), ("expert",), motion=broken(fault)[::-1])  # the first trial of two
+    dataset = datasets.load(tmp_path)
+    splits = pd.Series(["pretrain"] * len(dataset))
+    cut = pieces.build(dataset, splits, np.ones(len(dataset), bool), pieces.Cutting(20))
+    (said,) = cut.left_out
+    assert "dance_level_e_b_ch0.npy: trial 0" in said
+    assert set(cut.table["trial"]) == set(cut.table["sequence"]) == {1} and list(cut.sequences.index) == [1]
+    cut.save(tmp_path / "pieces")
+    assert list(pieces.PieceSet.load(tmp_path / "pieces").sequences.index) == [1]
+
+
+def test_without_a_usable_trial_the_cut_says_so(tmp_path):
+    write_imperialdance(tmp_path, ("b0",), ("expert",), motion=broken("all nan")[1:])
+    dataset = datasets.load(tmp_path)
+    with pytest.raises(DataError, match=r"dance_level_e_b_ch0\.npy.*none is left to cut"):
+        pieces.build(dataset, pd.Series(["pretrain"]), np.ones(1, bool), pieces.Cutting(20))
 
 
 def test_a_body_that_holds_still_for_less_is_not_refused(tmp_path):

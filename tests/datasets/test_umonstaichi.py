@@ -156,10 +156,12 @@ def test_the_tree_is_the_sensors(tmp_path):
         (lambda lines: lines[:1], "1 frames"),
         (lambda lines: [*lines[:5], lines[5].rsplit(" ", 1)[0], *lines[6:]], "line 6: 75 numbers"),
         (lambda lines: [*lines[:5], lines[5].replace(".", "x", 1), *lines[6:]], "line 6: '.*x"),
+        (lambda lines: [*lines[:5], lines[5].replace(".", "_", 1), *lines[6:]], "line 6: '.*_"),
+        (lambda lines: [*lines[:5], lines[5].rsplit(" ", 1)[0] + " ١", *lines[6:]], "line 6: '١'"),
         (lambda lines: [*lines[:5], lines[4], *lines[5:]], "line 6: .* expected rising times"),
         (lambda lines: lines[:10] + lines[40:], "line 11: no frame for 1.03 s"),
     ],
-    ids=["one frame", "short line", "a letter", "the same time twice", "gap"],
+    ids=["one frame", "short line", "a letter", "a bar below", "another script", "the same time twice", "gap"],
 )
 def test_a_file_that_cannot_be_read_is_one_line(tmp_path, spoil, named):
     lines = kinect_text(body(), stamps(60)).splitlines()

@@ -197,6 +197,7 @@ def test_the_order_of_the_channels_is_that_of_the_turns(tmp_path, order):
         (lambda t: t.replace("OFFSET 1.0 2.0 3.0", "OFFSET 1.0 2.0", 1), "OFFSET is '1.0 2.0'"),
         (lambda t: t.replace("CHANNELS 6", "CHANNELS 5", 1), "CHANNELS 5"),
         (lambda t: t.replace("360.000000", "1_0", 1), "frame 1 has '1_0'"),
+        (lambda t: t.replace("360.000000", "٣٦٠", 1), "frame 1 has '٣٦٠'"),
         (lambda t: t.replace("360.000000", "wide", 1), "frame 1 has 'wide'"),
         (lambda t: t.replace("}\nMOTION", "MOTION"), "a block is not closed"),
         (lambda t: t.replace("JOINT", "ROOT", 1), "a second ROOT"),

@@ -1,6 +1,7 @@
 """The separation measures are right on clusters whose answer is known, and rows for the maps are spread evenly."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -170,3 +171,19 @@ def test_trials_beyond_pretraining_are_cut_as_its_pieces_are(danced, known_body)
     torch.testing.assert_close(part["music"], whole["music"])
     fewer, _ = embeddings.seen_pieces(dataset, few, cutting, 24, cache)
     assert (fewer.table.groupby(["choreography", "level", "primitive"]).size() == 2).all()
+
+
+def test_a_collapsed_encoder_has_no_map_and_ends_nothing(capsys):
+    """The encoder's answer is the same for all pieces; the tables are there, and empty."""
+    pieces = piece_set()
+    flat = networks.build_encoder(methods.METHODS["ours"], IMPERIALDANCE21, networks.Width((8,), 16, 12))
+    with torch.no_grad():
+        for weights in flat.parameters():
+            weights.zero_()
+    maps = embeddings.Maps({"ours": flat, "random_init": flat})
+    dataset = SimpleNamespace(name="tiny", synthetic=True)
+    assert maps.add("5a", pieces, range(len(pieces)), dataset) is None
+    assert "are equal" in capsys.readouterr().out and maps.measured("5a") is None
+    points, measures = maps.tables()
+    assert list(points)[:3] == ["panel", "x", "y"] and list(measures) == ["panel", "encoder", "attribute"]
+    assert len(points) == len(measures) == 0

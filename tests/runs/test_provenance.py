@@ -48,6 +48,13 @@ def test_a_table_and_its_sidecar(run):
     assert str(run.paths.root.parent) not in json.dumps(prov), "no path of this machine in what may be published"
 
 
+def test_a_sidecar_says_what_the_data_were_downloaded_from(run):
+    assert "downloads" not in run.provenance()
+    read = [{"url": "https://example.org/moves.zip", "sha256": "ab" * 32}]
+    (run.params.data_root / "dataset.json").write_text(json.dumps({"name": "tiny", "downloads": read}))
+    assert run.provenance()["downloads"] == read
+
+
 def test_a_figure_is_the_same_bytes_twice(run):
     from matplotlib import pyplot as plt
 
