@@ -19,7 +19,6 @@ from dancemvp_core.paper import comparison, prompting, tables
 from dancemvp_core.paper.tables import signed
 from dancemvp_core.pretraining import methods
 from dancemvp_core.runs import profiles
-from dancemvp_core.tasks import rows
 
 ROOT = profiles.project_root()
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -29,7 +28,6 @@ RESULTS = ROOT / "results" / "study" / profiles.SYNTHDANCE
 REAL = ROOT / "results" / "study" / "bandai-namco"
 MEASURED = re.compile(r"\b(ahead|level with|behind|better|worse|underfit|collapsed|[\d.]+ (?:%|points?))", flags=re.IGNORECASE)
 MEASURES = {"accuracy": "Task 1", "l2": "Task 2", "mse": "Task 3", "level_within": "levels"}
-LABELS = {name: method.label for name, method in (rows.FLOORS | methods.METHODS | methods.EXTENSIONS).items()}
 
 
 def difficulty_card() -> str:
@@ -40,13 +38,13 @@ def difficulty_card() -> str:
 
 def comparison_table(name: str) -> str:
     """Return Table 2 or 3 as in the notebooks."""
-    return tables.markdown(tables.readable(pd.read_csv(RESULTS / name), LABELS))
+    return tables.markdown(tables.readable(pd.read_csv(RESULTS / name), tables.NAMES))
 
 
 def short_table_2() -> str:
     """Return Table 2 with the pre-training and our values of each row, and the paper's values of Task 1 only."""
     table = pd.read_csv(RESULTS / "table2_baselines.csv")
-    text = tables.readable(table, LABELS)
+    text = tables.readable(table, tables.NAMES)
     known = methods.everyone()
     names = [f"`{known[name].pretraining}`" if name in known else "-" for name in table["method"]]
     text.insert(1, "Pre-training", names)
@@ -56,7 +54,7 @@ def short_table_2() -> str:
 
 def real_table_2() -> str:
     """Return Table 2 on real motion, with the columns that it fills."""
-    text = tables.readable(pd.read_csv(REAL / "table2_baselines.csv"), LABELS)
+    text = tables.readable(pd.read_csv(REAL / "table2_baselines.csv"), tables.NAMES)
     text = text.drop(columns=[c for c in text if "paper" in c])
     return tables.markdown(text[[c for c in text if (text[c] != "").any()]])
 
@@ -66,7 +64,7 @@ def real_few_shots() -> str:
     measured = pd.read_csv(REAL / "extra_synchrony.csv").query("protocol in ['prompt', 'finetune']")
     text = measured["protocol"] + ", " + measured["shots"].astype(str) + " shots"
     wide = measured.assign(column=text).pivot(index="method", columns="column", values="task1").round(1)
-    wide = wide.reindex(measured["method"].unique())[text.unique()].rename(index=LABELS)
+    wide = wide.reindex(measured["method"].unique())[text.unique()].rename(index=tables.NAMES)
     return _text(wide.reset_index(names="Task 1, accuracy in %"))
 
 
@@ -80,28 +78,30 @@ def table_4() -> str:
     """Return Table 4: ours under every protocol, controls included, with all choreographies and with one."""
     table = pd.read_csv(RESULTS / "table4_prompting.csv")
     table = table[(table["method"] == "ours") & table["genres"].isin([1, table["genres"].max()])]
-    text = tables.readable(table, LABELS)
+    text = tables.readable(table, tables.NAMES)
     text.insert(2, "g", table["genres"].astype(str).to_numpy())
     text.insert(3, "Shots", table["shots"].astype(str).to_numpy())
     return tables.markdown(text.drop(columns="Method"))
 
 
 def forms() -> str:
-    """Return the accuracy of Task 1 of every form of the prompt by the number of shots, on the first seed, which all have."""
-    measured = pd.read_parquet(RESULTS / "metrics.parquet")
-    own = "method == 'ours' and task == 1 and metric == 'accuracy' and seed == 0 and genres == genres.max()"
-    wide = measured.query(own).pivot(index="protocol", columns="shots", values="value")
-    wide = wide.loc[[name for name in prompting.ROLES if name in wide.index], wide.notna().all()].round(1)
-    wide = wide.rename(columns=lambda n: f"{n} shots" if n != 1 else "1 shot")
+    """Return by how much prompting is right more often than each other form of the prompt, by the number of shots, in points."""
+    tests = pd.read_csv(RESULTS / "fig7_tests.csv").query("task == 1 and genres == genres.max()")
+    tests = tests[tests["shots"].isin([*prompting.OTHER_FORMS_AT, tests["shots"].iloc[0]])]
+    tests["cell"] = [f"{signed(r.difference)} [{signed(r.ci_low)}, {signed(r.ci_high)}] {r.stands}" for r in tests.itertuples()]
+    tests["column"] = tests["shots"].map(lambda n: f"{n} shots" if n != 1 else "1 shot")
+    order = tests.sort_values("shots")["column"].unique()
+    wide = tests.pivot(index="protocol", columns="column", values="cell")[order]
+    wide = wide.loc[[name for name in prompting.ROLES if name in wide.index]]
     wide.insert(0, "what", [prompting.ROLES[name] for name in wide.index])
-    return _text(wide.reset_index())
+    return _text(wide.reset_index(names="Prompting minus"))
 
 
 def ours_against() -> str:
     """Return the differences between ours and every row, with their intervals; above 0, ours is better."""
     found = pd.read_csv(RESULTS / "significance.csv").fillna({"stands": "", "note": ""})
     found = found[found["method"] != "body_only"]  # its level accuracy is at chance by construction
-    found["row"] = found["method"].map(LABELS) + ", " + found["protocol"]
+    found["row"] = found["method"].map(tables.NAMES) + ", " + found["protocol"]
     found["cell"] = [
         f"{signed(r.difference)} [{signed(r.ci_low)}, {signed(r.ci_high)}] {r.stands}" if r.stands else r.note
         for r in found.itertuples()
@@ -114,7 +114,7 @@ def ours_against() -> str:
 def dancers() -> str:
     """Return the table with seen and unseen dancers side by side."""
     shown = unseen_dancers.readable(pd.read_csv(RESULTS / "extra_unseen_dancers.csv"))
-    return _text(shown.assign(method=shown["method"].map(LABELS).fillna(shown["method"])))
+    return _text(shown.assign(method=shown["method"].map(tables.NAMES).fillna(shown["method"])))
 
 
 def released_code() -> str:
@@ -232,12 +232,18 @@ ASKED = {
     "Ours-sync (beyond the paper) against hand-crafted statistics": ("extra_synchrony_tests", SYNC.format(20)),
     "Ours-sync against hand-crafted statistics, 5 shots": ("extra_synchrony_tests", SYNC.format(5)),
 }
-# block -> function: accuracies in Task 1 on real motion with few shots, prompted
+# block -> function: accuracies in Task 1 on real motion with few shots, prompted and fine-tuned
 REAL_FEW = {
     f"{name}, real": partial(
         number, "extra_synchrony", "task1", f"method == '{name}' and protocol == 'prompt' and shots == 5", 1, REAL
     )
     for name in ("ours", "handcrafted", "random_init")
+}
+REAL_TUNED = {
+    f"{name}, real, fine-tuned": partial(
+        number, "extra_synchrony", "task1", f"method == '{name}' and protocol == 'finetune' and shots == 5", 1, REAL
+    )
+    for name in ("ours", "handcrafted")
 }
 # block -> function: the words and numbers of what a run says
 FINDINGS = {
@@ -288,6 +294,7 @@ BLOCKS = {
         "all as released": all_as_released,
         "ours of the code": lambda: number("released_code", "task1_mean", "difference == 'ours'", 1),
         **REAL_FEW,
+        **REAL_TUNED,
     },
     "results/README.md": {
         "difficulty card": difficulty_card,

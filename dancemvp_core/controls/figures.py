@@ -1,4 +1,4 @@
-"""The figures of the additional studies: difficulty card, confusion of primitives, augmentation study, released code."""
+"""The figures of the additional studies: difficulty, confusion, unseen dancers, augmentation, released code."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from dancemvp_core.labels import SKILL, Levels
+from dancemvp_core.paper import tables
 from dancemvp_core.style import (
     BLACK,
     BLUE,
@@ -94,6 +95,39 @@ def confusion(matrix: pd.DataFrame, study: pd.DataFrame, synthetic: bool, levels
     right.set_ylim(-0.03 * top, 1.35 * top)
     right.set_title("(b) pairs of primitives", loc="left")
     figure.get_layout_engine().set(rect=(0, 0, 1, 0.96))
+    badge(figure, synthetic)
+    return figure
+
+
+@styled
+def unseen_dancers(table: pd.DataFrame, synthetic: bool, levels: Levels = SKILL) -> Figure | None:
+    """Return a figure of the level accuracy of each row on seen (filled) and on unseen dancers (hollow), a panel for each cast.
+
+    ``table`` is ``unseen_dancers.table``. Returns None without levels.
+    """
+    if "level_within" not in table or table["level_within"].isna().all():
+        return None
+    known = table.dropna(subset="level_within")
+    rows = list(known[["method", "protocol"]].drop_duplicates().itertuples(index=False, name=None))
+    casts = list(known["cast"].unique())
+    figure, grid = plt.subplots(1, len(casts), figsize=(PAGE_IN, 0.9 + 0.19 * len(rows)), sharey=True, sharex=True, squeeze=False)
+    for ax, cast in zip(grid[0], casts, strict=True):
+        own = known[known["cast"] == cast].set_index(["method", "protocol", "dancers"])["level_within"]
+        for y, row in enumerate(rows):
+            seen, unseen = (own.get((*row, who), np.nan) for who in ("seen", "unseen"))
+            colour = BLUE if row[0] == "ours" else BLACK
+            ax.plot([seen, unseen], [y, y], color=colour, lw=0.8)
+            ax.plot([seen], [y], "o", color=colour, ms=4)
+            ax.plot([unseen], [y], "o", color=colour, mfc="white", ms=4)
+        ax.axvline(100 / len(levels.names), color=GREY, lw=0.8, ls=(0, (1, 2)), zorder=0)
+        ax.set(xlim=(0, 104), xlabel=levels.said("level, all else given (%)"))
+        ax.set_title(f"cast: {cast}", loc="left")
+        ax.tick_params(axis="y", length=0)
+    names = [tables.NAMES.get(name, name) + (f" ({protocol})" if protocol != name else "") for name, protocol in rows]
+    grid[0, 0].set_yticks(range(len(rows)), names)
+    grid[0, 0].invert_yaxis()
+    figure.text(0.01, 0.995, "filled: seen dancers   hollow: unseen   dotted: chance", fontsize=7, va="top", color=GREY)
+    figure.get_layout_engine().set(rect=(0, 0, 1, 0.95))
     badge(figure, synthetic)
     return figure
 

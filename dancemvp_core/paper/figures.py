@@ -336,6 +336,41 @@ def feature_map(points: pd.DataFrame, colour_by: str, synthetic: bool, order: Le
 
 
 _TASK_AXES = (("Task 1: accuracy (%) ↑", 1), ("Task 2: L2 of the score ↓", 2), ("Task 3: MSE of BAR (pp²) ↓", 3))
+
+
+@styled
+def comparison(table: pd.DataFrame, labels: dict[str, str], floors: set[str], synthetic: bool) -> Figure:
+    """Return Table 2 or 3 as a picture: one dot with its 95 % interval for each row and each task that has values.
+
+    ``table`` is ``tables.comparison_table``; ``labels`` and ``floors`` are names of its methods. Floors are grey, ours is blue
+    with a line through all rows. A hollow dot: the pre-training is underfit or collapsed.
+    """
+    tasks = [(title, task) for title, task in _TASK_AXES if table[f"task{task}_mean"].notna().any()]
+    figure, grid = plt.subplots(1, len(tasks), figsize=(PAGE_IN, 0.6 + 0.17 * len(table)), sharey=True, squeeze=False)
+    heights = np.arange(len(table))
+    for ax, (title, task) in zip(grid[0], tasks, strict=True):
+        for y, row in zip(heights, table.to_dict("records"), strict=True):
+            mean, low, high = (row[f"task{task}_{part}"] for part in ("mean", "ci_low", "ci_high"))
+            ours, flagged = row["method"] == "ours", isinstance(row["condition"], str) and row["condition"]
+            colour = BLUE if ours else GREY if row["method"] in floors else BLACK
+            ax.plot([low, high], [y, y], color=colour, lw=0.9)
+            ax.plot([mean], [y], "o", color=colour, mfc="white" if flagged else colour, ms=3.5)
+            if ours:
+                ax.axvline(mean, color=BLUE, lw=0.5, ls=(0, (3, 2)), zorder=0)
+        ax.set_title(title, loc="left")
+        ax.tick_params(axis="y", length=0)
+        ax.grid(axis="y", lw=0.3, color="0.9")
+    pairs = zip(table["method"], table["protocol"], strict=True)
+    names = [labels.get(name, name) + (f" ({protocol})" if protocol != name else "") for name, protocol in pairs]
+    grid[0, 0].set_yticks(heights, names)
+    grid[0, 0].invert_yaxis()
+    key = "grey: floors   blue: ours" + ("   hollow: underfit or collapsed" if table["condition"].fillna("").ne("").any() else "")
+    figure.text(0.01, 0.995, key, fontsize=7, va="top", color=GREY)
+    figure.get_layout_engine().set(rect=(0, 0, 1, 0.965))
+    badge(figure, synthetic)
+    return figure
+
+
 _PROTOCOL_LOOK = {
     "prompt": ("prompting", BLUE, "o", "-"), "finetune": ("fine-tuning", VERMILION, "s", "-"),
     "prompt-id": ("control: vectors instead of words", SKY, "^", "--"),

@@ -152,8 +152,11 @@ def curves(
 
 
 def tests(outcomes: Iterable[Outcome], where: list[tuple[int, int]], conditions: dict[str, str]) -> pd.DataFrame:
-    """Return ``comparison.significance`` of prompting against fine-tuning and both controls on the curves of Fig. 7."""
-    on_curves = {("ours", protocol, g, n) for protocol in (*BOTH, *CONTROLS) for n, g in where}
+    """Return ``comparison.significance`` of prompting against fine-tuning, both controls and the other forms of the prompt.
+
+    It is on the curves of Fig. 7; the other forms have one seed and few points of them (``plan``).
+    """
+    on_curves = {("ours", protocol, g, n) for protocol in (*BOTH, *CONTROLS, *OTHER_FORMS) for n, g in where}
     chosen = [seeds.values() for row, seeds in comparison.by_row(outcomes).items() if row in on_curves]
     return comparison.significance([o for some in chosen for o in some], conditions)
 

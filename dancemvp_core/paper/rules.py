@@ -139,12 +139,12 @@ def experts_match(results: Results) -> Finding:
         raise Missing("these data have no experts with a beat alignment rate")
     mean, low, high = stats.mean_interval(experts["bar"])
     above, above_low, above_high = stats.mean_interval(experts["bar"] - experts["bar_chance"])
-    p = chance.pooled_rows(own).p
+    shifted = chance.pooled_rows(own)
     text = (
-        f"BAR {mean:.1f} %, minus chance {above:+.1f} points [{above_low:.1f}, {above_high:.1f}], p = {p:.2g} by time shifts; "
-        f"{len(experts)} choreographies"
+        f"BAR {mean:.1f} %, minus chance {above:+.1f} points [{above_low:.1f}, {above_high:.1f}]; with the motion's peaks shifted "
+        f"in time, 95 % are within ±{shifted.reach:.1f} points, p = {shifted.p:.2g}; {len(experts)} choreographies"
     )
-    holds = True if low > 50 and above_low > 0 and p <= ALPHA else False if high < 50 or above_high < 0 else None
+    holds = True if low > 50 and above_low > 0 and shifted.p <= ALPHA else False if high < 50 or above_high < 0 else None
     return Finding(holds, text, mean, low, high)
 
 

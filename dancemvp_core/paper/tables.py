@@ -17,7 +17,10 @@ from dancemvp_core.pretraining.methods import Method
 from dancemvp_core.runs.provenance import METRICS_COLUMNS
 from dancemvp_core.tasks import stats
 from dancemvp_core.tasks.metrics import HIGHER_IS_BETTER, TASKS
+from dancemvp_core.tasks.rows import FLOORS
 
+# The label of every row of the tables, by its name.
+NAMES = {name: method.label for name, method in (FLOORS | methods.METHODS | methods.EXTENSIONS).items()}
 ATTRIBUTES = ("genre", "choreography", "primitive", "level", "level_within")  # Task 1's accuracies for each label, in %
 
 UNKNOWN = stats.Estimate(*[float("nan")] * 4)

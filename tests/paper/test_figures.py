@@ -147,6 +147,50 @@ def test_numbers_on_a_map_do_not_overprint():
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
 
+def test_a_table_as_a_picture_has_every_row_and_only_the_tasks_with_values():
+    rows = [
+        {"method": name, "protocol": protocol, "condition": condition}
+        | {f"task{task}_{part}": value + shift for task, value in ((1, 50.0), (3, 90.0))
+           for part, shift in (("mean", 0), ("ci_low", -2), ("ci_high", 2))}
+        for name, protocol, condition in (
+            ("chance", "chance", np.nan), ("moco", "finetune", "collapsed"), ("ours", "prompt", np.nan),
+        )
+    ]  # fmt: skip
+    table = pd.DataFrame(rows).assign(**{f"task2_{part}": np.nan for part in ("mean", "ci_low", "ci_high")})
+    figure = figures.comparison(table, {"ours": "Ours", "moco": "MoCo"}, {"chance"}, False)
+    text = words(figure)
+    assert all(name in text for name in ("chance", "MoCo (finetune)", "Ours (prompt)", "hollow: underfit or collapsed"))
+    assert "Task 1" in text and "Task 3" in text and "Task 2" not in text
+    hollow = [line for line in figure.axes[0].lines if line.get_marker() == "o" and line.get_markerfacecolor() == "white"]
+    assert [line.get_ydata()[0] for line in hollow] == [1]
+    assert "hollow" not in words(figures.comparison(table.assign(condition=""), {}, set(), False))
+
+
+def test_seen_and_unseen_dancers_have_a_panel_for_each_cast():
+    rows = [
+        {"method": name, "protocol": protocol, "cast": cast, "dancers": who, "level_within": 80.0 if who == "seen" else 40.0}
+        for name, protocol in (("ours", "prompt"), ("chance", "chance")) for cast in ("default", "strong style")
+        for who in ("seen", "unseen")
+    ]  # fmt: skip
+    figure = extra.unseen_dancers(pd.DataFrame(rows), True, labels.Levels(("weary", "brisk"), "style"))
+    text = words(figure)
+    assert "cast: default" in text and "cast: strong style" in text and "Ours (ST-GCN-LSTM-InfoNCE) (prompt)" in text
+    assert "style, all else given" in text and "level" not in text and "synthetic data" in text
+    dots = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_marker() == "o"]
+    assert dots == [80.0, 40.0] * 2
+    assert extra.unseen_dancers(pd.DataFrame(rows).drop(columns="level_within"), True) is None
+
+
+def test_the_axes_of_fig_7_show_every_mean_and_are_not_squashed_by_one_bar():
+    names = "varied protocol shots genres task metric mean ci_low ci_high".split()
+    rows = [("shots", "prompt", n, 5, 1, "accuracy", 50.0 + n, 49.0 + n, 51.0 + n) for n in (1, 5, 20)]
+    rows += [("shots", "finetune", 1, 5, 1, "accuracy", 52.0, -900.0, 1000.0)]
+    figure = figures.prompt_vs_finetune(pd.DataFrame(rows, columns=names), False)
+    low, high = figure.axes[0].get_ylim()
+    assert low < 51 < 70 < high and high - low < 60
+    assert words(figure).count("no labels") == 5
+
+
 def test_of_one_primitive_no_number_is_shown():
     points = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 2)), columns=["x", "y"])
     points = points.assign(genre=np.repeat(list("abc"), 20), level="expert", primitive=0)

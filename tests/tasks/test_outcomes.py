@@ -232,8 +232,12 @@ def test_table_4_and_the_curves_hold_what_was_measured_beside_what_the_paper_pri
     assert at_table.loc[at_table["task"] == 1, "mean"].iloc[0] == pytest.approx(first["task1_mean"])
 
     tests = prompting.tests(found, points, {})
-    assert set(tests["protocol"]) == {"finetune", "prompt-id", "prompt-query"} and (tests["n_seeds"] == 2).all()
+    other = tests["protocol"].isin(prompting.OTHER_FORMS)
+    assert set(tests.loc[~other, "protocol"]) == {"finetune", "prompt-id", "prompt-query"}
+    assert (tests["n_seeds"] == np.where(other, 1, 2)).all()
     assert set(zip(tests["shots"], tests["genres"], strict=True)) == set(points)
+    few = tests[other].groupby("protocol")[["shots", "genres"]].apply(lambda own: set(map(tuple, own.to_numpy())))
+    assert few.to_dict() == {key: {(2, 2), (1, 2)} for key in prompting.OTHER_FORMS}, "the table's point, and one shot"
     relative = prompting.relative(found, points, 3)
     losses = relative[relative["task"] == "mean"].set_index("what")["value"]
     assert losses["fine-tuning loses more by"] == pytest.approx(losses["loss of finetune"] - losses["loss of prompt"])
@@ -241,4 +245,5 @@ def test_table_4_and_the_curves_hold_what_was_measured_beside_what_the_paper_pri
     at = of.groupby(["protocol", "shots", "genres"])["value"].mean()
     lost = relative[(relative["what"] == "loss of finetune") & (relative["task"] == "1")]["value"].iloc[0]
     assert lost == pytest.approx(100 * (1 - at["finetune", 1, 2] / at["finetune", 3, 1]))
-    assert len(prompting.readable_tests(tests)) == 3 * len(points) and len(prompting.readable_relative(relative)) == 6
+    assert len(prompting.readable_tests(tests)) == 3 * len(points) + 2 * len(prompting.OTHER_FORMS)
+    assert len(prompting.readable_relative(relative)) == 6

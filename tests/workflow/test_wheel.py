@@ -52,6 +52,29 @@ def test_a_wheel_brings_the_command_and_what_it_needs(wheel):
     assert len(re.findall(r"^Requires-Dist: (?!.*extra ==)", text, flags=re.MULTILINE)) == len(PROJECT["dependencies"])
 
 
+def test_a_wheel_works_without_the_repository_around_it(wheel, tmp_path):
+    """`dancemvp data check` and `dancemvp assess`, from the wheel's own files, in another folder."""
+    wheel.extractall(tmp_path / "site")
+    start = (
+        "import sys; sys.path.insert(0, sys.argv.pop(1)); import dancemvp_core; from dancemvp_core import cli; "
+        "assert dancemvp_core.__file__.startswith(sys.path[0]), dancemvp_core.__file__; sys.exit(cli.main(sys.argv[1:]))"
+    )
+
+    def dancemvp(*arguments) -> str:
+        run = [sys.executable, "-c", start, str(tmp_path / "site"), *map(str, arguments)]
+        done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    shipped = tmp_path / "site" / "dancemvp_core" / "assess" / "shipped"
+    known = json.loads((shipped / "example.json").read_text())
+    shutil.copy(shipped / known["motion"], tmp_path / "dance.npy")
+    (tmp_path / "manifest.csv").write_text(f"motion,fps\ndance.npy,{known['fps']}\n")
+    assert re.search(r"^Sequences +1 of", dancemvp("data", "check", "manifest.csv"), flags=re.MULTILINE)
+    told = dancemvp("assess", "dance.npy", shipped / known["music"], "--fps", known["fps"])
+    assert "comes with the package" in told and "synthetic" in told
+
+
 def test_one_version_everywhere():
     newest = re.search(r"^## (\S+?):", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)[1]
     cited = re.search(r"^version: (\S+)$", (ROOT / "CITATION.cff").read_text(encoding="utf-8"), flags=re.MULTILINE)[1]
