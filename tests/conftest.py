@@ -47,3 +47,8 @@ def synth_tree(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("synthdance") / "tree"
     synthdance.write(root, trials=3, seed=0)
     return root
+
+
+def pytest_collection_modifyitems(items) -> None:
+    """Start with the longest test: at the end, one of two workers would wait for it alone."""
+    items.sort(key=lambda item: not item.name.startswith("test_on_a_fake_gpu"))
