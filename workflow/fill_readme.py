@@ -74,6 +74,11 @@ def over() -> str:
     return f"{seeds} seeds and their performances" if seeds > 1 else "performances, with one seed: conditional on these fits"
 
 
+def hours() -> str:
+    """Return the time of all jobs of the run on SynthDance, in hours; each job has one core."""
+    return f"{pd.read_csv(RESULTS / 'cost.csv')['wall_s'].sum() / 3600:.1f}"
+
+
 def table_4() -> str:
     """Return Table 4: ours under every protocol, controls included, with all choreographies and with one."""
     table = pd.read_csv(RESULTS / "table4_prompting.csv")
@@ -301,6 +306,7 @@ BLOCKS = {
         "over": over,
         "Table 2": lambda: comparison_table("table2_baselines.csv"),
         "Table 3": lambda: comparison_table("table3_ablation.csv"),
+        "hours": hours,
         "Table 4": table_4,
         "forms of the prompt": forms,
         "Table 2, real": real_table_2,

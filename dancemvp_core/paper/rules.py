@@ -283,8 +283,8 @@ def _standing(results: Results, table: str, tests: str, tasks: list[int], rivals
                 continue
             key = (name, rows.loc[name, "protocol"], task)
             test = tested.loc[key] if key in tested.index else pd.Series({"stands": "", "p_holm": np.nan, "note": "not tested"})
-            stands = test["stands"] if isinstance(test["stands"], str) else ""
-            out.append((name, task, stands, better(ours, other, task), test["p_holm"], test["note"]))
+            stands, note = (test[name] if isinstance(test[name], str) else "" for name in ("stands", "note"))  # "" is read as nan
+            out.append((name, task, stands, better(ours, other, task), test["p_holm"], note))
     standing = pd.DataFrame(out, columns=["method", "task", "stands", "mean_ahead", "p_holm", "note"])
     if standing["note"].str.startswith("no values").all():
         raise Missing(f"{table} has no values to compare on Task {', '.join(map(str, tasks))}")
@@ -300,7 +300,7 @@ def _standing_text(standing: pd.DataFrame) -> str:
     for task, rows in standing.groupby("task"):
         named = {phrase: rows.loc[rows["stands"] == stands, "method"] for stands, phrase in _STANDS.items()}
         parts.append(f"Task {task}: " + "; ".join(f"{phrase} {', '.join(names)}" for phrase, names in named.items() if len(names)))
-    notes = [note for note in standing["note"].dropna().unique() if note]
+    notes = [note for note in standing["note"].unique() if note]
     return ". ".join(parts) + (f" ({'; '.join(notes)})" if notes else "")
 
 

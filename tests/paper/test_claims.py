@@ -225,6 +225,8 @@ def test_a_claim_on_three_tasks_needs_all_three():
     found = results(t__csv=of_one, s__csv=tests[tests["task"] == 1])
     assert verdict("beats_all", tasks, found) == verdict("beats_several", tasks | {"fewest": 2}, found) == INCONCLUSIVE
     assert verdict("beats_all", tasks | {"tasks": [1]}, found) == HOLDS
+    as_read = results(t__csv=comparison_table(), s__csv=tests.assign(note=np.nan))  # a column without a note, read from its file
+    assert verdict("beats_all", tasks, as_read) == verdict("beats_several", tasks | {"fewest": 2}, as_read) == HOLDS
     assert "no values of Task 2, no values of Task 3" in rules.beats_several(found, **tasks, fewest=2).text
     lost = comparison_table(ours=(40.0, np.nan, np.nan), others=(50.0, np.nan, np.nan))
     behind = significance_table("behind")
