@@ -251,13 +251,15 @@ def load(path: str | Path, facts_of: Path | None = None) -> DanceDataset:
 def _styled(rows: list[_Row], facts: dict) -> dict:
     """The facts, with the styles of Bandai-Namco's file names as levels if nothing is stated and each level is one style."""
     named = bandainamco.styles([row.motion for row in rows])
-    pairs = {(row.labels["level"], style) for row, style in zip(rows, named, strict=bool(named))}
-    words = {word.casefold(): style for word, style in pairs if word}
+    written = [" ".join((row.labels["level"] or "").split()).casefold() for row in rows[: len(named)]]
+    pairs = dict.fromkeys(zip(written, named, strict=True))  # in the order of the rows
+    words = {word: style for word, style in pairs if word}
     if "levels" in facts or not words or not len(pairs) == len(words) == len(set(words.values())):
         return facts
-    _, order, _ = reading.ordered_levels(list(words), None)
-    ranked = sorted(words, key=lambda word: order.index(reading.LEVEL_WORDS.get(word, word)))
-    return {"level_name": bandainamco.FACTS["level_name"]} | facts | {"levels": {word: words[word] for word in ranked}}
+    levels, order, _ = reading.ordered_levels(list(words), None)
+    rank = {word: order.index(level) for word, level in zip(words, levels, strict=True)}
+    ranked = {word: words[word] for word in sorted(words, key=rank.get)}
+    return {"level_name": bandainamco.FACTS["level_name"]} | facts | {"levels": ranked}
 
 
 def _labels(csv: Path, found: _Found, facts: dict) -> tuple[list[str | None], tuple[str, ...], list[str]]:

@@ -135,6 +135,9 @@ def test_a_manifest_of_its_motions_names_styles_too(tmp_path):
     assert any("level expert is named active" in note for note in dataset.notes)
     overview = datacard.card(dataset, deep=False).overview
     assert "3 styles" in overview["Labels"] and "level" not in overview["Labels"]
+    strange = [lines[0], *(line.replace(",expert", ",N").replace(",beginner", ",X  y") for line in lines[1:])]
+    (tmp_path / "manifest.csv").write_text("\n".join(strange))
+    assert datasets.load(tmp_path / "manifest.csv").levels == ("active", "exhausted", "normal"), "of unknown words as in the file"
     (tmp_path / "manifest.csv").write_text("\n".join([*lines[:3], lines[3].replace(",intermediate", ",expert")]))
     assert "level_name" not in datasets.load(tmp_path / "manifest.csv").facts, "a level of two styles is no style"
     (tmp_path / "dataset.json").write_text('{"levels": ["beginner", "intermediate", "expert"]}')
