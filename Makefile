@@ -5,6 +5,7 @@
 #                    PROFILE=smoke|demo|study|paper  DATA=folder  AISTPP=folder  SEEDS=number  SHOTS=number  JOBS=number
 #                    DATA=description.json: data in a folder that is not yours to write in (datasets/reading.py)
 #                    SPLIT=released: pre-train and test choreographies of the authors' released code, which share music
+#                    SPLIT=people: the people of a query are in no support (data that name their people)
 #   make test        lint, unit tests, and the committed notebooks against what they compute
 #   make select      choose every method's settings on validation: dancemvp_core/pretraining/selected.yaml
 #                    REAL=folder: on the validation choreographies of these data, too

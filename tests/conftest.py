@@ -7,7 +7,12 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test workers on two cores, not four threads
 
+import hypothesis
 import pytest
+
+# An example has no time limit: on a machine with other work, it would fail now and then.
+hypothesis.settings.register_profile("no time limit", deadline=None)
+hypothesis.settings.load_profile("no time limit")
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 

@@ -21,7 +21,7 @@ from dancemvp_core.tasks.metrics import per_piece, summary
 from dancemvp_core.tasks.outcomes import Setting
 from dancemvp_core.tasks.protocols import LOOK_AT_NOTHING, Episode, run
 from dancemvp_core.tasks.rows import features_of
-from dancemvp_core.tasks.splits import GROUP
+from dancemvp_core.tasks.splits import GROUP, by_level, name_people
 
 CAST = "real people"
 GROUPS = 5  # most groups of people; each is left out once
@@ -30,15 +30,12 @@ GROUPS = 5  # most groups of people; each is left out once
 def named_pieces(where: Workspace, dataset: DanceDataset) -> pd.DataFrame:
     """Return the rows of the test pieces with the column dancer (missing where unknown). Its index has their rows."""
     table = where.pieces.table
-    test = table[table["split"] == "test"]
-    return test.assign(dancer=dataset.index["dancer"].reset_index(drop=True).reindex(test["sequence"]).to_numpy())
+    return name_people(table[table["split"] == "test"], dataset.index)
 
 
 def groups(table: pd.DataFrame) -> list[list[str]]:
     """Return the people in at most ``GROUPS`` groups; those with the same usual level are dealt to different groups."""
-    people = table.dropna(subset="dancer").drop_duplicates("sequence")
-    usual = people.groupby("dancer")["level"].agg(lambda own: str(own.mode().iloc[0]) if own.notna().any() else "")
-    order = sorted(usual.index, key=lambda name: (usual[name], name))
+    order = by_level(table)
     count = min(GROUPS, len(order))
     return [order[k::count] for k in range(count)] if count > 1 else []
 

@@ -21,8 +21,9 @@ from dancemvp_core.pretraining.methods import CHANGES
 
 SHOTS_IN_TABLES = 20
 SYNTHDANCE = "synthdance"  # name of the embedded data set in results
-# The data's own sets; those of the authors' released code; two with other validation choreographies (``tasks.splits``).
-SPLITS = ("", "released", "validation2", "validation3")
+# The data's own sets; those of the authors' released code; two with other validation choreographies; one that divides people
+# (``tasks.splits``).
+SPLITS = ("", "released", "validation2", "validation3", "people")
 
 
 class ParameterError(ValueError):
@@ -223,7 +224,7 @@ class Parameters(_Strict):
     profile: str = "smoke"
     data: str = ""
     root: str = ""
-    split: Literal["", "released", "validation2", "validation3"] = ""
+    split: Literal["", "released", "validation2", "validation3", "people"] = ""
 
     @cached_property
     def project(self) -> Path:

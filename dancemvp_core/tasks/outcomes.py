@@ -123,9 +123,9 @@ class Outcomes:
         """The largest support that every class has (``splits.most_shots``)."""
         return splits.most_shots(self.where.pieces.table)
 
-    def fewer_shots(self, shots: int) -> str:
-        """Return a sentence about the classes with fewer performances in the support than ``shots``; "" if none has."""
-        return splits.fewer_shots(self.where.pieces.table, shots)
+    def about_support(self, shots: int) -> str:
+        """Return what is unusual about the support, in sentences (``splits.about_support``)."""
+        return splits.about_support(self.where.pieces.table, shots)
 
     def features(self, name: str, seed: int) -> Features:
         """Return a row's frozen features (``rows.features_of``) of the test pieces.

@@ -8,9 +8,13 @@ chosen on validation. Named splits are:
 - "validation2" and "validation3": our test set with other validation choreographies. `make select` chooses on these and on our
   own split, so that a choice does not depend on five choreographies. b3 has the track of the test choreography b4. So it is
   always in validation: no pre-training hears it, and a choice may know the music of b4, but no movement of it.
+- "people": the data's own choreographies in each set, but the people of a query are in no support. The pieces then have a column
+  dancer (``name_people``). The encoder may have met everybody in its unlabelled pre-training; the heads have not.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -23,6 +27,7 @@ SETS = ("pretrain", "validation", "test")
 FEWEST_CHOREOGRAPHIES = 6
 PRETRAIN = ("b0", "b2", "b4", "k0", "k3", "k4", "u1", "u3", "h1", "j1")  # of the split "released"
 TEST = ("k1", "u2", "b1", "h0", "j2")
+PEOPLE = "people"
 VALIDATION = {"validation2": ("b0", "b3", "j0", "k0", "u0"), "validation3": ("b1", "b3", "j1", "k2", "u1")}
 
 
@@ -31,12 +36,14 @@ def assign(index: pd.DataFrame, split: str = "") -> pd.Series:
 
     Choreographies with the same track stay together; their groups are distributed over the sets genre by genre. With fewer
     than six choreographies, all are in pre-train. With ``split`` "released", the sets are those of the authors' released
-    code: ``PRETRAIN``, ``TEST``, and the rest for validation. ``VALIDATION`` has the validation sets of the other names. Raises
-    DataError if the result breaks a rule of ``check``, if
-    only some sequences have a ``split``, or if the data lack a choreography of the named split; ParameterError for another
+    code: ``PRETRAIN``, ``TEST``, and the rest for validation. ``VALIDATION`` has the validation sets of two other names; "people"
+    has the same sets as no name. Raises DataError if the result breaks a rule of ``check``, if only some sequences have a
+    ``split``, or if the data lack a choreography of the named split or the names of their people; ParameterError for another
     name.
     """
-    if split:
+    if split == PEOPLE and index["dancer"].isna().all():
+        raise DataError("split 'people': the data do not name their people, expected a column dancer in their manifest")
+    if split not in ("", PEOPLE):
         return _named(index, split)
     given = index["split"]
     if given.notna().any():
@@ -127,70 +134,118 @@ def heard_in_pretraining(index: pd.DataFrame, sets: pd.Series) -> dict[str, list
     return {name: heard[track] for name, track in test.items() if track in heard.index}
 
 
+GROUP = ["choreography", "level"]  # of the performances that support and query divide; without levels, the choreographies
+
+
+def name_people(table: pd.DataFrame, index: pd.DataFrame) -> pd.DataFrame:
+    """Return the pieces' table with the column dancer, so that ``support_and_query`` divides people and not only performances.
+
+    ``index`` is that of the data set; a piece's column sequence is the number of its row.
+    """
+    return table.assign(dancer=index["dancer"].reset_index(drop=True).reindex(table["sequence"]).to_numpy())
+
+
+def by_level(table: pd.DataFrame) -> list[str]:
+    """Return the people of a table with the column dancer, in the order of their usual level and then of their names."""
+    people = table.dropna(subset="dancer").drop_duplicates("sequence")
+    usual = people.groupby("dancer")["level"].agg(lambda own: str(own.mode().iloc[0]) if own.notna().any() else "")
+    return sorted(usual.index, key=lambda name: (usual[name], name))
+
+
+def _divided(table: pd.DataFrame, chosen: pd.DataFrame, seed: int) -> Iterator[tuple[pd.DataFrame, np.ndarray, np.ndarray]]:
+    """Yield the pieces of each choreography and level, its performances for the support in the order of drawing, and its query.
+
+    ``chosen`` are the rows of ``table`` to divide. Half of the performances are query. If the table names people, those of
+    every second person are: of the same people for all choreographies, and of the others with the next seed. What nobody or
+    only one of these two groups dances cannot be asked about: then all named performances are for the support.
+    """
+    asked = by_level(table)[seed % 2 :: 2] if "dancer" in table else []
+    for (choreography, level), group in chosen.groupby(GROUP, dropna=False):
+        rng = np.random.default_rng([seed, *map(ord, f"{choreography}/{level}")])
+        order = rng.permutation(np.sort(group["sequence"].unique()))
+        if "dancer" not in table:
+            half = len(order) // 2
+            yield group, order[half:], order[:half]
+            continue
+        person = group.drop_duplicates("sequence").set_index("sequence")["dancer"].reindex(order)
+        order, is_asked = order[person.notna()], person.dropna().isin(asked).to_numpy()
+        is_asked = is_asked & ~is_asked.all()
+        yield group, order[~is_asked], order[is_asked]
+
+
+def _counts(table: pd.DataFrame, split: str) -> pd.DataFrame:
+    """Return the numbers of performances of each choreography and level of a split: fewest for the support, most for the query.
+
+    Without people, all seeds have the same numbers; with people, two seeds in succession have all numbers.
+    """
+    chosen, found = table[table["split"] == split], []
+    for seed in (0, 1):
+        for number, (_, support, query) in enumerate(_divided(table, chosen, seed)):
+            found.append((number, len(support), len(query)))
+    counts = pd.DataFrame(found, columns=["number", "support", "query"]).groupby("number")
+    return pd.DataFrame({"support": counts["support"].min(), "query": counts["query"].max()})
+
+
 def why_not_evaluable(table: pd.DataFrame, split: str = "test") -> str:
     """Return the reason why a split of the pieces in ``table`` does not support the tasks, in one sentence; "" if it does.
 
-    It needs a choreography (and level, where levels are known) with two performances: one to learn from, one to ask about.
+    It needs a choreography (and level, where levels are known) with two performances: one to learn from, one to ask about. If
+    the table names people, it needs two people.
     """
-    chosen = table[table["split"] == split]
-    if chosen.empty:
+    if not (table["split"] == split).any():
         return (
             f"There are no {split} choreographies: with fewer than {FEWEST_CHOREOGRAPHIES} choreographies, all data are used for "
             "pre-training, and the three tasks are left out."
         )
-    if _performances(chosen).max() < 2:
-        return (
-            f"No {split} choreography (and level) has two performances, one for the support and one for the query: the three tasks "
-            "are left out."
-        )
-    return ""
-
-
-GROUP = ["choreography", "level"]  # of the performances that support and query divide; without levels, the choreographies
-
-
-def _performances(table: pd.DataFrame) -> pd.Series:
-    """Return the number of performances of each choreography and level."""
-    return table.groupby(GROUP, dropna=False)["sequence"].nunique()
+    if _counts(table, split)["query"].max() > 0:
+        return ""
+    two = "two people" if "dancer" in table else "two performances"
+    return (
+        f"No {split} choreography (and level) has {two}, one for the support and one for the query: the three tasks are left out."
+    )
 
 
 def most_shots(table: pd.DataFrame, split: str = "test") -> int:
     """Return how many performances of every choreography and level of a split are not in the query: the largest full support."""
-    count = _performances(table[table["split"] == split])
-    return int((count - count // 2).min()) if len(count) else 0
+    counts = _counts(table, split)
+    return int(counts["support"].min()) if len(counts) else 0
 
 
-def fewer_shots(table: pd.DataFrame, shots: int, split: str = "test") -> str:
-    """Return a sentence about the choreographies and levels whose support has fewer than ``shots`` performances; "" if none has."""
-    count = _performances(table[table["split"] == split])
-    there = count - count // 2
-    fewer = int((there < shots).sum())
-    if not fewer:
-        return ""
-    single = int((count == 1).sum())
-    never = f" {single} with a single performance {'is' if single == 1 else 'are'} never asked about." if single else ""
-    return (
-        f"The support has up to {shots} performances: as many as there are for {fewer} of {len(there)} choreographies and levels, "
-        f"as few as {there.min()}.{never}"
-    )
+def about_support(table: pd.DataFrame, shots: int, split: str = "test") -> str:
+    """Return what is unusual about the support, in sentences; "" if nothing is.
+
+    That is: classes (choreography and level) with fewer than ``shots`` performances for it, classes that are never asked about,
+    and people of the query who are in no support.
+    """
+    counts, said = _counts(table, split), []
+    if "dancer" in table:
+        people = table.loc[table["split"] == split, "dancer"].nunique()
+        said.append(f"The people of the query are in no support; intervals are over performances of the same {people} people.")
+    if (fewer := int((counts["support"] < shots).sum())) > 0:
+        least = counts["support"].min()
+        said.append(
+            f"The support has up to {shots} performances: as many as there are for {fewer} of {len(counts)} choreographies and "
+            f"levels, as few as {least}."
+        )
+    if (never := int((counts["query"] == 0).sum())) > 0 and said:
+        reason = "only people of one group" if "dancer" in table else "a single performance"
+        said.append(f"{never} with {reason} {'is' if never == 1 else 'are'} never asked about.")
+    return " ".join(said)
 
 
 def support_and_query(table: pd.DataFrame, choreographies, shots: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the piece rows of the support and of the query. For each choreography and level, half of the trials are query.
 
     The seed permutes the trials. The query half is the same for all methods and numbers of shots. The support has the first
-    ``shots`` performances of the other half (all, if they are fewer: ``fewer_shots``) with all their primitives, so that a
-    smaller support is part of a larger one.
+    ``shots`` performances of the other half (all, if they are fewer: ``about_support``) with all their primitives, so that a
+    smaller support is part of a larger one. If the table names people (``name_people``), the query has all performances of half
+    of the people, and the support those of others.
     """
     support, query = [], []
     chosen = table[table["choreography"].isin(list(choreographies))]
-    for (choreography, level), group in chosen.groupby(GROUP, dropna=False):
-        performances = np.sort(group["sequence"].unique())
-        rng = np.random.default_rng([seed, *map(ord, f"{choreography}/{level}")])
-        order = rng.permutation(performances)
-        half = len(order) // 2
-        query.extend(group.index[group["sequence"].isin(order[:half])])
-        support.extend(group.index[group["sequence"].isin(order[half : half + shots])])
+    for group, known, asked in _divided(table, chosen, seed):
+        query.extend(group.index[group["sequence"].isin(asked)])
+        support.extend(group.index[group["sequence"].isin(known[:shots])])
     return np.array(sorted(support), dtype=int), np.array(sorted(query), dtype=int)
 
 

@@ -117,7 +117,7 @@ def asked_truth():
 # --- what must not matter -----------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(degrees=st.floats(-180, 180), size=st.sampled_from([0.01, 1.0, 39.37, 1000.0]), shift=st.floats(-3, 3))
 def test_turned_scaled_and_moved_in_the_room(asked, degrees, size, shift):
     cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
@@ -125,7 +125,7 @@ def test_turned_scaled_and_moved_in_the_room(asked, degrees, size, shift):
     asked.same(asked.of_motion(size * (motion + np.array([shift, 0, -shift])[:, None, None])), EXACT)
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(rate=st.floats(25, 120))
 def test_another_frame_rate(asked, trained, rate):
     times = np.arange(round(asked.motion.shape[1] / asked.fps * rate)) / rate * asked.fps

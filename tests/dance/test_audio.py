@@ -66,7 +66,7 @@ def test_a_missing_file_is_missing(tmp_path):
         reading.audio_duration(tmp_path / "none.mp3")
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(gain=st.floats(0.02, 1.5), constant=st.floats(-0.2, 0.2), inverted=st.sampled_from([None, 0, 1]))
 def test_loudness_constant_part_and_an_inverted_channel_change_nothing(tmp_path_factory, gain, constant, inverted):
     folder = tmp_path_factory.mktemp("loudness")

@@ -39,7 +39,7 @@ def dances(rng, count, jitter_s=None):
 times = st.lists(st.floats(0, 10), min_size=1, max_size=12)
 
 
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=80, derandomize=True)
 @given(music=times, sets=st.lists(st.lists(st.floats(0, 10), min_size=3, max_size=3), min_size=1, max_size=6))
 def test_many_sets_are_matched_as_one_by_one(music, sets):
     music, sets = np.sort(music), np.sort(sets, axis=1)
@@ -84,7 +84,7 @@ def test_the_lag_agrees_with_a_double_loop():
 # --- invariants
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 @given(seed=st.integers(0, 999), steps=st.integers(0, 250))
 def test_shifting_music_and_motion_together_changes_nothing_but_the_ends(seed, steps):
     rng = np.random.default_rng(seed)
@@ -95,7 +95,7 @@ def test_shifting_music_and_motion_together_changes_nothing_but_the_ends(seed, s
     assert after.lag_s == pytest.approx(before.lag_s, abs=0.021)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 @given(seed=st.integers(0, 999), shift=st.integers(0, 250))
 def test_the_shifts_of_a_shifted_motion_are_the_same_shifts(seed, shift):
     rng = np.random.default_rng(seed)

@@ -124,7 +124,7 @@ def test_augmentation_turns_about_the_vertical_whatever_was_stored(tmp_path, upr
 
 
 @given(st.sampled_from(list(orientation.TURNS)), st.integers(0, 2**32 - 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_turn_is_a_rotation_that_brings_the_axis_up(axis, seed):
     matrix = orientation.turn_y_up(np.eye(3)[:, :, None], axis)[:, :, 0]
     np.testing.assert_array_equal(matrix @ matrix.T, np.eye(3))

@@ -16,7 +16,7 @@ from dancemvp_core.dance.sequences import DanceDataset, DanceSequence
 from dancemvp_core.dance.skeleton import IMPERIALDANCE21
 from dancemvp_core.datasets import synthdance
 
-thorough = settings(max_examples=150, deadline=None, derandomize=True)
+thorough = settings(max_examples=150, derandomize=True)
 
 
 def regular(period, duration_s=10.0, first=0.05):

@@ -136,7 +136,7 @@ def largest_matching(music, motion, tolerance):
 times = st.lists(st.integers(0, 24).map(lambda k: k / 10), min_size=1, max_size=4)
 
 
-@settings(max_examples=120, deadline=None, derandomize=True)
+@settings(max_examples=120, derandomize=True)
 @given(music=times, motion=times)
 def test_matching_is_one_to_one_and_as_large_as_can_be(music, motion):
     pairs = rhythm.match_peaks(music, motion)
@@ -149,7 +149,7 @@ def test_matching_is_one_to_one_and_as_large_as_can_be(music, motion):
 many_times = st.lists(st.floats(0, 10), min_size=1, max_size=40)
 
 
-@settings(max_examples=120, deadline=None, derandomize=True)
+@settings(max_examples=120, derandomize=True)
 @given(music=many_times, motion=many_times, tolerance=st.sampled_from([0.07, 0.2]))
 def test_matching_and_f_measure_agree_with_mir_eval(music, motion, tolerance):
     theirs = mir_eval.util.match_events(np.sort(music), np.sort(motion), tolerance + 1e-9)

@@ -99,7 +99,7 @@ def trees(draw):
     return Skeleton("drawn", tuple("abcdefgh"[:n]), tuple(parents))
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(skeleton=trees(), seed=st.integers(0, 5))
 def test_the_canonical_body_serves_parents_in_any_order(skeleton, seed):
     lengths = np.arange(1.0, len(skeleton.joints) + 1)

@@ -331,7 +331,7 @@ def test_dropped_frames_are_put_back(tmp_path):
     assert alone.motion.shape[1] == 87 and alone.notes == ()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 999), jitter=st.floats(0.0, 0.4))
 def test_uneven_frames_are_resampled_where_they_belong(tmp_path_factory, seed, jitter):
     rng = np.random.default_rng(seed)
@@ -411,7 +411,7 @@ def test_human36ms_order_is_told_from_cocos(tmp_path):
     assert formats.read(tmp_path / "h.npy", COCO17).skeleton == COCO17
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 999), share=st.floats(0.0, 0.2))
 def test_zeros_in_place_of_missing_joints(seed, share):
     rng = np.random.default_rng(seed)

@@ -6,6 +6,8 @@ import pytest
 import torch
 from pytorch_metric_learning import losses as reference
 from scipy.stats import norm
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from dancemvp_core.models import losses
 
@@ -37,10 +39,12 @@ def test_info_nce_agrees_with_a_library():
     assert float(losses.info_nce(z_a, z_b, 0.2)) == pytest.approx(float(theirs), abs=1e-6)
 
 
-@pytest.mark.parametrize("n, temperature", [(4 * losses.BLOCK, 0.1), (4 * losses.BLOCK + 5, 0.005)])
-@pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 1e-10), (torch.float32, 1e-5)])
-def test_info_nce_by_row_blocks_is_the_one_of_the_whole_matrix(n, temperature, dtype, tolerance):
+# In float32, a similarity of 200 (1 / 0.005) itself has a rounding error of 1e-5.
+@pytest.mark.parametrize("n, temperature, of_float32", [(4 * losses.BLOCK, 0.1, 1e-6), (4 * losses.BLOCK + 5, 0.005, 1e-5)])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_info_nce_by_row_blocks_is_the_one_of_the_whole_matrix(n, temperature, of_float32, dtype):
     """Value and gradient, for a last block that is not full too, where exponentials of 1 / temperature would overflow."""
+    tolerance = of_float32 if dtype == torch.float32 else 1e-10
     pairs = torch.stack([random(n, 6), random(n, 6) + 0.3 * random(n, 6, seed=1)]).to(dtype).requires_grad_()
     z = torch.nn.functional.normalize(pairs.flatten(0, 1), dim=1)
     similarity = (z @ z.T / temperature).fill_diagonal_(float("-inf"))
@@ -50,6 +54,26 @@ def test_info_nce_by_row_blocks_is_the_one_of_the_whole_matrix(n, temperature, d
     assert blocks.item() == pytest.approx(whole.item(), rel=tolerance)
     ours, theirs = (torch.autograd.grad(3 * loss, pairs, retain_graph=True)[0] for loss in (blocks, whole))
     assert torch.allclose(ours, theirs, rtol=0, atol=tolerance * float(theirs.abs().max()))
+
+
+class Largest(TorchDispatchMode):
+    """Keeps the number of elements of the largest tensor that an operation returned."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        self.elements = max([self.elements, *(x.numel() for x in tree_leaves(out) if isinstance(x, torch.Tensor))])
+        return out
+
+
+def test_for_many_pairs_no_tensor_is_as_large_as_the_similarity_matrix():
+    few, many = losses.BLOCK, 8 * losses.BLOCK
+    for n, bound in ((few, 4 * few**2), (many, 2 * many * losses.BLOCK)):
+        pairs = torch.randn(2, n, 6, requires_grad=True)
+        with Largest() as largest:
+            losses.info_nce(*pairs).backward()
+        assert largest.elements == bound, "one matrix for few pairs, rows of one block for many"
 
 
 def test_info_nce_ignores_length_and_refuses_a_single_pair():

@@ -85,7 +85,7 @@ def test_jupyter_shows_the_line_and_no_traceback():
 
 def test_a_split_is_one_of_those_that_have_a_definition():
     assert validate("03_pretraining").split == "" and validate("03_pretraining", split="released").split == "released"
-    with pytest.raises(ParameterError, match="split: expected '', 'released', 'validation2' or 'validation3', got 'x'"):
+    with pytest.raises(ParameterError, match="split: expected '', 'released', 'validation2', 'validation3' or 'people', got 'x'"):
         validate("03_pretraining", split="x")
 
 

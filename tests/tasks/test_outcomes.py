@@ -17,7 +17,7 @@ from dancemvp_core.pretraining.condition import condition
 from dancemvp_core.pretraining.pretrained import Pretraining
 from dancemvp_core.runs.provenance import METRICS_COLUMNS, Paths
 from dancemvp_core.runs.workspace import Workspace
-from dancemvp_core.tasks import floors, linear_heads, outcomes, rows
+from dancemvp_core.tasks import floors, linear_heads, outcomes, rows, splits
 from dancemvp_core.tasks.features import Features
 from dancemvp_core.tasks.outcomes import Outcomes, Setting
 
@@ -81,6 +81,22 @@ def test_one_seed_that_is_not_trained_enough_marks_its_row(pieces, tmp_path):
     assert [source.condition("ours", seeds) for seeds in (1, 2, 3)] == ["", "underfit", "collapsed"]
     assert source.condition("contrastivedance", 2) == "underfit", "the same pre-training"
     assert source.condition("chance", 3) == source.condition("random_init", 3) == ""
+
+
+def test_the_split_by_people_finds_out_features_that_know_the_person_and_not_the_level(pieces):
+    """Everybody dances one level. So who is recognised has a level, as long as the head has met the person."""
+    table = pieces.table
+    index = table.drop_duplicates("sequence").set_index("sequence")
+    index["dancer"] = [f"{row.level} {row.trial % 3}" for row in index.itertuples()]
+    named = replace(pieces, table=splits.name_people(table, index))
+    moves = table["choreography"] + table["primitive"].astype(str)
+    known = [pd.get_dummies(column).to_numpy(dtype="float32") for column in (moves, named.table["dancer"])]
+    features = Features(torch.from_numpy(np.hstack(known)))
+    right = [
+        outcomes.evaluate("ours", features, cut, Setting("finetune", 0, 3), SETTINGS, ["vocabulary"]).pieces["level_within"].mean()
+        for cut in (pieces, named)
+    ]
+    assert right[0] > 0.9 and right[1] < 0.7, "with half of the level known by chance"
 
 
 def test_pieces_without_levels_and_few_of_them_pre_train_all_the_same(tmp_path):

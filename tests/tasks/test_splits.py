@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dancemvp_core.dance.sequences import DataError
@@ -14,7 +14,8 @@ from dancemvp_core.tasks import splits
 
 def index(choreographies, tracks=None, split=None):
     rows = [
-        {"choreography": c, "genre": c[0], "level": level, "track": (tracks or {}).get(c, c), "split": (split or {}).get(c)}
+        {"choreography": c, "genre": c[0], "level": level, "track": (tracks or {}).get(c, c), "split": (split or {}).get(c),
+         "dancer": level[0]}
         for c in choreographies for level in ("beginner", "expert")
     ]  # fmt: skip
     return pd.DataFrame(rows)
@@ -84,9 +85,9 @@ def test_data_without_a_choreography_of_the_released_split_are_refused(published
 
 
 def test_a_split_without_a_definition_is_refused(published):
-    with pytest.raises(ParameterError, match="split 'ours': expected released or validation2 or validation3, or none"):
+    with pytest.raises(ParameterError, match="split 'ours': expected released or validation2 or validation3 or people, or none"):
         splits.assign(published, "ours")
-    assert [len(splits.assign(published, split)) for split in SPLITS] == [40] * 4
+    assert [len(splits.assign(published, split)) for split in SPLITS] == [40] * len(SPLITS)
 
 
 def test_few_choreographies_all_pretrain():
@@ -142,10 +143,58 @@ def test_where_a_class_has_fewer_performances_it_gives_those_that_it_has_and_a_s
     counts = few.iloc[support].groupby(["choreography", "level"])["sequence"].nunique()
     assert counts.to_dict() == {("b4", "beginner"): 8, ("b4", "expert"): 3, ("k4", "beginner"): 8, ("k4", "expert"): 8}
     assert few.iloc[query].groupby(["choreography", "level"])["sequence"].nunique()["b4", "expert"] == 2
-    assert splits.most_shots(few) == 3 and splits.fewer_shots(few, 3) == ""
-    assert splits.fewer_shots(few, 8).startswith("The support has up to 8 performances: as many as there are for 1 of 4")
+    assert splits.most_shots(few) == 3 and splits.about_support(few, 3) == ""
+    assert splits.about_support(few, 8).startswith("The support has up to 8 performances: as many as there are for 1 of 4")
     alone = few[(few["choreography"] == "k4") | (few["sequence"] % 100 < 1)]
-    assert splits.fewer_shots(alone, 2).endswith("as few as 1. 2 with a single performance are never asked about.")
+    assert splits.about_support(alone, 2).endswith("as few as 1. 2 with a single performance are never asked about.")
+
+
+@settings(max_examples=30)
+@given(people=st.lists(st.sampled_from(["Ana", "Bo", "Cy", "Di", "Eva", None]), min_size=20, max_size=20), seed=st.integers(0, 3))
+def test_people_of_the_query_are_in_no_support(people, seed):
+    rows = [
+        {"choreography": c, "level": level, "sequence": 10 * number + trial, "split": "test"}
+        for number, (c, level) in enumerate([("b4", "beginner"), ("b4", "expert")]) for trial in range(10) for _ in range(3)
+    ]  # fmt: skip
+    named = splits.name_people(pd.DataFrame(rows), pd.DataFrame({"dancer": people}))
+    assert named["dancer"].fillna("").tolist() == [people[row["sequence"]] or "" for row in rows]
+    drawn = [splits.support_and_query(named, ["b4"], shots, seed) for shots in (1, 3, 20)]
+    for support, query in drawn:
+        assert np.array_equal(query, drawn[0][1])
+        learned, asked = (set(named.iloc[rows]["dancer"]) for rows in (support, query))
+        assert not learned & asked and named.iloc[[*support, *query]]["dancer"].notna().all()
+        assert {*named.iloc[query]["level"]} <= {*named.iloc[support]["level"]}, "nothing is asked that was not learned"
+    assert set(drawn[0][0]) <= set(drawn[1][0]) <= set(drawn[2][0])
+    whole = set(drawn[2][0]) | set(drawn[2][1])
+    assert whole == set(named.index[named["dancer"].notna()]), "every named performance is used"
+    assert splits.most_shots(named) == min(
+        named.iloc[splits.support_and_query(named, ["b4"], 20, s)[0]].groupby("level")["sequence"].nunique()
+        .reindex(["beginner", "expert"], fill_value=0).min() for s in (0, 1)
+    )  # fmt: skip
+
+
+def test_every_person_of_a_level_is_asked_about_within_two_seeds(table):
+    level = table["level"].to_numpy()
+    named = table.assign(dancer=[f"{lv[0]}{n % 3}" for lv, n in zip(level, table["sequence"], strict=True)], split="test")
+    asked = [set(named.iloc[splits.support_and_query(named, ["b4", "k4"], 5, seed)[1]]["dancer"]) for seed in (0, 1)]
+    assert asked[0] | asked[1] == set(named["dancer"]) and not asked[0] & asked[1]
+    assert all({name[0] for name in who} == {"b", "e"} for who in asked), "people of each level are in both halves"
+    assert splits.why_not_evaluable(named) == ""
+    assert splits.about_support(named, 1) == (
+        "The people of the query are in no support; intervals are over performances of the same 6 people."
+    )
+
+
+def test_levels_of_one_person_are_never_asked_about_and_a_split_by_people_needs_names(table):
+    named = table.assign(dancer=table["level"], split="test")
+    assert "has two people, one for the support" in splits.why_not_evaluable(named)
+    partly = named.assign(dancer=named["dancer"].where(named["level"] == "expert", [f"b{n % 2}" for n in named["sequence"]]))
+    assert splits.why_not_evaluable(partly) == ""
+    assert splits.about_support(partly, 1).endswith("3 people. 2 with only people of one group are never asked about.")
+    own = index(["b0", "b1"], split={"b0": "pretrain", "b1": "test"})
+    assert splits.assign(own.assign(dancer=["Ana", None] * 2), "people").tolist() == ["pretrain"] * 2 + ["test"] * 2
+    with pytest.raises(DataError, match=r"^split 'people': the data do not name their people, expected a column dancer"):
+        splits.assign(own.assign(dancer=None), "people")
 
 
 def test_without_levels_the_performances_of_a_choreography_are_divided(table):

@@ -326,7 +326,7 @@ def test_a_notebook_that_cannot_start_says_why(project, capfd):
     [
         (["--profile", "full"], "expected one of smoke, demo, study, paper"),
         (["--data", "/nowhere"], "DATA=/nowhere: no such folder"),
-        (["--split", "ours"], "split 'ours': expected released or validation2 or validation3, or none for the data's own\n"),
+        (["--split", "x"], "split 'x': expected released or validation2 or validation3 or people, or none for the data's own\n"),
         (["--seeds", "0"], "expected a whole number from 1, got '0'"),
         (["--shots", "few"], "expected a whole number from 1, got 'few'"),
         (["--jobs", "two"], "expected a whole number from 1, got 'two'"),
