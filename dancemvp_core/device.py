@@ -31,15 +31,16 @@ def repeatable() -> Iterator[None]:
     """Context in which PyTorch uses kernels that give the same result each time, where a GPU has such kernels.
 
     On a GPU, the environment of the process must also contain CUBLAS_WORKSPACE_CONFIG=:4096:8 (the workflow sets it).
+    ``torch.use_deterministic_algorithms`` does the same, and imports the compiler first, which takes 4 s.
     """
-    on, warn = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    before = torch.get_deterministic_debug_mode()
     fill = torch.utils.deterministic.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.set_deterministic_debug_mode("warn")
     torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid; it costs one pass over each new tensor
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(on, warn_only=warn)
+        torch.set_deterministic_debug_mode(before)
         torch.utils.deterministic.fill_uninitialized_memory = fill
 
 

@@ -35,7 +35,7 @@ IMPORTED = (
     "matplotlib.backends.backend_pdf", "matplotlib_inline.backend_inline", "transformers.models.bert.modeling_bert", "papermill",
     "papermill.engines", "ipykernel.kernelapp", "ipykernel.ipkernel",
     "librosa.beat", "librosa.feature", "dancemvp_core.tasks.outcomes", "dancemvp_core.paper.figures", "dancemvp_core.dance.music",
-    "dancemvp_core.datasets",
+    "dancemvp_core.datasets", "torch._dynamo",  # every optimizer of torch imports it, in 2 s
 )  # fmt: skip
 
 

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from dancemvp_core.assess.assessor import Assessor, Vocabulary
 from dancemvp_core.assess.fitting import HELD_OUT
-from dancemvp_core.dance.pieces import PieceSet, evenly_spaced
+from dancemvp_core.dance.pieces import PieceSet
+from dancemvp_core.dance.sequences import evenly_spaced
 from dancemvp_core.tasks.protocols import CLASS_COLUMNS
 
 FALSE_ALARMS = 0.025  # rate of each distance on known choreographies by another dancer; 5 % together

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from dancemvp_core import datasets, files
-from dancemvp_core.dance.pieces import evenly_spaced
-from dancemvp_core.dance.sequences import DanceDataset
+from dancemvp_core.dance.sequences import DanceDataset, evenly_spaced
 from dancemvp_core.runs import profiles
 
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from dancemvp_core import files
 from dancemvp_core.dance import music, orientation, primitives, rhythm
-from dancemvp_core.dance.sequences import DanceDataset, DanceSequence, DataError, Piece
+from dancemvp_core.dance.sequences import DanceDataset, DanceSequence, DataError, Piece, evenly_spaced
 from dancemvp_core.dance.skeleton import bone_lengths, canonical_body
 
 LABELS = ("genre", "choreography", "level", "primitive")  # Task 1 predicts them
@@ -95,11 +95,6 @@ class PieceSet:
         table, sequences = (pd.read_parquet(folder / f"{n}.parquet") for n in ("pieces", "sequences"))
         sequences.index = sequences["sequence"].to_numpy()
         return cls(tensors["motion"], tensors["music"], table, sequences)
-
-
-def evenly_spaced(values: np.ndarray, most: int) -> np.ndarray:
-    """At most ``most`` of the values, evenly spaced from the first to the last, in their order."""
-    return values[np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).round().astype(int))]
 
 
 def resample(motion: np.ndarray, frames: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The two records that all code uses: a danced sequence, and a piece of it, one primitive.
+"""The records that all code uses: a danced sequence, a piece of it (one primitive), and a data set.
 
 There is one clock: every time in the package is in seconds on the clip's clock (ImperialDance: 10 s).
 """
@@ -115,3 +115,8 @@ class DanceDataset:
 
     def __len__(self) -> int:
         return len(self.sequences)
+
+
+def evenly_spaced(values: np.ndarray, most: int) -> np.ndarray:
+    """At most ``most`` of the values, evenly spaced from the first to the last, in their order."""
+    return values[np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).round().astype(int))]

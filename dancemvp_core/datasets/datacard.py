@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 
 from dancemvp_core import datasets
-from dancemvp_core.dance.pieces import evenly_spaced
-from dancemvp_core.dance.sequences import DanceDataset, DataError
+from dancemvp_core.dance.sequences import DanceDataset, DataError, evenly_spaced
 from dancemvp_core.datasets import motionfiles
 from dancemvp_core.labels import Levels, Scores
 

@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 
 from dancemvp_core.dance import orientation
-from dancemvp_core.dance.pieces import evenly_spaced
-from dancemvp_core.dance.sequences import LEVELS, DanceDataset, DanceSequence, DataError
+from dancemvp_core.dance.sequences import LEVELS, DanceDataset, DanceSequence, DataError, evenly_spaced
 from dancemvp_core.dance.skeleton import Skeleton
 from dancemvp_core.formats.motion import GAP_S, Motion
 from dancemvp_core.formats.npy import as_float32

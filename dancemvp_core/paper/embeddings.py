@@ -15,8 +15,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from dancemvp_core.dance.pieces import Cutting, PieceSet, build, canonical_lengths, evenly_spaced
-from dancemvp_core.dance.sequences import DanceDataset, DataError
+from dancemvp_core.dance.pieces import Cutting, PieceSet, build, canonical_lengths
+from dancemvp_core.dance.sequences import DanceDataset, DataError, evenly_spaced
 from dancemvp_core.dance.skeleton import Skeleton, canonical_body, coco17_to_imperialdance21
 from dancemvp_core.device import full_precision
 from dancemvp_core.pretraining import training

@@ -19,7 +19,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from dancemvp_core import code_hash, files
-from dancemvp_core.dance.pieces import PieceSet, evenly_spaced
+from dancemvp_core.dance.pieces import PieceSet
+from dancemvp_core.dance.sequences import evenly_spaced
 from dancemvp_core.dance.skeleton import Skeleton
 from dancemvp_core.pretraining import methods, training
 from dancemvp_core.pretraining.condition import condition, level_within, spread

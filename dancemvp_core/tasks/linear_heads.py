@@ -14,8 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.model_selection import PredefinedSplit
+from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
 from sklearn.preprocessing import StandardScaler
 
 from dancemvp_core.tasks.splits import learnable
@@ -123,7 +122,25 @@ def regress(
     The features and the penalty are those with the smallest such error. With a single performance, leave-one-out over its
     pieces chooses.
     """
-    how = {"cv": PredefinedSplit(fold), "scoring": "neg_mean_squared_error"} if len(np.unique(fold)) > 1 else {}
-    models = [RidgeCV(PENALTIES, **how).fit(x, target) for x in supports]
-    best = int(np.argmax([model.best_score_ for model in models]))
-    return models[best].predict(queries[best]), -float(models[best].best_score_)
+    if len(np.unique(fold)) == 1:
+        models = [RidgeCV(PENALTIES).fit(x, target) for x in supports]
+        best = int(np.argmax([model.best_score_ for model in models]))
+        return models[best].predict(queries[best]), -float(models[best].best_score_)
+    errors = np.stack([left_out_errors(x, target, fold) for x in supports])
+    best, penalty = np.unravel_index(errors.argmin(), errors.shape)
+    model = Ridge(PENALTIES[penalty]).fit(supports[best], target)
+    return model.predict(queries[best]), float(errors.min())
+
+
+def left_out_errors(x: np.ndarray, target: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    """Return the mean squared error of ridge regression on left-out folds for each of ``PENALTIES``, (P,); a fold counts once.
+
+    scikit-learn's ``RidgeCV`` computes the same with one fit for each penalty. Here, one decomposition of a fold serves all.
+    """
+    errors = []
+    for left_out in np.unique(fold):
+        rest, test = fold != left_out, fold == left_out
+        copies = np.tile(target[rest, None], len(PENALTIES))
+        predicted = Ridge(PENALTIES, solver="svd").fit(x[rest], copies).predict(x[test])
+        errors.append(np.square(predicted - target[test, None]).mean(axis=0))
+    return np.mean(errors, axis=0)
