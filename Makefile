@@ -52,6 +52,7 @@ test: setup-test
 	$(run) workflow/reproduce.py --profile smoke
 	PYTHONPATH=workflow $(run) workflow/warm.py --serve $(run) -m pytest -p nbval_ipc --nbval-lax --nbval-cell-timeout 600 \
 	  -n 2 --dist loadfile notebooks
+	$(run) -m dancemvp_core.explorer.report --profile smoke
 	$(run) docs/build.py
 	@$(MAKE) --no-print-directory test-browser
 

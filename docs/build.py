@@ -19,6 +19,7 @@ PAGES, SITE, READ = (PROJECT / "build" / name for name in ("site-pages", "site",
 COPIED = (
     "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "results/README.md", "benchmarks/README.md", "dancemvp_core/**/*.md",
     "notebooks/*.md", "notebooks/*.ipynb", "figures/*/*.png", "figures/*/*/*.png",
+    "figures/study/*/pretrain/*.png",
 )  # fmt: skip
 
 

@@ -360,3 +360,9 @@ def test_any_letter_in_a_folder_and_a_terminal_of_ascii(tmp_path):
     assert len(music.load_audio(sequences[0].music)[0]) > 0
     assert len(pd.read_parquet(io.BytesIO((out / "truth.parquet").read_bytes()))) == 5 * 3
     assert files.fingerprint(out) != files.fingerprint(tmp_path)
+
+
+def test_a_recording_is_read_and_heard_without_torch():
+    """Its import takes seconds; ``dancemvp assess`` does it while another process hears the music."""
+    loaded = "import sys, dancemvp_core.assess.command, dancemvp_core.dance.music; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True).stdout == "False\n"
