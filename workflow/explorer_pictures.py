@@ -1,6 +1,7 @@
-"""Pictures of the explorer for the README, from a finished run: `python workflow/explorer_pictures.py [profile]`.
+"""Pictures of the live pages for the READMEs, from a finished run: `python workflow/explorer_pictures.py [profile]`.
 
-It writes two pictures of 1280 x 800 pixels to figures/explorer/: JupyterLab (light) and the static page (dark).
+It writes three pictures of 1280 x 800 pixels to figures/explorer/: the explorer in JupyterLab (light) and in the static page
+(dark), and the page on the example's assessment, which needs no run.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import tempfile
 from pathlib import Path
 
 import nbformat
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from dancemvp_core import files
+from dancemvp_core.assess import command, shipped
 from dancemvp_core.explorer import report
 from dancemvp_core.runs import profiles, provenance
 
@@ -44,6 +46,16 @@ def dance(page: Page, point: int, colour: str) -> None:
     page.locator(".overlay").click(position={"x": x, "y": y})
     page.locator(".card button").first.click()
     page.wait_for_timeout(2600)
+
+
+def assessment(browser: Browser, folder: Path) -> None:
+    """Assess the example that comes with the package, and write a picture of its page."""
+    known = shipped.example()
+    command.assess([known["motion"]], known["music"], folder, fps=known["fps"])
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.goto((folder / "report.html").as_uri())
+    page.wait_for_timeout(2600)
+    picture(page, "assessment")
 
 
 def main(profile: str) -> None:
@@ -87,6 +99,7 @@ def main(profile: str) -> None:
         page.locator(".play").click()
         page.wait_for_timeout(300)
         picture(page, "report")
+        assessment(browser, folder / "assessment")
         browser.close()
 
 

@@ -584,7 +584,10 @@ def text_is_used(results: Results, vocabulary: str, points: float) -> Finding:
 
 
 def leaves_task1(results: Results, difference: str, within: float) -> Finding:
-    """The claim holds if the interval of a reading's effect on Task 1 is in +-``within`` points, and fails if it is outside."""
+    """The claim holds if the interval of a reading's effect on Task 1 is in +-``within`` points, and fails if it is outside.
+
+    It has no answer if one of the two pre-trainings that are compared is underfit or collapsed.
+    """
     table = results.table("released_code.csv").set_index("difference")
     if difference not in table.index or pd.isna(table.loc[difference, "task1_effect"]):
         raise Missing(f"released_code.csv has no effect of {difference!r} on Task 1 at the profile {results.paths.profile}")
@@ -592,7 +595,12 @@ def leaves_task1(results: Results, difference: str, within: float) -> Finding:
     low, high = row["task1_low"], row["task1_high"]
     interval = "no interval" if pd.isna(low) else f"[{low:+.1f}, {high:+.1f}]"
     text = f"Task 1 {row['task1_mean']:.1f} %, {row['task1_effect']:+.1f} points against {row['against']}; {interval}"
-    return Finding(_within(low, high, -within, within), text, row["task1_effect"], low, high, int(row["n_seeds"]))
+    holds = _within(low, high, -within, within)
+    conditions = table["condition"].fillna("") if "condition" in table else {}  # results of an earlier version have none
+    flags = [f"{name} is {conditions[name]}" for name in (difference, row["against"]) if conditions.get(name)]
+    if flags:
+        holds, text = None, f"{text}; no verdict: {', '.join(flags)}"
+    return Finding(holds, text, row["task1_effect"], low, high, int(row["n_seeds"]))
 
 
 def cuts_are_eights(results: Results, beats: float) -> Finding:

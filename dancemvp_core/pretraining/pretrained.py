@@ -52,26 +52,14 @@ class Pretraining:
     training: Training
 
     def run(self, checkpoint: Path | None = None, progress: Callable = lambda epochs: epochs) -> tuple[nn.Module, pd.DataFrame]:
-        """Train, and return the encoder and its history, with k-NN accuracies and the spread of z on validation pieces.
+        """Train, and return the encoder and its history, with the measures of ``watch_on``.
 
-        ``checkpoint`` and ``progress`` are those of ``training.Hooks``. Without validation pieces, these are measured on
-        pre-train pieces.
+        ``checkpoint`` and ``progress`` are those of ``training.Hooks``.
         """
-        pieces = self.pieces
-        objective = new_objective(self.name, self.seed, self.width, pieces, self.skeleton)
-        learned = pieces.rows("pretrain")
-        rows = pieces.rows("validation")
-        rows = rows if len(rows) else learned
-        rows = evenly_spaced(rows, min(WATCHED, len(learned)))
-        watched = pieces.table.iloc[rows].reset_index(drop=True)
-
-        def watch(encoder):
-            z = training.encode(encoder, pieces, rows)[1].numpy()
-            return training.nearest_neighbour_accuracy(z, watched) | level_within(z, watched) | {"spread": spread(z)}
-
-        hooks = training.Hooks(checkpoint, watch, progress)
+        objective = new_objective(self.name, self.seed, self.width, self.pieces, self.skeleton)
+        hooks = training.Hooks(checkpoint, watch_on(self.pieces), progress)
         how = (self.training, augmentation(self.name), self.seed, self.skeleton.mirror, hooks)
-        history = training.train(objective, pieces, *how)
+        history = training.train(objective, self.pieces, *how)
         return objective.encoder, history
 
     @property
@@ -100,6 +88,22 @@ class Pretraining:
         if checkpoint:
             checkpoint.unlink(missing_ok=True)
         return encoder, history
+
+
+def watch_on(pieces: PieceSet) -> Callable[[nn.Module], dict[str, float]]:
+    """Return a function of an encoder for ``training.Hooks``: k-NN accuracies and the spread of z on validation pieces.
+
+    ``condition`` needs them. Without validation pieces, it measures on pre-train pieces.
+    """
+    learned, rows = pieces.rows("pretrain"), pieces.rows("validation")
+    rows = evenly_spaced(rows if len(rows) else learned, min(WATCHED, len(learned)))
+    watched = pieces.table.iloc[rows].reset_index(drop=True)
+
+    def watch(encoder: nn.Module) -> dict[str, float]:
+        z = training.encode(encoder, pieces, rows)[1].numpy()
+        return training.nearest_neighbour_accuracy(z, watched) | level_within(z, watched) | {"spread": spread(z)}
+
+    return watch
 
 
 def evaluated_rows(pieces: PieceSet, pretraining: str) -> np.ndarray:

@@ -27,6 +27,7 @@ from dancemvp_core.models import encoders
 from dancemvp_core.models.encoders import DanceEncoder, GraphConvolution
 from dancemvp_core.models.prompter import PrompterSettings
 from dancemvp_core.pretraining import methods, networks, objectives, pretrained, training
+from dancemvp_core.pretraining.condition import CONDITIONS, condition
 from dancemvp_core.pretraining.networks import Width
 from dancemvp_core.pretraining.training import Training
 from dancemvp_core.released import cutting, encoder, hits, prompting, splits, texts
@@ -48,7 +49,8 @@ DOWNSTREAM = ("trials", *RELEASED_PROMPT, "hit rate", "target")
 SWITCHES = (*PRETRAINING, *DOWNSTREAM)
 STOPPING = "stopping"  # no switch: the best epoch on test instead of the last one, in the same fit
 PERFORMANCE = ["seed", "sequence", "stratum"]  # a stratum is a choreography and level
-COLUMNS = ["difference", *PERFORMANCE, "task1", "task1_best", "task3"]
+MEASURES = ["task1", "task1_best", "task3"]
+COLUMNS = ["difference", "condition", *PERFORMANCE, *MEASURES]
 
 
 class Reading(NamedTuple):
@@ -119,6 +121,7 @@ class Study:
     cache: Path | None = None
     cut: dict = field(default_factory=dict, repr=False)
     learned: dict = field(default_factory=dict, repr=False)
+    conditions: dict = field(default_factory=dict, repr=False)
     prompted: dict = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -130,7 +133,9 @@ class Study:
         made = cls(dataset, params, how, prompter_settings(params), PromptTuning.of(params), *places)
         made.cut[NOTHING] = where.pieces
         for seed in range(made.seeds):
-            made.learned[NOTHING, seed] = Features.kept(where.paths.encoder(ours, seed), where.pieces)[0]
+            file = where.paths.encoder(ours, seed)
+            made.learned[NOTHING, seed] = Features.kept(file, where.pieces)[0]
+            made.conditions[NOTHING, seed] = pretrained.encoder_facts(file)["condition"]
         return made
 
     @property
@@ -161,6 +166,11 @@ class Study:
             self.learned[key] = self._kept(*key)
         return self.learned[key]
 
+    def condition(self, on: frozenset[str], seed: int) -> str:
+        """Return the condition of a reading's pre-training: "collapsed", "underfit" or ""."""
+        self.features(on, seed)
+        return self.conditions[on & set(PRETRAINING), seed]
+
     def _kept(self, on: frozenset[str], seed: int) -> Features:
         """Return the features from their file; if its stamp is of other pieces, settings or code, pre-train first."""
         pieces, rows = self.pieces(on), self.pieces(on).rows("test")
@@ -169,12 +179,14 @@ class Study:
         stamp = json.dumps([sorted(on), seed, *facts])
         file = self.folder / f"{'+'.join(sorted(on))}-seed{seed}.safetensors"
         if not file.exists() or pretrained.encoder_facts(file).get("stamp") != stamp:
-            made = self.pretrained(on, seed)
-            pretrained.save_encoder(file, made, rows, training.encode(made, pieces, rows)[0], {"stamp": stamp})
+            made, history = self.pretrained(on, seed)
+            facts = {"stamp": stamp, "condition": condition(history)}
+            pretrained.save_encoder(file, made, rows, training.encode(made, pieces, rows)[0], facts)
+        self.conditions[on, seed] = pretrained.encoder_facts(file)["condition"]
         return Features.kept(file, pieces)[0]
 
-    def pretrained(self, on: frozenset[str], seed: int) -> DanceEncoder:
-        """Return the encoder after a reading's pre-training."""
+    def pretrained(self, on: frozenset[str], seed: int) -> tuple[DanceEncoder, pd.DataFrame]:
+        """Return the encoder after a reading's pre-training, and its history."""
         pieces = self.pieces(on)
         learned = silenced(pieces) if "silent music" in on else pieces
         views = networks.augmentation(methods.METHODS["ours"].pretraining)
@@ -188,12 +200,14 @@ class Study:
         with seeded(seed, pieces.motion.device):
             made = build_encoder(on, self.dataset.skeleton, Width.of(self.params), pieces)
             objective = objectives.InfoNCE(made, training.class_codes(pieces.table)[1], **temperature).to(pieces.motion.device)
-        training.train(objective, learned, how, views, seed, self.dataset.skeleton.mirror)
-        return objective.encoder
+        hooks = training.Hooks(watch=pretrained.watch_on(pieces))
+        history = training.train(objective, learned, how, views, seed, self.dataset.skeleton.mirror, hooks)
+        return objective.encoder, history
 
     def measure(self, on: frozenset[str], seed: int) -> pd.DataFrame:
         """Return the measures of one reading, a row for each query performance: COLUMNS without difference, means over its pieces.
 
+        condition is that of the reading's pre-training (``pretraining.condition``).
         task1 is accuracy in %, task3 the squared error in squared percentage points. With the released prompt, task1 is the
         answer after the last epoch of tuning, and task1_best that after the best epoch *on test*, which is no estimate; else
         both are the same. task3 refers to the reading's own label. It is nan where the data have no rate.
@@ -209,7 +223,7 @@ class Study:
             shown = prompting.label_texts if "text" in on else prompting.one_text
             right = 100.0 * prompting.answers(features, episode, texts.RELEASED_VOCABULARY, how, seed, shown)
             found = found.assign(task1=right[-1], task1_best=right[right.mean(axis=1).argmax()])
-        return found.groupby(PERFORMANCE, as_index=False)[COLUMNS[-3:]].mean()
+        return found.groupby(PERFORMANCE, as_index=False)[MEASURES].mean().assign(condition=self.condition(on, seed))
 
     def _measure_prompt(self, on: frozenset[str], seed: int) -> pd.DataFrame:
         """Return the measures of our prompt on a reading's features and labels, a row for each query piece."""
@@ -366,9 +380,9 @@ def effects(measured: pd.DataFrame) -> pd.DataFrame:
     """Return what each reading changes against the reading with which it is compared.
 
     Mean, and the 95 % interval of the difference over seeds and query performances (``stats.crossed``); with one seed it is
-    conditional on that fit. Columns: difference, against, n_seeds, and for task1 (points of accuracy) and task3 (squared
-    percentage points): _mean, _effect, _low, _high. The rows "stopping" and "as released, best epoch" are the best epoch on
-    test against the last epoch of the same fit.
+    conditional on that fit. Columns: difference, against, n_seeds, condition (the worst one of the reading's pre-trainings), and
+    for task1 (points of accuracy) and task3 (squared percentage points): _mean, _effect, _low, _high. The rows "stopping" and
+    "as released, best epoch" are the best epoch on test against the last epoch of the same fit.
     """
     of = {name: own.set_index(PERFORMANCE) for name, own in measured.groupby("difference", sort=False)}
     plan = readings(tuple(name for name in of if name in SWITCHES))
@@ -382,6 +396,7 @@ def effects(measured: pd.DataFrame) -> pd.DataFrame:
 
 def _effect(name: str, against: str, own: pd.DataFrame, other: pd.DataFrame) -> dict:
     row = {"difference": name, "against": against, "n_seeds": own.index.get_level_values("seed").nunique()}
+    row["condition"] = next((worst for worst in CONDITIONS if (own["condition"] == worst).any()), "")
     for task in ("task1", "task3"):
         found = _difference(own[task].dropna(), other[task].dropna())
         row |= {f"{task}_mean": own[task].groupby("seed").mean().mean(), f"{task}_effect": found.mean}

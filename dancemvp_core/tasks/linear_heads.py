@@ -40,11 +40,17 @@ def joint_head(x: np.ndarray, codes: np.ndarray, classes: pd.DataFrame, strength
 
 
 def attribute_heads(x: np.ndarray, codes: np.ndarray, classes: pd.DataFrame, strength: float) -> Probabilities:
-    """Fit one logistic regression for each attribute; a class has the product of its attributes' probabilities."""
-    heads = []
+    """Fit one logistic regression for each attribute; a class has the product of its attributes' probabilities.
+
+    Attributes that divide the classes alike share a fit: with one choreography a genre, genre and choreography do.
+    """
+    heads, fitted = [], {}
     for column in classes:
         _, value = np.unique(classes[column].astype(str), return_inverse=True)
-        heads.append((value, _logistic(x, value[codes], value.max() + 1, strength)))
+        alike = value.tobytes()
+        if alike not in fitted:
+            fitted[alike] = _logistic(x, value[codes], value.max() + 1, strength)
+        heads.append((value, fitted[alike]))
 
     def probabilities(y: np.ndarray) -> np.ndarray:
         out = np.prod([head(y)[:, value] for value, head in heads], axis=0) + 1e-12

@@ -329,3 +329,16 @@ def test_a_body_without_a_direction_is_not_turned():
     lying[1, :, IMPERIALDANCE21.index("LThigh")] = 1.0
     assert np.array_equal(orientation.to_front(lying, IMPERIALDANCE21, 50.0), np.eye(3))
     assert np.array_equal(orientation.to_front(lying, Skeleton("stick", ("a", "b"), (-1, 0)), 50.0), np.eye(3))
+
+
+def test_joints_in_another_order_are_doubted_and_a_body_is_not(danced, second_body):
+    motion, names = danced["b4", "expert"][0], list(IMPERIALDANCE21.joints)
+    assert orientation.doubt(motion, IMPERIALDANCE21) is None
+    for points in second_body.values():
+        assert orientation.doubt(points.transpose(2, 0, 1), COCO17) is None
+    shuffled = motion[:, :, np.random.default_rng(0).permutation(len(names))]
+    assert orientation.doubt(shuffled, IMPERIALDANCE21).startswith("left and right bones differ by ")
+    hip, head = names.index("Hip"), names.index("Head")
+    swapped = motion.copy()
+    swapped[:, :, [hip, head]] = motion[:, :, [head, hip]]
+    assert orientation.doubt(swapped, IMPERIALDANCE21) == "the hips are not between the feet and the head"

@@ -524,6 +524,12 @@ def test_leaves_task1():
     assert of(-3.0, 2.0) == INCONCLUSIVE and of(0.0, np.nan) == INCONCLUSIVE, "no interval, no verdict"
     assert of(0.5, 1.0, name="cuts") == NOT_TESTABLE and of(np.nan, np.nan) == NOT_TESTABLE
     assert verdict("leaves_task1", {"difference": "knee", "within": 2}, results()) == NOT_TESTABLE
+    effect = {"against": "ours", "n_seeds": 3, "task1_mean": 60.0, "task1_effect": 0.5, "task1_low": 0.0, "task1_high": 1.0}
+    for states in (("", "underfit"), ("collapsed", np.nan)):
+        rows = [effect | {"difference": name, "condition": state} for name, state in zip(("ours", "knee"), states, strict=True)]
+        found = rules.leaves_task1(results(released_code__csv=pd.DataFrame(rows)), "knee", 2)
+        name = "knee is underfit" if states[1] == "underfit" else "ours is collapsed"
+        assert found.holds is None and found.text.endswith(f"no verdict: {name}")
 
 
 def test_cuts_are_eights():

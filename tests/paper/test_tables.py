@@ -114,6 +114,9 @@ def test_what_a_reader_sees():
     assert list(again["Seeds"]) == list(shown["Seeds"]), "also of a table that was read from its file"
     text = tables.markdown(shown)
     assert len(text.splitlines()) == len(shown) + 2 and text.startswith("| Method |")
+    assert "Shots" not in shown, "all classes have as many performances as the support"
+    few = tables.readable(as_table(lines).assign(shots=20, fewest_shots=5))
+    assert set(few["Shots"]) == {"20 (smallest class: 5)"}
 
 
 def test_numbers_as_the_paper_prints_them():

@@ -16,6 +16,7 @@ from scipy.stats import ttest_1samp
 from tiny import piece_set
 
 from dancemvp_core.dance import skeleton as skeletons
+from dancemvp_core.pretraining.condition import condition
 from dancemvp_core.pretraining.networks import Width
 from dancemvp_core.pretraining.pretrained import Pretraining
 from dancemvp_core.pretraining.training import Training
@@ -267,7 +268,7 @@ def test_the_reading_without_any_difference_is_ours_bit_for_bit(tmp_path):
     reading = study.Study(SimpleNamespace(skeleton=skeleton), size, how, None, None, tmp_path)
     reading.cut[study.NOTHING] = pieces
     expected = ours.state_dict()
-    found = reading.pretrained(study.NOTHING, 0).state_dict()
+    found = reading.pretrained(study.NOTHING, 0)[0].state_dict()
     assert found.keys() == expected.keys() and all(torch.equal(found[name], expected[name]) for name in found)
 
 
@@ -281,20 +282,23 @@ def test_an_interrupted_study_does_not_train_a_reading_again(tmp_path, monkeypat
         return made
 
     how, on = Training(2, 16, 1e-3), frozenset(["temperature", "mlp"])
-    first = fresh(how).features(on, 0)
+    study_of = fresh(how)
+    first, state = study_of.features(on, 0), study_of.condition(on | {"trials"}, 0)
+    assert state == condition(study_of.pretrained(on, 0)[1]), "the pre-training's, whatever follows it"
     trained = []
     monkeypatch.setattr(study.Study, "pretrained", lambda *reading: trained.append(reading) or pytest.fail("trained again"))
     again = fresh(how).features(on, 0)
     assert torch.equal(first.hidden, again.hidden) and torch.equal(first.z, again.z) and not trained
+    assert fresh(how).condition(on, 0) == state
     for other, seed in ((how, 1), (replace(how, epochs=3), 0)):
         with pytest.raises(pytest.fail.Exception):
             fresh(other).features(on, seed)
 
 
-def measured(name, values, seeds=(0, 1), error=300.0, first=0):
+def measured(name, values, seeds=(0, 1), error=300.0, first=0, state=""):
     """A reading's measures of three performances: ``values`` has a list of them, for each seed."""
     rows = [
-        (name, seed, first + i, "b0/expert", value, value + 5 * (i == 0), error + 10 * seed + i)
+        (name, state, seed, first + i, "b0/expert", value, value + 5 * (i == 0), error + 10 * seed + i)
         for seed, own in zip(seeds, values, strict=True) for i, value in enumerate(own)
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=study.COLUMNS)
@@ -312,6 +316,14 @@ def test_effects_compare_each_reading_with_its_own_reference():
     assert table.loc["stopping", "task1_effect"] == pytest.approx(5 / 3) and table.loc["stopping", "against"] == "text"
     mean, low, high = table.loc["target", ["task3_effect", "task3_low", "task3_high"]]
     assert mean == pytest.approx(-195) and low <= mean <= high < 0
+    assert (table["condition"] == "").all()
+
+
+def test_a_reading_has_the_worst_condition_of_its_pre_trainings():
+    states = ("underfit", "", "collapsed")
+    knee = [measured("knee", [[40, 50, 30]], (seed,), state=state) for seed, state in enumerate(states)]
+    table = study.effects(pd.concat([measured("ours", [[40, 50, 30]] * 3, (0, 1, 2)), *knee])).set_index("difference")
+    assert table["condition"].to_dict() == {"ours": "", "knee": "collapsed"}
 
 
 def test_one_seed_has_an_interval_over_performances_paired_where_they_are_the_same():

@@ -41,6 +41,15 @@ def test_a_class_has_the_product_of_its_attributes_probabilities(known):
     np.testing.assert_allclose(found.sum(axis=1), 1)
 
 
+def test_attributes_that_divide_the_classes_alike_share_a_fit(known, monkeypatch):
+    classes, codes = class_table(known)
+    assert classes["genre"].nunique() == classes["choreography"].nunique() == 2
+    x, fitted, fit = features(known, ["choreography", "level"], 0.5), [], linear_heads._logistic
+    monkeypatch.setattr(linear_heads, "_logistic", lambda x, codes, *more: fitted.append(codes) or fit(x, codes, *more))
+    linear_heads.attribute_heads(x, codes, classes, 0.1)
+    assert len(fitted) == 3, "genre and choreography, level, primitive"
+
+
 def test_the_features_that_tell_the_classes_are_chosen_wherever_they_stand(known):
     classes, codes = class_table(known)
     fold = splits.folds(known)
