@@ -31,7 +31,7 @@ def repeatable() -> Iterator[None]:
     """Context in which PyTorch uses kernels that give the same result each time, where a GPU has such kernels.
 
     On a GPU, the environment of the process must also contain CUBLAS_WORKSPACE_CONFIG=:4096:8 (the workflow sets it).
-    ``torch.use_deterministic_algorithms`` does the same, and imports the compiler first, which takes 4 s.
+    ``torch.use_deterministic_algorithms`` does the same, but it first imports PyTorch's compiler, which takes seconds.
     """
     before = torch.get_deterministic_debug_mode()
     fill = torch.utils.deterministic.fill_uninitialized_memory

@@ -139,9 +139,10 @@ def regress(
 
 
 def left_out_errors(x: np.ndarray, target: np.ndarray, fold: np.ndarray) -> np.ndarray:
-    """Return the mean squared error of ridge regression on left-out folds for each of ``PENALTIES``, (P,); a fold counts once.
+    """Return the mean squared error of ridge regression on left-out folds for each of ``PENALTIES``, (P,).
 
-    scikit-learn's ``RidgeCV`` computes the same with one fit for each penalty. Here, one decomposition of a fold serves all.
+    All folds have the same weight. scikit-learn's ``RidgeCV`` computes the same with one fit for each penalty. Here, one
+    decomposition of the rest of a fold serves all penalties.
     """
     errors = []
     for left_out in np.unique(fold):

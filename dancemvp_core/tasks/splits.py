@@ -155,9 +155,10 @@ def by_level(table: pd.DataFrame) -> list[str]:
 def _divided(table: pd.DataFrame, chosen: pd.DataFrame, seed: int) -> Iterator[tuple[pd.DataFrame, np.ndarray, np.ndarray]]:
     """Yield the pieces of each choreography and level, its performances for the support in the order of drawing, and its query.
 
-    ``chosen`` are the rows of ``table`` to divide. Half of the performances are query. If the table names people, those of
-    every second person are: of the same people for all choreographies, and of the others with the next seed. What nobody or
-    only one of these two groups dances cannot be asked about: then all named performances are for the support.
+    ``chosen`` are the rows of ``table`` to divide. Half of the performances are the query. If the table names people, every
+    second person is in the query, with all performances of all choreographies; with the next seed, the other people are. If
+    only one of these two groups dances a choreography at a level, nobody can be asked about it, and all its named performances
+    are for the support. Performances without a name are left out.
     """
     asked = by_level(table)[seed % 2 :: 2] if "dancer" in table else []
     for (choreography, level), group in chosen.groupby(GROUP, dropna=False):
@@ -170,7 +171,8 @@ def _divided(table: pd.DataFrame, chosen: pd.DataFrame, seed: int) -> Iterator[t
         person = group.drop_duplicates("sequence").set_index("sequence")["dancer"].reindex(order)
         order, is_asked = order[person.notna()], person.dropna().isin(asked).to_numpy()
         is_asked = is_asked & ~is_asked.all()
-        yield group, order[~is_asked], order[is_asked]
+        if len(order):
+            yield group, order[~is_asked], order[is_asked]
 
 
 def _counts(table: pd.DataFrame, split: str) -> pd.DataFrame:
@@ -214,8 +216,8 @@ def most_shots(table: pd.DataFrame, split: str = "test") -> int:
 def about_support(table: pd.DataFrame, shots: int, split: str = "test") -> str:
     """Return what is unusual about the support, in sentences; "" if nothing is.
 
-    That is: classes (choreography and level) with fewer than ``shots`` performances for it, classes that are never asked about,
-    and people of the query who are in no support.
+    The sentences count the choreographies and levels with fewer than ``shots`` performances for the support, and those that are
+    never asked about. If the table names people, they say that the query has other people than the support.
     """
     counts, said = _counts(table, split), []
     if "dancer" in table:
