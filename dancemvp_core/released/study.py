@@ -47,6 +47,7 @@ PRETRAINING = (*CUTTING, "lstm", "knee", "hops", "mlp", "augmentation", "silent 
 RELEASED_PROMPT = ("logits", "text tower", "text")  # switches that leave our prompt as it is
 DOWNSTREAM = ("trials", *RELEASED_PROMPT, "hit rate", "target")
 SWITCHES = (*PRETRAINING, *DOWNSTREAM)
+EVERYTHING = (*SWITCHES, ALL)
 STOPPING = "stopping"  # no switch: the best epoch on test instead of the last one, in the same fit
 PERFORMANCE = ["seed", "sequence", "stratum"]  # a stratum is a choreography and level
 MEASURES = ["task1", "task1_best", "task3"]
@@ -60,15 +61,15 @@ class Reading(NamedTuple):
     against: str = OURS
 
 
-def readings(differences: tuple[str, ...] = SWITCHES) -> dict[str, Reading]:
-    """Return name -> reading: ours (nothing as released), each difference alone, and all of them.
+def readings(differences: tuple[str, ...] = EVERYTHING) -> dict[str, Reading]:
+    """Return name -> reading: ours (nothing as released), each difference alone, and "as released" with all of ``SWITCHES``.
 
     The released prompt has three parts, and each needs the one before: "logits", then the text tower, then the label's text.
     Raises ValueError for an unknown difference.
     """
     for name in differences:
-        if name not in SWITCHES:
-            raise ValueError(f"no difference {name!r}; there are {', '.join(SWITCHES)}")
+        if name not in EVERYTHING:
+            raise ValueError(f"no difference {name!r}; there are {', '.join(EVERYTHING)}")
     chain = RELEASED_PROMPT
     last = max((chain.index(name) for name in differences if name in chain), default=-1)
     found = {OURS: Reading(NOTHING)}
@@ -78,7 +79,7 @@ def readings(differences: tuple[str, ...] = SWITCHES) -> dict[str, Reading]:
             found[name] = Reading(frozenset(chain[: place + 1]), chain[place - 1] if place else OURS)
         elif name in differences:
             found[name] = Reading(frozenset([name]))
-    return found | {ALL: Reading(frozenset(SWITCHES))}
+    return found | ({ALL: Reading(frozenset(SWITCHES))} if ALL in differences else {})
 
 
 @dataclass(frozen=True, eq=False)
@@ -370,7 +371,7 @@ def why_not(dataset: DanceDataset, sequences: pd.DataFrame) -> str:
 
 def run(differences: tuple[str, ...], study: Study, progress: Callable = lambda jobs: jobs) -> pd.DataFrame:
     """Return the measures of ``readings``: COLUMNS, a row for each reading and query performance; without names, of all."""
-    plan = readings(differences or SWITCHES)
+    plan = readings(differences or EVERYTHING)
     jobs = [(name, reading.on, seed) for name, reading in plan.items() for seed in range(study.seeds)]
     parts = [study.measure(on, seed).assign(difference=name) for name, on, seed in progress(jobs)]
     return pd.concat(parts, ignore_index=True)[COLUMNS]
@@ -385,7 +386,7 @@ def effects(measured: pd.DataFrame) -> pd.DataFrame:
     "as released, best epoch" are the best epoch on test against the last epoch of the same fit.
     """
     of = {name: own.set_index(PERFORMANCE) for name, own in measured.groupby("difference", sort=False)}
-    plan = readings(tuple(name for name in of if name in SWITCHES))
+    plan = readings(tuple(name for name in of if name in EVERYTHING))
     rows = [_effect(name, plan[name].against, own, of[plan[name].against]) for name, own in of.items()]
     for name, label in (("text", STOPPING), (ALL, f"{ALL}, best epoch")):
         if name in of:
