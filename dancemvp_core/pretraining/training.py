@@ -100,8 +100,11 @@ def precision_for(objective: Objective, views: Views, labels: Tensor) -> str:
 
 def class_codes(table: pd.DataFrame) -> tuple[np.ndarray, int]:
     """Return each pre-train piece's Task 1 class (choreography x level x primitive) as 0..C-1, -1 for other pieces; and C."""
-    names = table[["choreography", "level", "primitive"]].astype(str).fillna("?").agg("/".join, axis=1)
-    codes, classes = pd.factorize(names.where(table["split"] == "pretrain"), sort=True)
+    own = (table["split"] == "pretrain").to_numpy()
+    labels = table.loc[own, ["choreography", "level", "primitive"]].astype(str).fillna("?")
+    names = pd.Series(["/".join(row) for row in labels.itertuples(index=False)], dtype=object)
+    codes = np.full(len(table), -1)
+    codes[own], classes = pd.factorize(names, sort=True)
     return codes, len(classes)
 
 

@@ -137,9 +137,9 @@ PROFILES: dict[str, Profile] = {
     "demo": Profile(
         name="demo",
         **NARROW,
-        epochs=3,
+        epochs=2,
         epochs_resnet50=1,
-        least_steps=84,
+        least_steps=56,
         variants=(),
         released_differences=("silent music", "text", "hit rate", "target"),
         seeds=1,
