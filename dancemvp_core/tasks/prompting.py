@@ -170,28 +170,14 @@ def batches(rows: Tensor, at_once: int, steps: int, seed: int) -> Tensor:
 def fit(problem: Problem, parts: list[np.ndarray], settings: PrompterSettings, seed: int) -> dict[int, list[Prompter]]:
     """Fit a new prompter on each part of the support (its rows), and return the prompters at each of ``stops``.
 
-    The seed draws a prompter's weights, batches and dropout. A prompter does not depend on the other parts, rounding aside.
-    Parts with equally large batches are fitted together: one step is a step of all their prompters.
-    """
-    at_once = [min(settings.batch_size, len(rows)) for rows in parts]
-    fitted: dict[int, list] = {stop: [None] * len(parts) for stop in stops(settings.steps)}
-    for size in set(at_once):
-        places = [i for i, own in enumerate(at_once) if own == size]
-        for stop, prompters in fit_together(problem, [parts[i] for i in places], settings, seed).items():
-            for i, prompter in zip(places, prompters, strict=True):
-                fitted[stop][i] = prompter
-    return fitted
-
-
-def fit_together(problem: Problem, parts: list[np.ndarray], settings: PrompterSettings, seed: int) -> dict[int, list[Prompter]]:
-    """Do the work of ``fit`` for parts with equally large batches.
-
-    A stop yields averaged weights, which follow those of the last 20 steps or so: with them a stop needs no falling learning
-    rate.
+    The seed draws a prompter's weights, batches and dropout. All parts are fitted together: one step is a step of all their
+    prompters. So they share the batch size, that of the settings or the smallest part's size; but for this, a prompter does not
+    depend on the other parts, rounding aside. A stop yields averaged weights, which follow those of the last 20 steps or so: with
+    them a stop needs no falling learning rate.
     """
     support, device, found = problem.support, problem.support.hidden.device, {}
     rows = [torch.as_tensor(part, device=device) for part in parts]
-    at_once = min(settings.batch_size, len(parts[0]))
+    at_once = min(settings.batch_size, *map(len, parts))
     order = torch.stack([batches(own, at_once, settings.steps, seed) for own in rows], dim=1)
     rate_variance = torch.stack([problem.target["rhythm"][own].var().clamp(min=1e-4) for own in rows])[:, None]
     with seeded(seed, device):

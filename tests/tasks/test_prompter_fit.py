@@ -70,8 +70,10 @@ def test_a_prompter_at_a_stop_does_not_depend_on_longer_training(problem):
 @pytest.mark.parametrize("text", ["words", "input"])
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 def test_a_prompter_does_not_depend_on_what_is_fitted_with_it(problem, dropout, text):
-    """Together, alone and in a plain loop on a module; one of the parts is smaller than a batch."""
+    """Together, alone and in a plain loop on a module. One part is smaller than a batch: its size is that of all batches."""
     settings = replace(SETTINGS, steps=6, dropout=dropout, learning_rate=1e-3)
+    small = replace(settings, batch_size=11)
+    assert settings.batch_size > 11
     classes = int(problem.target["vocabulary"].max()) + 1
     which = None if text == "words" else torch.arange(len(problem.fold)) % 3
     said = problem.new(problem.support.hidden).sentences if which is None else {"input": ["a step", "two long steps", "a turn"]}
@@ -83,12 +85,12 @@ def test_a_prompter_does_not_depend_on_what_is_fitted_with_it(problem, dropout, 
     parts = [*others(problem), np.arange(11), np.arange(len(problem.fold))]
     together = prompting.fit(own, parts, settings, 5)[6]
     for i, part in enumerate(parts):
-        alone = prompting.fit(own, [part], settings, 5)[6][0]
+        alone = prompting.fit(own, [part], small, 5)[6][0]
         assert largest_difference(together[i], alone, own.support) < SAME
         if dropout == 0:
-            plain = plain_fit(own, torch.as_tensor(part), settings, 5)
+            plain = plain_fit(own, torch.as_tensor(part), small, 5)
             assert largest_difference(together[i], plain, own.support) < SAME
-            other = prompting.fit(own, [part], settings, 6)[6][0]
+            other = prompting.fit(own, [part], small, 6)[6][0]
             assert largest_difference(plain, other, own.support) > 10 * SAME, "the check sees another draw"
 
 
