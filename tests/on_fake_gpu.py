@@ -204,7 +204,7 @@ def project(tmp_path_factory) -> Path:
         patch.setattr(encoder, "MusicEncoder", functools.partial(encoder.MusicEncoder, layers=1))
         heard = study.released_music
         patch.setattr(study, "released_music", lambda *of: heard(*of)[:, :8])  # of 549 rows, each a step of the LSTM
-        patch.setattr(linear_heads, "STRENGTHS", (1.0,))  # scikit-learn computes on the processor
+        patch.setattr(linear_heads, "STRENGTHS", dict.fromkeys(linear_heads.HEADS, (1.0,)))  # SciPy computes on the processor
         patch.setattr(leak_audit, "ORACLE_STEPS", 3)  # too few to show its leak
         patch.setattr(leak_audit, "enforce", lambda report: None)
         patch.setattr(splits, "PRETRAIN", ("b0", "k3"))  # the released split, of the choreographies that are here

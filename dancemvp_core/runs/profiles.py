@@ -123,7 +123,7 @@ PROFILES: dict[str, Profile] = {
         epochs_resnet50=1,
         least_steps=4,
         variants=("position",),
-        released_differences=("knee", "text", "as released"),
+        released_differences=("split", "text", "as released"),
         batch_size=32,
         learning_rate=1e-3,
         seeds=1,
@@ -143,6 +143,7 @@ PROFILES: dict[str, Profile] = {
         variants=(),
         released_differences=("silent music", "hit rate", "target"),
         seeds=1,
+        genres=(1, 3, 5),
         downstream_steps=50,
     ),
     "study": Profile(

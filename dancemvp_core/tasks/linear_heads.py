@@ -20,7 +20,9 @@ from sklearn.preprocessing import StandardScaler
 
 from dancemvp_core.tasks.splits import learnable
 
-STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0)  # C of logistic regression; the smallest penalizes most. Real motion needs the last two
+# C of logistic regression; the smallest penalizes most. Real motion needs the last two. With all classes in one head,
+# ``MOST_STEPS`` ends the fit before a strength above 1 makes a difference.
+STRENGTHS = {"all classes": (0.01, 0.1, 1.0), "each attribute": (0.01, 0.1, 1.0, 10.0, 100.0)}
 ONE_SHOT = 1.0  # the strength where nothing can be left out
 MOST_STEPS = 50  # of a logistic regression
 SMALLEST_GRADIENT = 1e-3  # of a logistic regression in scaled axes: it has converged
@@ -151,7 +153,7 @@ def choose(supports: list[np.ndarray], codes: np.ndarray, classes: pd.DataFrame,
     counts = learnable(codes, fold)
     if not counts.any():
         return Choice(len(supports) - 1, "each attribute", ONE_SHOT)
-    right = {Choice(*choice): np.zeros(2) for choice in itertools.product(range(len(supports)), HEADS, STRENGTHS)}
+    right = {Choice(i, head, c): np.zeros(2) for i in range(len(supports)) for head in HEADS for c in STRENGTHS[head]}
     for number, left_out in itertools.product(range(len(supports)), np.unique(fold)):
         rest, test = fold != left_out, (fold == left_out) & counts
         if not test.any():

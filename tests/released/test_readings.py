@@ -337,3 +337,14 @@ def test_one_seed_has_an_interval_over_performances_paired_where_they_are_the_sa
     halves = [np.ptp(ttest_1samp(values, 0).confidence_interval()) / 2 for values in (ours, other)]
     assert row["task1_effect"] == pytest.approx(5)
     assert row["task1_high"] - row["task1_effect"] == pytest.approx(np.hypot(*halves))
+
+
+def test_the_released_split_is_pre_trained_on_only_where_it_is_measured():
+    def planned(differences):
+        seen = []
+        study.heard_music(SimpleNamespace(params=SimpleNamespace(split=""), seeds=1), differences, lambda jobs: seen.extend(jobs) or [])
+        return seen
+
+    untrained = [("ours", False, 0), ("released", False, 0)]
+    assert planned(("knee",)) == [("ours", True, 0), *untrained]
+    assert planned(()) == planned(("split", "knee")) == [("ours", True, 0), ("released", True, 0), *untrained]

@@ -66,7 +66,7 @@ def test_the_regression_ends_where_its_gradient_is_small(known):
     classes, codes = class_table(known)
     primitive = classes["primitive"].to_numpy()[codes]
     own = Axes.of(features(known, ["choreography", "primitive"], 0.5))
-    for strength in linear_heads.STRENGTHS:
+    for strength in linear_heads.STRENGTHS["each attribute"]:
         weights, constants = linear_heads.softmax_regression(own, primitive, strength)
         x = own.mean + own.values @ own.axes
         exact = LogisticRegression(C=strength, max_iter=100_000, tol=1e-8).fit(x, primitive)

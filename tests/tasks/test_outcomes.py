@@ -212,7 +212,7 @@ def test_the_plan_fits_nothing_twice_and_floors_at_the_table_s_point_only():
 
 
 def test_table_4_and_the_curves_hold_what_was_measured_beside_what_the_paper_prints(pieces, tmp_path, monkeypatch):
-    monkeypatch.setattr(linear_heads, "STRENGTHS", (1.0,))
+    monkeypatch.setattr(linear_heads, "STRENGTHS", dict.fromkeys(linear_heads.HEADS, (1.0,)))
     where = Workspace(pieces, IMPERIALDANCE21, WIDTH, Paths("smoke", "tiny", tmp_path))
     outcomes = Outcomes(where, replace(SETTINGS, steps=2))  # how well the prompters are fitted does not matter here
     for seed in range(2):
