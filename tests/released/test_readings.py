@@ -340,10 +340,12 @@ def test_one_seed_has_an_interval_over_performances_paired_where_they_are_the_sa
 
 
 def test_the_released_split_is_pre_trained_on_only_where_it_is_measured():
+    reading, seen = SimpleNamespace(params=SimpleNamespace(split=""), seeds=1), []
+
     def planned(differences):
-        seen = []
-        study.heard_music(SimpleNamespace(params=SimpleNamespace(split=""), seeds=1), differences, lambda jobs: seen.extend(jobs) or [])
-        return seen
+        seen.clear()
+        study.heard_music(reading, differences, lambda jobs: seen.extend(jobs) or [])
+        return list(seen)
 
     untrained = [("ours", False, 0), ("released", False, 0)]
     assert planned(("knee",)) == [("ours", True, 0), *untrained]
