@@ -59,7 +59,7 @@ class Profile(_Strict):
     left out). ``released_differences``: the differences of the released code that are measured; "as released" is all of them
     together (none named: each one, and all together). ``shots``: performances of each class in the support, in the tables;
     ``shots_curve``: in Fig. 7. ``downstream_steps`` and ``downstream_rate``: the most steps of a fit of the prompter, and its
-    learning rate. Few steps need a high one: with demo's features and 20 shots, Task 1 on validation is right in 69.3 % (64 steps at
+    learning rate. Few steps need a high one: with demo's features and 20 shots, Task 1 on validation is right in 69.3 % (64 at
     0.012), 33.8 % (50 at 0.002) and 71.8 % (200 at 0.002). ``tsne_points``: points of a map; the paper's Fig. 5a has
     3 choreographies x 3 levels x 3 primitives x 100 trials =
     2,700, whatever the number in pre-training.
