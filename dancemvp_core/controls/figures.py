@@ -190,7 +190,8 @@ def released_effects(effects: pd.DataFrame, synthetic: bool) -> Figure:
     ax.tick_params(axis="y", length=0)
     ax.invert_yaxis()
     ax.axvline(0, color=BLACK, lw=0.6)
-    ax.axhline(len(single) - 0.2, color="0.85", lw=0.8)
+    if whole.any():
+        ax.axhline(len(single) - 0.2, color="0.85", lw=0.8)
     ax.margins(x=0.1)
     ours = effects.loc[effects["difference"] == "ours", "task1_mean"].iloc[0]
     seeds = int(effects["n_seeds"].iloc[0])
