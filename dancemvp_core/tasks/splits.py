@@ -157,10 +157,14 @@ def _divided(table: pd.DataFrame, chosen: pd.DataFrame, seed: int) -> Iterator[t
 
     ``chosen`` are the rows of ``table`` to divide. Half of the performances are the query. If the table names people, every
     second person is in the query, with all performances of all choreographies; with the next seed, the other people are. If
-    only one of these two groups dances a choreography at a level, nobody can be asked about it, and all its named performances
-    are for the support. Performances without a name are left out.
+    only one of these two groups dances a choreography at a level, nobody can be asked about it: all its named performances are
+    for the support, and so are its people wherever else they dance. Performances without a name are left out.
     """
-    asked = by_level(table)[seed % 2 :: 2] if "dancer" in table else []
+    if "dancer" in table:
+        named = chosen.dropna(subset="dancer")
+        asked = named["dancer"].isin(by_level(table)[seed % 2 :: 2])
+        alone = asked.groupby([named[name] for name in GROUP], dropna=False).transform("all")
+        asked = {*named.loc[asked, "dancer"]} - {*named.loc[alone, "dancer"]}
     for (choreography, level), group in chosen.groupby(GROUP, dropna=False):
         rng = np.random.default_rng([seed, *map(ord, f"{choreography}/{level}")])
         order = rng.permutation(np.sort(group["sequence"].unique()))
@@ -170,7 +174,6 @@ def _divided(table: pd.DataFrame, chosen: pd.DataFrame, seed: int) -> Iterator[t
             continue
         person = group.drop_duplicates("sequence").set_index("sequence")["dancer"].reindex(order)
         order, is_asked = order[person.notna()], person.dropna().isin(asked).to_numpy()
-        is_asked = is_asked & ~is_asked.all()
         if len(order):
             yield group, order[~is_asked], order[is_asked]
 
