@@ -36,8 +36,8 @@ FACTS = ("method", "protocol", "seed", "genres", "shots")
 
 def prompter_settings(params) -> PrompterSettings:
     """Return the prompter's hyper-parameters as selected on validation, with the profile's number of steps and learning rate."""
-    sizes = {"steps": params.downstream_steps, "learning_rate": params.downstream_rate}
-    return PrompterSettings(**sizes, **methods.selected().get("prompter", {}))
+    of_profile = {"steps": params.downstream_steps, "learning_rate": params.downstream_rate}
+    return PrompterSettings(**of_profile | methods.selected().get("prompter", {}))
 
 
 @dataclass(frozen=True, eq=False)
