@@ -100,7 +100,7 @@ def card(where: Workspace, shots: int, seeds: int, root: Path, progress: Callabl
         row = {"row": name, "role": role, "features": ROWS[name], "n_seeds": rows["seed"].nunique()}
         for column, (task, metric) in MEASURES.items():
             values = rows.loc[(rows["task"] == task) & (rows["metric"] == metric), "value"]
-            row[column], row[f"{column}_low"], row[f"{column}_high"] = stats.mean_interval(values)
+            row[column], row[f"{column}_low"], row[f"{column}_high"] = stats.mean_interval(values, share=task == 1)
         out.append(row)
     return pd.DataFrame(out)
 

@@ -87,8 +87,10 @@ PIECE_VALUES: dict[tuple[int, str], tuple[str, Callable[[pd.Series], pd.Series]]
     (1, "level_within"): ("level_within", lambda right: 100.0 * right),
     (2, "l2"): ("l2", lambda loss: loss),
     (2, "mse"): ("score_error", lambda error: error**2),
+    (2, "coverage_90"): ("covered_90", lambda inside: 100.0 * inside),
     (3, "mse"): ("rate_error", lambda error: error**2),
 }
+SHARES = ((1, "accuracy"), (1, "level_within"), (2, "coverage_90"))  # percentages, between 0 and 100
 INDEX = ["seed", "sequence", "stratum"]
 OF_TASKS = tuple(TASKS.values())  # the paper's measure of each task
 RATIO_METRIC = {1: "accuracy", 2: "mse", 3: "mse"}  # a ratio of l2 has no meaning, because l2 has no zero point
@@ -125,7 +127,7 @@ def estimates(outcomes: Iterable[Outcome]) -> dict[tuple, stats.Estimate]:
     The keys are (method, protocol, genres, shots, task, metric).
     """
     return {
-        (*row, *measure): stats.crossed(values.reset_index(name="value"))
+        (*row, *measure): stats.crossed(values.reset_index(name="value"), share=measure in SHARES)
         for row, seeds in by_row(outcomes).items()
         for measure in PIECE_VALUES
         if len(values := performance_values(seeds.values(), *measure))

@@ -32,7 +32,7 @@ COLUMNS = [
     "interpretation",
     *ATTRIBUTES,
     *("level_within_ci_low", "level_within_ci_high", "score_spearman", "bar_spearman", "synthetic", "condition"),
-    *("score_mse", "score_coverage_90"),  # in squared points of the data's score range; in %
+    *("score_mse", "score_coverage_90", "score_coverage_90_ci_high"),  # in squared points of the data's score range; in %
     *("shots", "fewest_shots"),  # performances of each class in the support, and of the smallest class
 ]
 _RANKS = {"score_spearman": (2, "spearman"), "bar_spearman": (3, "spearman")}
@@ -88,7 +88,8 @@ def comparison_table(
         row["score_mse"] *= (100 * scores.unit) ** 2  # the metric is on score/100
         row |= {"shots": point[3], "fewest_shots": point[3]}
         within = intervals.get((*point, 1, "level_within"), UNKNOWN)
-        rows.append(row | {"level_within_ci_low": within.low, "level_within_ci_high": within.high})
+        row |= {"level_within_ci_low": within.low, "level_within_ci_high": within.high}
+        rows.append(row | {"score_coverage_90_ci_high": intervals.get((*point, 2, "coverage_90"), UNKNOWN).high})
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -139,9 +140,18 @@ def signed(value: float) -> str:
 
 
 def with_spread(row: pd.Series, task: str) -> str:
-    """Return mean and half width of its interval as text, e.g. "61.2 ± 3.4"; only the mean without an interval."""
-    mean, half = row[f"{task}_mean"], (row[f"{task}_ci_high"] - row[f"{task}_ci_low"]) / 2
-    return number(mean) + ("" if pd.isna(half) else f" ± {number(half, 2)}")
+    """Return mean and interval as text; only the mean without an interval.
+
+    "61.2 ± 3.4" has half of the interval's width. An interval whose middle is far from the mean, as near 100 %, is written out:
+    "99.4 [97.8, 99.9]".
+    """
+    mean, low, high = (row[f"{task}_{part}"] for part in ("mean", "ci_low", "ci_high"))
+    half = (high - low) / 2
+    if pd.isna(half):
+        return number(mean)
+    if abs(low + half - mean) > half / 4:
+        return f"{number(mean)} [{number(low)}, {number(high)}]"
+    return f"{number(mean)} ± {number(half, 2)}"
 
 
 def readable(table: pd.DataFrame, labels: dict[str, str] | None = None, levels: Levels = SKILL) -> pd.DataFrame:
@@ -149,7 +159,7 @@ def readable(table: pd.DataFrame, labels: dict[str, str] | None = None, levels: 
 
     Beside the paper's L2, which can be negative, stand three measures of the score whose sign and size need no formula: the
     mean squared error in squared points of the score's range, the rank correlation, and the share of true scores in the
-    predicted 90 % interval.
+    predicted 90 % interval: "overconfident" where that share is below 90 % beyond chance.
     The heading of a measured column says "synthetic" if the data are synthetic.
     """
     where = "synthetic" if table["synthetic"].any() else "measured"
@@ -161,6 +171,8 @@ def readable(table: pd.DataFrame, labels: dict[str, str] | None = None, levels: 
         if task == "task2":
             for column, heading in SCORE_HEADINGS.items():
                 out[f"{heading} ({where})"] = table[column].map(number)
+            narrow = (table["score_coverage_90_ci_high"] < 90).map({True: " (overconfident)", False: ""})
+            out[f"{SCORE_HEADINGS['score_coverage_90']} ({where})"] += narrow
     if table["level_within"].notna().any():
         out[f"Level within ({where})"] = table["level_within"].map(number)
     if "fewest_shots" in table and (table["fewest_shots"] < table["shots"]).any():

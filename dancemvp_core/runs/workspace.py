@@ -25,14 +25,17 @@ class Workspace:
     def open(cls, run: Run, skeleton: Skeleton) -> Workspace:
         """Return the workspace of a notebook's run, and record the pieces as its input.
 
-        Raises DataError if the pieces have not been cut yet.
+        Raises DataError if the pieces have not been cut yet, or if the split asks for people and they have no names.
         """
         paths, params = run.paths, run.params
         if not (paths.pieces / "pieces.safetensors").exists():
             missing = f"no pieces of {paths.dataset} for the profile {params.profile}"
             raise DataError(f"{paths.pieces}: {missing}; run make reproduce PROFILE={params.profile} first")
         run.add_input(paths.pieces)
-        return cls(PieceSet.load(paths.pieces, pick_device()), skeleton, Width.of(params), paths)
+        pieces = PieceSet.load(paths.pieces, pick_device())
+        if params.split == "people" and "dancer" not in pieces.table:
+            raise DataError(f"{paths.pieces}: split 'people', and the pieces have no column dancer; delete it, and run again")
+        return cls(pieces, skeleton, Width.of(params), paths)
 
     @property
     def choreographies(self) -> int:

@@ -62,7 +62,7 @@ def softmax_regression(own: Axes, codes: np.ndarray, strength: float) -> tuple[n
     """Fit multinomial logistic regression with an L2 penalty: return its weights (D, C) and constants (C,).
 
     ``codes`` (N,): the class of each piece, 0 to C - 1; each class has a piece. The problem is that of scikit-learn's
-    ``LogisticRegression(C=strength)``: the mean cross-entropy + ``sum(weights ** 2) / (2 * strength * N)``; for two classes, that of
+    ``LogisticRegression(C=strength)``: mean cross-entropy + ``sum(weights ** 2) / (2 * strength * N)``; for two classes, that of
     ``LogisticRegression(C=2 * strength)``, which has one vector of weights for both. L-BFGS solves it in the principal
     axes, each divided by the root of its curvature where all classes are equally probable. So a fit needs a fifth of the steps
     or fewer where the classes are few, and all fits to the same pieces share one decomposition. Many classes with a weak penalty

@@ -24,24 +24,46 @@ class Interval(NamedTuple):
     high: float
 
 
-def t_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
+def t_interval(values: Sequence[float], confidence: float = 0.95, share: bool = False) -> Interval:
     """Return Student's t-interval of the mean of independent values, without those that are nan.
 
     There is one value for each independent unit (a seed, a choreography), not for each piece. With fewer than two values,
-    std, low and high are nan; without values, the mean is nan too.
+    std, low and high are nan; without values, the mean is nan too. ``share``: the values are percentages, and the interval
+    stays between 0 and 100 (``share_bounds``).
     """
     known = np.asarray(values, dtype=float)
     known = known[np.isfinite(known)]
     if len(known) < 2:
         return Interval(float(known[0]) if len(known) else np.nan, np.nan, np.nan, np.nan)
     mean, std = float(known.mean()), float(known.std(ddof=1))
-    half = float(student_t.ppf(0.5 + confidence / 2, len(known) - 1)) * std / np.sqrt(len(known))
+    error, freedom = std / np.sqrt(len(known)), len(known) - 1
+    if share and error > 0:
+        return Interval(mean, std, *share_bounds(mean, error, freedom, len(known), confidence))
+    half = float(student_t.ppf(0.5 + confidence / 2, freedom)) * error
     return Interval(mean, std, mean - half, mean + half)
 
 
-def mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float, float]:
+def share_bounds(mean: float, error: float, freedom: float, units: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return (low, high) of Wilson's interval for a mean percentage with a standard error; it stays between 0 and 100.
+
+    The number of trials is the one that gives this standard error, p (1 - p) / error^2 (Korn and Graubard 1998, Survey
+    Methodology 24), and Student's t with ``freedom`` replaces the normal quantile. Where all ``units`` (performances) have 0 %,
+    or all have 100 %, they are the trials. Another mean without error is known exactly (chance), and is both bounds.
+    """
+    p = mean / 100
+    if error == 0 and 0 < p < 1:
+        return mean, mean
+    trials = p * (1 - p) / (error / 100) ** 2 if error > 0 else units
+    t = float(student_t.ppf(0.5 + confidence / 2, freedom))
+    centre = p + t**2 / (2 * trials)
+    half = t * np.sqrt(p * (1 - p) / trials + (t / (2 * trials)) ** 2)
+    low, high = (100 * (centre + side * half) / (1 + t**2 / trials) for side in (-1, 1))
+    return max(low, 0.0), min(high, 100.0)  # up to rounding
+
+
+def mean_interval(values: Sequence[float], confidence: float = 0.95, share: bool = False) -> tuple[float, float, float]:
     """Return (mean, low, high) of ``t_interval``."""
-    mean, _, low, high = t_interval(values, confidence)
+    mean, _, low, high = t_interval(values, confidence, share)
     return mean, low, high
 
 
@@ -68,7 +90,7 @@ class Estimate(NamedTuple):
     p: float
 
 
-def crossed(values: pd.DataFrame, confidence: float = 0.95) -> Estimate:
+def crossed(values: pd.DataFrame, confidence: float = 0.95, share: bool = False) -> Estimate:
     """Return the mean of values of query performances under several seeds, with an interval for new ones of both.
 
     ``values``: one row for each performance and seed, with the columns seed, sequence, stratum and value. Every seed has the
@@ -76,7 +98,8 @@ def crossed(values: pd.DataFrame, confidence: float = 0.95) -> Estimate:
     variance is that of the seeds' means, plus what the performances that several seeds share add to it, and at least the
     variance over performances; the degrees of freedom are Hillis' (2007, Statistics in Medicine 26, for readers and cases, here
     seeds and performances). With one seed, the interval is over performances only, so it is conditional on this fit. nan for
-    fewer than two performances a stratum.
+    fewer than two performances a stratum. ``share``: the values are percentages, and the interval stays between 0 and 100
+    (``share_bounds``).
     """
     if not len(values):
         return Estimate(*[np.nan] * 4)
@@ -97,7 +120,12 @@ def crossed(values: pd.DataFrame, confidence: float = 0.95) -> Estimate:
         both = among_seeds + max(together - own, 0.0)
         variance = max(both, together)
         freedom = min((len(means) - 1) * (variance / among_seeds) ** 2, free) if among_seeds > 0 else free
-    return _estimate(float(means.mean()), np.sqrt(variance), freedom, confidence)
+    mean, error = float(means.mean()), float(np.sqrt(variance))
+    found = _estimate(mean, error, freedom, confidence)
+    if not share:
+        return found
+    low, high = share_bounds(mean, error, freedom, performances, confidence)
+    return found._replace(low=low, high=high)
 
 
 def _estimate(mean: float, error: float, freedom: float, confidence: float) -> Estimate:

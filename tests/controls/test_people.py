@@ -1,6 +1,7 @@
 """Real people: some are left out of the support in turn, and asked about beside as many performances of the others."""
 
 import itertools
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,11 +10,14 @@ import pytest
 from tiny import piece_set
 
 from dancemvp_core.controls import people, unseen_dancers
+from dancemvp_core.dance.sequences import DataError
 from dancemvp_core.dance.skeleton import IMPERIALDANCE21
 from dancemvp_core.models.prompter import PrompterSettings
 from dancemvp_core.pretraining.networks import Width
+from dancemvp_core.runs import profiles, provenance
 from dancemvp_core.runs.provenance import Paths
 from dancemvp_core.runs.workspace import Workspace
+from dancemvp_core.tasks import splits
 from dancemvp_core.tasks.features import Features
 from dancemvp_core.tasks.outcomes import Setting
 
@@ -94,3 +98,15 @@ def test_what_only_tells_the_person_is_lost_on_unseen_people(where, named, monke
     assert table["level_within"].min() > 95
     shown = unseen_dancers.readable(table.reset_index())
     assert {"level within, seen", "level within, unseen", "accuracy, unseen"} <= set(shown)
+
+
+def test_a_run_that_splits_by_people_refuses_pieces_without_names(tmp_path):
+    """Notebook 02 writes the names into the pieces. Without them the split would silently be the usual one."""
+    params = profiles.validate("05_table2_baselines", root=str(tmp_path), split="people")
+    run, pieces = provenance.start(params), piece_set()
+    pieces.save(run.paths.pieces)
+    with pytest.raises(DataError, match="split 'people', and the pieces have no column dancer"):
+        Workspace.open(run, IMPERIALDANCE21)
+    index = pieces.table.drop_duplicates("sequence").set_index("sequence").assign(dancer="Ana")
+    replace(pieces, table=splits.name_people(pieces.table, index)).save(run.paths.pieces)
+    assert set(Workspace.open(run, IMPERIALDANCE21).pieces.table["dancer"]) == {"Ana"}

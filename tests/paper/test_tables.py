@@ -241,6 +241,19 @@ def test_the_lead_is_the_ratio_of_the_means_and_its_interval_that_of_the_delta_m
     assert comparison.lead(ours, other * 0, 1).isna().all()
 
 
+def test_what_a_reader_sees_of_intervals_near_their_end_and_of_scores_that_claim_too_much():
+    unknown = dict.fromkeys(tables.COLUMNS, np.nan) | {"protocol": "prompt", "n_seeds": 3, "synthetic": False, "condition": ""}
+    sure = {"method": "sure", "task1_mean": 61.24, "task1_ci_low": 57.8, "task1_ci_high": 64.6} | {
+        "score_coverage_90": 52.0, "score_coverage_90_ci_high": 60.0
+    }
+    fair = {"method": "fair", "task1_mean": 99.4, "task1_ci_low": 97.4, "task1_ci_high": 99.9} | {
+        "score_coverage_90": 88.0, "score_coverage_90_ci_high": 91.0
+    }
+    text = tables.readable(pd.DataFrame([unknown | sure, unknown | fair])).set_index("Method")
+    assert text["Task 1 ↑ (measured)"].to_dict() == {"sure": "61.2 ± 3.4", "fair": "99.4 [97.4, 99.9]"}
+    assert text["Score in 90 % interval (measured)"].to_dict() == {"sure": "52.0 (overconfident)", "fair": "88.0"}
+
+
 def test_one_word_for_a_comparison():
     assert [comparison.stands(*i) for i in ((1, 2), (-2, -1), (-1, 1), (np.nan, np.nan))] == ["ahead", "behind", "level", ""]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import binom, ttest_1samp
+from scipy.stats import binom, binomtest, ttest_1samp
 
 from dancemvp_core.tasks import stats
 
@@ -45,6 +45,34 @@ def test_one_value_has_no_interval():
     assert interval.mean == 3.0 and np.isnan([interval.std, interval.low, interval.high]).all()
     assert np.isnan(stats.t_interval([])).all()
     assert stats.t_interval([1.0, np.nan, 3.0]) == stats.t_interval([1.0, 3.0])
+
+
+@pytest.mark.parametrize(("right", "of"), [(20, 20), (0, 20), (19, 20), (600, 1000)])
+def test_bounds_of_a_share_are_wilsons(right, of):
+    p = right / of
+    low, high = stats.share_bounds(100 * p, 100 * np.sqrt(p * (1 - p) / of), np.inf, of)
+    expected = binomtest(right, of).proportion_ci(0.95, "wilson")
+    assert (low / 100, high / 100) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+def test_interval_of_a_share_near_its_end_covers_and_stays_inside():
+    """98 % of 60 performances: the plain t-interval has no width where all are right, and goes beyond 100 elsewhere."""
+    rng, covered, plainly = np.random.default_rng(0), 0, 0
+    for right in 100.0 * (rng.random((RUNS, 60)) < 0.98):
+        frame = pd.DataFrame({"seed": 0, "sequence": range(60), "stratum": 0, "value": right})
+        found, plain = stats.crossed(frame, share=True), stats.crossed(frame)
+        assert 0 <= found.low < found.mean <= found.high <= 100 and found.p == plain.p
+        covered += found.low <= 98 <= found.high
+        plainly += plain.low <= 98 <= plain.high
+    assert covered >= 0.94 * RUNS and plainly < 0.9 * RUNS
+
+
+def test_a_share_that_is_known_exactly_has_no_width():
+    chance = pd.DataFrame({"seed": 0, "sequence": range(6), "stratum": [0, 0, 0, 1, 1, 1], "value": [0.0] * 3 + [100.0] * 3})
+    assert stats.crossed(chance, share=True)[:3] == (50.0, 50.0, 50.0)
+    assert stats.t_interval([100.0] * 3, share=True)[2:] == (100.0, 100.0)
+    low, high = stats.t_interval([98.0, 99.5, 100.0], share=True)[2:]
+    assert 90 < low < 98 and high < 100 < stats.t_interval([98.0, 99.5, 100.0]).high
 
 
 # --- seeds and performances --------------------------------------------------------------------------------------
