@@ -105,14 +105,12 @@ def trial(candidate: Candidate, before: dict, profile: str, folder: Path) -> lis
         run = Pretraining(candidate.pretraining, 0, where.pieces, where.skeleton, where.width, how)
         facts = [run.stamp, methods.selected()["prompter"], candidate.protocol, code_hash.stamp(__name__)]
         kept = folder / f"{_short(facts)}.json"
-        if kept.exists():
-            return json.loads(kept.read_text())
-        encoder, _ = run.finished(folder / f"{_short(run.stamp)}.safetensors")
-        rows = on_validation(encoder, candidate.protocol, where.pieces, profile)
+        if not kept.exists():
+            encoder, _ = run.finished(folder / f"{_short(run.stamp)}.safetensors")
+            files.write_json(kept, on_validation(encoder, candidate.protocol, where.pieces, profile))
+    # Candidates with equal settings, such as a change to the present value, share a file: the names are not part of it.
     names = {"pretraining": candidate.pretraining, "changes": json.dumps(candidate.changes), "place": candidate.place}
-    found = [names | row for row in rows]
-    files.write_json(kept, found)
-    return found
+    return [names | row for row in json.loads(kept.read_text(encoding="utf-8"))]
 
 
 def _short(value) -> str:

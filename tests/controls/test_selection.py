@@ -95,6 +95,22 @@ def test_a_selection_runs_end_to_end_and_ends_with_settings_that_can_be_read(tmp
     assert yaml.safe_load(yaml.safe_dump(settings)) == settings
 
 
+def test_two_candidates_with_equal_settings_share_a_trial_and_keep_their_names(tmp_path, monkeypatch):
+    where = SimpleNamespace(pieces=None, skeleton=None, width=None)
+    run = SimpleNamespace(stamp={"net": 1}, finished=lambda path: (None, None))
+    measured = []
+    monkeypatch.setattr(selection.datasets, "load", lambda root: where)
+    monkeypatch.setattr(selection.Workspace, "open", lambda *_: where)
+    monkeypatch.setattr(selection, "Pretraining", lambda *_: run)
+    monkeypatch.setattr(selection, "on_validation", lambda *_: measured.append(1) or [{"shots": 5, "task1": 60.0}])
+    present = {"prompter": {"width": methods.selected()["prompter"]["width"]}}
+    for changes in ({}, present, {}):
+        candidate = selection.Candidate(selection.OURS.pretraining, "prompt", changes)
+        found = selection.trial(candidate, {}, "smoke", tmp_path)
+        assert [(row["changes"], row["task1"]) for row in found] == [(json.dumps(changes), 60.0)]
+    assert len(measured) == 1
+
+
 @pytest.mark.parametrize("name", list(methods.VARIANTS))
 def test_a_variant_changes_at_most_one_thing(name):
     selected, variant = methods.settings(methods.METHODS["ours"]), methods.settings(methods.VARIANTS[name])
