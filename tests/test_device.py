@@ -168,12 +168,16 @@ def inputs_of(net, shape):
 
 
 def gradients_of(layer, x, on):
-    """Output of a layer and the gradients of its input and weights, all as float32."""
+    """Output of a layer and the gradients of its input and weights, all as float32.
+
+    The output's gradient varies and has one sign. With both signs, the gradient of a bias is a sum that cancels, and rounding
+    would be most of it.
+    """
     x = x.clone().requires_grad_()
     layer.zero_grad()
     with autocast(on):
         out = layer(x)
-    out.float().backward(torch.sin(torch.arange(out.numel(), dtype=torch.float32)).view(out.shape))
+    out.float().backward(2 + torch.sin(torch.arange(out.numel(), dtype=torch.float32)).view(out.shape))
     return [out.detach().float(), x.grad, *(p.grad.clone() for p in layer.parameters())]
 
 

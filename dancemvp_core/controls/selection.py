@@ -196,7 +196,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     settings, trials = select(options.profile, options.jobs, folder, options.real and str(Path(options.real).resolve()))
     text = yaml.safe_dump(settings, sort_keys=False, default_flow_style=None)
     files.write_text(methods.SELECTED, HEADER.format(profile=options.profile) + text)
-    files.write_csv(methods.SELECTED.with_name("selected_trials.csv"), trials.round(4))
+    files.write_csv(methods.SELECTED.with_name("selected_trials.csv"), trials.assign(profile=options.profile).round(4))
 
 
 if __name__ == "__main__":

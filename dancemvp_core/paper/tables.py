@@ -149,7 +149,7 @@ def with_spread(row: pd.Series, task: str) -> str:
     half = (high - low) / 2
     if pd.isna(half):
         return number(mean)
-    if abs(low + half - mean) > half / 4:
+    if abs(low + half - mean) > half / 4 and number(low) != number(high):
         return f"{number(mean)} [{number(low)}, {number(high)}]"
     return f"{number(mean)} ± {number(half, 2)}"
 
@@ -171,8 +171,9 @@ def readable(table: pd.DataFrame, labels: dict[str, str] | None = None, levels: 
         if task == "task2":
             for column, heading in SCORE_HEADINGS.items():
                 out[f"{heading} ({where})"] = table[column].map(number)
-            narrow = (table["score_coverage_90_ci_high"] < 90).map({True: " (overconfident)", False: ""})
-            out[f"{SCORE_HEADINGS['score_coverage_90']} ({where})"] += narrow
+            if "score_coverage_90_ci_high" in table:  # older tables do not have it
+                narrow = (table["score_coverage_90_ci_high"] < 90).map({True: " (overconfident)", False: ""})
+                out[f"{SCORE_HEADINGS['score_coverage_90']} ({where})"] += narrow
     if table["level_within"].notna().any():
         out[f"Level within ({where})"] = table["level_within"].map(number)
     if "fewest_shots" in table and (table["fewest_shots"] < table["shots"]).any():
