@@ -7,7 +7,8 @@
 #                    SPLIT=released: pre-train and test choreographies of the authors' released code, which share music
 #                    SPLIT=people: the people of a query are in no support (data that name their people)
 #   make test        lint, unit tests, and the committed notebooks against what they compute
-#   make select      choose every method's settings on validation: dancemvp_core/pretraining/selected.yaml
+#   make select      choose every method's settings on validation: dancemvp_core/pretraining/selected.yaml; at the schedule of
+#                    PROFILE: take that of your results, since a choice does not hold for a longer one (pretraining/README.md)
 #                    REAL=folder: on the validation choreographies of these data, too
 #   make bench       what the package does beside plain references: results/bench/ (ONLY=case,case  QUICK=1 for a check)
 #   make lab         open the explorer in JupyterLab, on the run of PROFILE, DATA and SPLIT
@@ -59,7 +60,7 @@ test: setup-test
 test-browser: export OMP_NUM_THREADS = 1
 test-browser: setup-test
 	@sh tests/browser/chromium.sh || exit 0; \
-	$(run) workflow/reproduce.py --profile smoke --only 04_fig5_embeddings && $(run) -m pytest tests/browser
+	$(run) workflow/reproduce.py --profile smoke --only 04_fig5_embeddings && $(run) -m pytest tests/browser -n 2 --dist loadfile
 
 select: export OMP_NUM_THREADS = 1
 select: setup
