@@ -55,12 +55,13 @@ test: setup-test
 	  -n 2 --dist loadfile notebooks
 	$(run) -m dancemvp_core.explorer.report --profile smoke
 	$(run) docs/build.py
-	@$(MAKE) --no-print-directory test-browser
+	@sh tests/browser/chromium.sh || exit 0; $(browser_tests)
 
+browser_tests = $(run) -m pytest tests/browser -n 2 --dist loadfile
 test-browser: export OMP_NUM_THREADS = 1
 test-browser: setup-test
 	@sh tests/browser/chromium.sh || exit 0; \
-	$(run) workflow/reproduce.py --profile smoke --only 04_fig5_embeddings && $(run) -m pytest tests/browser -n 2 --dist loadfile
+	$(run) workflow/reproduce.py --profile smoke --only 04_fig5_embeddings && $(browser_tests)
 
 select: export OMP_NUM_THREADS = 1
 select: setup
