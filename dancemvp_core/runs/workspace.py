@@ -34,7 +34,7 @@ class Workspace:
         run.add_input(paths.pieces)
         pieces = PieceSet.load(paths.pieces, pick_device())
         if params.split == "people" and "dancer" not in pieces.table:
-            raise DataError(f"{paths.pieces}: split 'people', and the pieces have no column dancer; delete it, and run again")
+            raise DataError(f"{paths.pieces}: split 'people', and no piece names its dancer; delete this folder, and run again")
         return cls(pieces, skeleton, Width.of(params), paths)
 
     @property

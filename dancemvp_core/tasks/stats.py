@@ -29,7 +29,7 @@ def t_interval(values: Sequence[float], confidence: float = 0.95, share: bool = 
 
     There is one value for each independent unit (a seed, a choreography), not for each piece. With fewer than two values,
     std, low and high are nan; without values, the mean is nan too. ``share``: the values are percentages, and the interval
-    stays between 0 and 100 (``share_bounds``).
+    stays between 0 and 100 (``share_bounds``); equal values have no width.
     """
     known = np.asarray(values, dtype=float)
     known = known[np.isfinite(known)]

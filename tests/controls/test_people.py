@@ -105,7 +105,7 @@ def test_a_run_that_splits_by_people_refuses_pieces_without_names(tmp_path):
     params = profiles.validate("05_table2_baselines", root=str(tmp_path), split="people")
     run, pieces = provenance.start(params), piece_set()
     pieces.save(run.paths.pieces)
-    with pytest.raises(DataError, match="split 'people', and the pieces have no column dancer"):
+    with pytest.raises(DataError, match="split 'people', and no piece names its dancer"):
         Workspace.open(run, IMPERIALDANCE21)
     index = pieces.table.drop_duplicates("sequence").set_index("sequence").assign(dancer="Ana")
     replace(pieces, table=splits.name_people(pieces.table, index)).save(run.paths.pieces)
