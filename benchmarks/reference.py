@@ -40,12 +40,12 @@ class TextbookBlock(nn.Module):
             copy.deepcopy(part) for part in (block.spatial_norm, block.temporal, block.temporal_norm, block.skip)
         )
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, views: int = 1) -> Tensor:
         n, _, t, v = x.shape
         mixed = self.mix(x).view(n, len(self.graph), -1, t, v)
         gathered = torch.einsum("nkctv,kvw->nctw", mixed, self.graph * self.edge_weight)
-        out = self.temporal_norm(self.temporal(torch.relu(self.spatial_norm(gathered))))
-        return torch.relu(out if self.skip is None else out + self.skip(x))
+        out = self.temporal_norm(self.temporal(torch.relu(self.spatial_norm(gathered, views))), views)
+        return torch.relu(out if self.skip is None else out + self.skip(x, views))
 
 
 def textbook(network: nn.Module) -> nn.Module:
@@ -53,7 +53,7 @@ def textbook(network: nn.Module) -> nn.Module:
     out = copy.deepcopy(network)
     for module in out.modules():
         if isinstance(module, STGCN):
-            module.blocks = nn.Sequential(*(TextbookBlock(block) for block in module.blocks))
+            module.blocks = nn.ModuleList(TextbookBlock(block) for block in module.blocks)
     return out
 
 

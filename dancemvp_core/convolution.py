@@ -1,4 +1,4 @@
-"""Layers for small images: a convolution that is right and fast on every processor, and a batch norm for several views."""
+"""Layers: a convolution of small images that is right and fast on every processor, and batch norms for several views."""
 
 from __future__ import annotations
 
@@ -50,10 +50,27 @@ class Conv2d(nn.Conv2d):
         return F.linear(taps, weight.permute(0, 2, 3, 1).flatten(1), self.bias).permute(0, 3, 1, 2)
 
 
-class BatchNorm2d(nn.BatchNorm2d):
-    """``nn.BatchNorm2d`` for a batch of several ``views``, one after the other: it normalises each view by itself."""
+class _EachView:
+    """Makes a batch norm one for a batch of several ``views``, one after the other: it normalises each view by itself."""
 
     def forward(self, x: Tensor, views: int = 1) -> Tensor:
         if views == 1 or not self.training:
             return super().forward(x)
-        return torch.cat([super(BatchNorm2d, self).forward(view) for view in x.chunk(views)])
+        return torch.cat([super(_EachView, self).forward(view) for view in x.chunk(views)])
+
+
+class BatchNorm1d(_EachView, nn.BatchNorm1d):
+    """``nn.BatchNorm1d`` that normalises each of several ``views`` in a batch by itself."""
+
+
+class BatchNorm2d(_EachView, nn.BatchNorm2d):
+    """``nn.BatchNorm2d`` that normalises each of several ``views`` in a batch by itself."""
+
+
+class InTurn(nn.Sequential):
+    """``nn.Sequential`` whose batch norms normalise each of several ``views`` in a batch by itself; empty: no change."""
+
+    def forward(self, x: Tensor, views: int = 1) -> Tensor:
+        for layer in self:
+            x = layer(x, views) if isinstance(layer, _EachView) else layer(x)
+        return x

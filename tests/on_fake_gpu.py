@@ -156,6 +156,19 @@ def test_a_step_neither_waits_for_the_device_nor_sends_anything_to_it(name, log)
     assert log.kernels and not log.waits and not log.copied and not log.heavy_on_cpu
 
 
+def test_both_views_are_encoded_in_one_call():
+    pieces, calls = piece_set(trials=1), []
+    encoder = objective("ours").encoder
+    for net in encoder.encoders.values():
+        net.register_forward_hook(lambda net, inputs, _: calls.append(len(inputs[0])))
+    views = [pieces.to(GPU).batch(pieces.rows("pretrain")[start : start + 4]) for start in (0, 4)]
+    z = encoder.both(views)
+    assert calls == [8, 8]
+    expected = encoder.cpu().both([{k: v.cpu() for k, v in view.items()} for view in views])
+    for mine, theirs in zip(z, expected, strict=True):
+        torch.testing.assert_close(mine.cpu(), theirs, atol=1e-4, rtol=1e-4)
+
+
 def test_a_run_goes_on_from_its_checkpoint_on_the_same_device_only(tmp_path):
     pieces, how, kept = piece_set(trials=1).to(GPU), training.Training(2, 8), tmp_path / "run.safetensors"
 

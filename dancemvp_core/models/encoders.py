@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from dancemvp_core.convolution import BatchNorm1d, BatchNorm2d, InTurn
 from dancemvp_core.dance.skeleton import IMPERIALDANCE21, Skeleton, spatial_partitions
 from dancemvp_core.models.resnet import ResNet
 
@@ -48,45 +49,45 @@ class STGCNBlock(nn.Module):
     def __init__(self, channels_in: int, channels_out: int, graph: Tensor, stride: int, residual: bool):
         super().__init__()
         self.spatial = GraphConvolution(channels_in, channels_out, graph)
-        self.spatial_norm = nn.BatchNorm2d(channels_out)
+        self.spatial_norm = BatchNorm2d(channels_out)
         self.temporal = nn.Conv2d(channels_out, channels_out, (9, 1), (stride, 1), (4, 0))
-        self.temporal_norm = nn.BatchNorm2d(channels_out)
-        if not residual:
-            self.skip = None
-        elif channels_in == channels_out and stride == 1:
-            self.skip = nn.Identity()
-        else:
-            self.skip = nn.Sequential(nn.Conv2d(channels_in, channels_out, 1, (stride, 1)), nn.BatchNorm2d(channels_out))
+        self.temporal_norm = BatchNorm2d(channels_out)
+        same = channels_in == channels_out and stride == 1
+        fit = () if same or not residual else (nn.Conv2d(channels_in, channels_out, 1, (stride, 1)), BatchNorm2d(channels_out))
+        self.skip = InTurn(*fit) if residual else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        out = torch.relu(self.spatial_norm(self.spatial(x)))
-        out = self.temporal_norm(self.temporal(out))
-        return torch.relu(out if self.skip is None else out + self.skip(x))
+    def forward(self, x: Tensor, views: int = 1) -> Tensor:
+        out = torch.relu(self.spatial_norm(self.spatial(x), views))
+        out = self.temporal_norm(self.temporal(out), views)
+        return torch.relu(out if self.skip is None else out + self.skip(x, views))
 
 
 class STGCN(nn.Module):
     """ST-GCN (Yan, Xiong and Lin 2018), motion (N, 3, T, V) -> (N, D): p = phi(m) in the paper.
 
     ``channels`` has one width for each block. A block that is wider than the one before halves time, as in the original.
+    ``views`` as in ``ResNet``.
     """
 
     def __init__(self, skeleton: Skeleton = IMPERIALDANCE21, channels=FULL_WIDTH, dim: int = 256):
         super().__init__()
         graph = torch.from_numpy(spatial_partitions(skeleton))
-        self.input_norm = nn.BatchNorm1d(3 * len(skeleton.joints))
+        self.input_norm = BatchNorm1d(3 * len(skeleton.joints))
         blocks, before = [], 3
         for i, width in enumerate(channels):
             stride = 2 if i > 0 and width > before else 1
             blocks.append(STGCNBlock(before, width, graph, stride, residual=i > 0))
             before = width
-        self.blocks = nn.Sequential(*blocks)
+        self.blocks = nn.ModuleList(blocks)
         self.out = nn.Linear(before, dim)
 
-    def forward(self, motion: Tensor) -> Tensor:
+    def forward(self, motion: Tensor, views: int = 1) -> Tensor:
         n, c, t, v = motion.shape
-        x = self.input_norm(motion.permute(0, 1, 3, 2).reshape(n, c * v, t))
+        x = self.input_norm(motion.permute(0, 1, 3, 2).reshape(n, c * v, t), views)
         x = x.view(n, c, v, t).permute(0, 1, 3, 2).contiguous()
-        return self.out(self.blocks(x).mean(dim=(2, 3)))
+        for block in self.blocks:
+            x = block(x, views)
+        return self.out(x.mean(dim=(2, 3)))
 
 
 def _frames(x: Tensor) -> Tensor:
@@ -186,8 +187,9 @@ def velocity(motion: Tensor, seconds: Tensor) -> Tensor:
 # loses no accuracy on validation with two seeds (benchmarks/precision.py). A ResNet may lose accuracy, and on some
 # processors its gradients in bfloat16 change from call to call. The Transformer and the others are too small to gain.
 BFLOAT16 = {STGCN: ("cpu", "cuda"), LSTM: (), Transformer: (), ResNet: (), AccelerationCNN: ()}
-JOINS_VIEWS = (ResNet,)  # encoders that are faster on both views in one call; ST-GCN is slower that way
 ONE_FOR_BOTH = (LSTM, Transformer)  # encoders whose state does not change with the number of calls (batch norm's does)
+NORMS_BY_VIEW = (ResNet, STGCN)  # encoders with batch norms, which normalise each view by itself
+JOINS_VIEWS = {"cpu": (ResNet,)}  # these compute both views in one call; on a GPU all above do, which then starts fewer kernels
 
 REPRESENTATIONS = {"position": lambda motion, seconds: motion, "velocity": velocity}
 
@@ -219,12 +221,12 @@ class DanceEncoder(nn.Module):
         self.bfloat16 = False
 
     def encode(self, modality: str, pieces: dict[str, Tensor], views: int = 1) -> Tensor:
-        """Return one modality's features, (N, dim) float32: p or q in the paper; ``views`` as in ``ResNet``."""
+        """Return one modality's features, (N, dim) float32: p or q in the paper; the batch has ``views``, one after the other."""
         net, x = self.encoders[modality], pieces[modality]
         x = self.represent(x, pieces["seconds"]) if modality == "motion" else x  # in full precision, because it subtracts positions
         half = self.bfloat16 and self.training and x.device.type in BFLOAT16.get(type(net), ())
         with torch.autocast(x.device.type, torch.bfloat16) if half else nullcontext():  # not all devices have autocast
-            return (net(x, views) if views > 1 else net(x)).to(x.dtype)
+            return (net(x, views) if isinstance(net, NORMS_BY_VIEW) else net(x)).to(x.dtype)
 
     def hidden(self, pieces: dict[str, Tensor], music: Tensor | None = None) -> Tensor:
         """Return the input of the MLP's last layer, (N, H). ``music`` (N, dim): q, if it is known already."""
@@ -246,17 +248,15 @@ class DanceEncoder(nn.Module):
     def hidden_of_both(self, views: tuple[dict[str, Tensor], dict[str, Tensor]]) -> tuple[Tensor, Tensor]:
         """Return ``hidden`` of both views, each (N, H).
 
-        The encoders in ``JOINS_VIEWS`` compute both views in one call; those in ``ONE_FOR_BOTH`` compute once what both share.
+        Those in ``JOINS_VIEWS`` compute both views in one call; those in ``ONE_FOR_BOTH`` compute once what both share.
         """
-        encoded: tuple[list[Tensor], list[Tensor]] = ([], [])
+        encoded = []
         for name, net in self.encoders.items():
-            if isinstance(net, JOINS_VIEWS):
+            if isinstance(net, ONE_FOR_BOTH) and views[0][name] is views[1][name]:  # music that no augmentation changes
+                encoded.append([self.encode(name, views[0])] * 2)
+            elif isinstance(net, JOINS_VIEWS.get(views[0][name].device.type, NORMS_BY_VIEW + ONE_FOR_BOTH)):
                 together = {part: torch.cat([view[part] for view in views]) for part in (name, "seconds")}
-                halves = self.encode(name, together, views=2).chunk(2)
-            elif isinstance(net, ONE_FOR_BOTH) and views[0][name] is views[1][name]:  # music that no augmentation changes
-                halves = [self.encode(name, views[0])] * 2
+                encoded.append(self.encode(name, together, views=2).chunk(2))
             else:
-                halves = [self.encode(name, view) for view in views]
-            for parts, half in zip(encoded, halves, strict=True):
-                parts.append(half)
-        return tuple(self.join(parts, view) for parts, view in zip(encoded, views, strict=True))
+                encoded.append([self.encode(name, view) for view in views])
+        return tuple(self.join(list(parts), view) for parts, view in zip(zip(*encoded, strict=True), views, strict=True))

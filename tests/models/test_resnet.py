@@ -91,12 +91,23 @@ def test_the_network_is_the_published_one(depth):
 
 
 @pytest.mark.parametrize("shared", [False, True])
-@pytest.mark.parametrize("name", ["res18-res18-infonce", "stgcn-res18-infonce", "ours", "tx-tx-infonce"])
-def test_both_views_at_once_are_two_calls(name, shared):
-    """Also where no augmentation changed the music, so that both views share it."""
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [
+        ("res18-res18-infonce", "cpu"),
+        ("stgcn-res18-infonce", "cpu"),
+        *((n, w) for n in ("ours", "tx-tx-infonce") for w in ("cpu", "gpu")),
+    ],
+)
+def test_both_views_at_once_are_two_calls(name, where, shared, monkeypatch):
+    """Also where no augmentation changed the music, so that both views share it; on the CPU, and as a GPU joins them."""
+    if where == "gpu":
+        monkeypatch.setattr(encoders, "JOINS_VIEWS", {})
     torch.manual_seed(0)
     at_once = networks.build_encoder(methods.METHODS[name], IMPERIALDANCE21, networks.Width((8, 16), 16, 12))
     apart = copy.deepcopy(at_once)
+    calls = []
+    at_once.encoders["motion"].register_forward_hook(lambda *_: calls.append(1))
     shapes = {"motion": (6, 3, 32, 21), "music": (6, 54, 32)}
     views = tuple({part: torch.randn(shape) for part, shape in shapes.items()} | {"seconds": torch.full((6,), 3.0)} for _ in "ab")
     if shared:
@@ -105,6 +116,7 @@ def test_both_views_at_once_are_two_calls(name, shared):
     for encoder, z in ((at_once, at_once.both(views)), (apart, tuple(apart(view) for view in views))):
         sum((half**2).sum() for half in z).backward()
         results.append((z, encoder))
+    assert len(calls) == (1 if where == "gpu" or name.startswith("res18") else 2)
     for mine, theirs in zip(results[0][0], results[1][0], strict=True):
         assert torch.allclose(mine, theirs, atol=1e-4)
     theirs = dict(apart.named_parameters())
