@@ -382,14 +382,18 @@ _PROTOCOL_LOOK = {
 def prompt_vs_finetune(curves: pd.DataFrame, synthetic: bool) -> Figure:
     """Return Fig. 7: protocols over shots (upper row) and over choreographies g (lower row), one column for each task.
 
-    ``curves`` is ``prompting.curves``. Bars are its intervals over seeds, if there are at least two. The axes show all means;
-    a longer bar is cut.
+    Tasks without values have no column; the curves of a single task are side by side. ``curves`` is ``prompting.curves``. Bars
+    are its intervals over seeds, if there are at least two. The axes show all means; a longer bar is cut.
     """
-    figure, grid = plt.subplots(2, 3, figsize=(PAGE_IN, 3.9))
+    tasks = [(title, task) for title, task in _TASK_AXES if (curves["task"] == task).any()] or _TASK_AXES
+    shape, height = ((1, 2), 2.5) if len(tasks) == 1 else ((2, len(tasks)), 3.9)
+    figure, grid = plt.subplots(*shape, squeeze=False, figsize=(PAGE_IN, height))
     for axes, (varied, words) in zip(
-        grid, {"shots": "shots (performances a class)", "genres": "choreographies g (equal support)"}.items(), strict=True
+        grid.reshape(2, len(tasks)),
+        {"shots": "shots (performances a class)", "genres": "choreographies g (equal support)"}.items(),
+        strict=True,
     ):
-        for ax, (title, task) in zip(axes, _TASK_AXES, strict=True):
+        for ax, (title, task) in zip(axes, tasks, strict=True):
             here = curves[(curves["varied"] == varied) & (curves["task"] == task)]
             for i, (protocol, (_, colour, marker, line)) in enumerate(_PROTOCOL_LOOK.items()):
                 own = here[here["protocol"] == protocol].sort_values(varied)
@@ -412,7 +416,7 @@ def prompt_vs_finetune(curves: pd.DataFrame, synthetic: bool) -> Figure:
             else:
                 ax.set_xticks(())
                 ax.set_yticks(())
-                ax.text(0.5, 0.5, "no labels", ha="center", va="center", color=GREY, transform=ax.transAxes)
+                ax.text(0.5, 0.5, "no values", ha="center", va="center", color=GREY, transform=ax.transAxes)
             ax.set_xlabel(words)
             if varied == "shots":
                 ax.set_title(title, loc="left")

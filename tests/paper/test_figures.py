@@ -188,7 +188,17 @@ def test_the_axes_of_fig_7_show_every_mean_and_are_not_squashed_by_one_bar():
     figure = figures.prompt_vs_finetune(pd.DataFrame(rows, columns=names), False)
     low, high = figure.axes[0].get_ylim()
     assert low < 51 < 70 < high and high - low < 60
-    assert words(figure).count("no labels") == 5
+    assert words(figure).count("no values") == 1, "no values over g; a task without values has no panel"
+
+
+@pytest.mark.parametrize("tasks", [(), (1,), (1, 3), (1, 2, 3)])
+def test_fig_7_has_panels_for_the_tasks_with_values(tasks):
+    names = "varied protocol shots genres task metric mean ci_low ci_high".split()
+    rows = [(varied, "prompt", 5, 3, task, "", 50.0, 49.0, 51.0) for varied in ("shots", "genres") for task in tasks]
+    figure = figures.prompt_vs_finetune(pd.DataFrame(rows, columns=names), False)
+    titles = [ax.get_title(loc="left") for ax in figure.axes]
+    assert [title[:6] for title in titles if title] == [f"Task {task}" for task in tasks or (1, 2, 3)]
+    assert len(figure.axes) == 2 * len(tasks or (1, 2, 3)) and words(figure).count("no values") == (0 if tasks else 6)
 
 
 def test_of_one_primitive_no_number_is_shown():
