@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     synth.set_defaults(run=_synth)
 
     check = data.add_parser("check", help="print the data card; exit code 1 if a part is unusable, 2 if everything is")
-    check.add_argument("path", type=Path, metavar="PATH", help="folder or manifest of a data set (dancemvp_core/datasets/README.md)")
+    check.add_argument("path", type=Path, metavar="PATH", help="folder or manifest (dancemvp_core/datasets/README.md)")
     check.add_argument("--split", choices=("released",), help="the card for this split, with its leak of music")
     check.set_defaults(run=_check)
 

@@ -34,7 +34,8 @@ def training_of(pretraining: str, params) -> Training:
     """Return the training settings of a pre-training from a notebook's parameters and from the method's settings."""
     settings = methods.settings(methods.pretrainings()[pretraining])
     rate = params.learning_rate * settings.get("rate_factor", 1.0)
-    epochs = params.epochs_resnet50 if "res50" in pretraining else params.epochs
+    passes = {"res50": params.epochs_resnet50, "crossentropy": params.epochs_crossentropy}
+    epochs = next((count for part, count in passes.items() if part in pretraining.split("-")), params.epochs)
     least = params.least_steps * epochs // params.epochs
     more = {"schedule": params.schedule, "same_music": settings["same_music"], "least_steps": least}
     return Training(epochs, params.batch_size, rate, **more)

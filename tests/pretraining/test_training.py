@@ -8,10 +8,11 @@ import torch
 from tiny import piece_set
 
 from dancemvp_core.dance.skeleton import IMPERIALDANCE21
-from dancemvp_core.pretraining import methods, networks, objectives, training
+from dancemvp_core.pretraining import methods, networks, objectives, pretrained, training
 from dancemvp_core.pretraining.augment import Augmentation
 from dancemvp_core.pretraining.objectives import SVT, MoCo
 from dancemvp_core.pretraining.training import Hooks
+from dancemvp_core.runs import profiles
 
 AUGMENTATION = Augmentation(turn=30.0, noise=0.05, music_noise=0.2)
 TRAINING = training.Training(epochs=3, batch_size=8)
@@ -43,6 +44,21 @@ def test_every_objective_learns_and_repeats_with_its_seed(name):
     assert same(runs[0][0], runs[1][0]) and runs[0][1] == runs[1][1]
     assert all(map(math.isfinite, runs[0][1]))
     assert not same(runs[0][0], weights(objective(methods.METHODS[name])))
+
+
+def test_a_row_has_the_passes_of_its_kind():
+    params = profiles.validate("03_pretraining", epochs=3, epochs_resnet50=5, epochs_crossentropy=7)
+    passes = {name: pretrained.training_of(name, params).epochs for name in methods.pretrainings()}
+    assert {passes[name] for name in passes if "res50" in name} == {5}
+    assert {name for name in passes if passes[name] == 7} == {"res18-lstm-crossentropy", "cnn1d-none-crossentropy"}
+    assert passes["stgcn-lstm-supcon"] == passes["stgcn-lstm-infonce-crop"] == 3
+
+
+def test_motion_that_music_must_predict_is_not_changed_at_random():
+    """No music says where a dancer was turned, or which joints were hidden: such a target leaves only its mean to learn."""
+    for method in methods.everyone().values():
+        if method.objective == "reconstruction":
+            assert set(methods.settings(method)["augmentation"]) <= {"crop", "music_noise", "music_mask"}
 
 
 def test_ours_learns_to_tell_pieces_apart():
