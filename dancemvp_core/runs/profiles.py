@@ -158,7 +158,7 @@ PROFILES: dict[str, Profile] = {
         name="study",
         **NARROW,
         epochs=8,
-        epochs_resnet50=8,
+        epochs_resnet50=4,
         epochs_crossentropy=48,
         least_steps=224,
         seeds=3,
