@@ -17,7 +17,6 @@ What it cannot show:
 import contextlib
 import sys
 from collections import Counter
-from pathlib import Path
 
 import safetensors.torch
 import torch
@@ -89,9 +88,9 @@ def place() -> str:
     """The package's lines that are at work, the innermost first, as "encoders.py:77 < pretrain.py:205"."""
     frame, lines = sys._getframe(1), []
     while frame:
-        file = Path(frame.f_code.co_filename)
-        if "dancemvp_core" in file.parts:
-            lines.append(f"{file.name}:{frame.f_lineno}")
+        file = frame.f_code.co_filename
+        if "/dancemvp_core/" in file:
+            lines.append(f"{file.rpartition('/')[2]}:{frame.f_lineno}")
         frame = frame.f_back
     return " < ".join(lines) or "no line of the package"
 

@@ -54,6 +54,7 @@ def write(paths: Paths, scene: Scene | None, synthetic: bool, why_not: str = "")
     """
     missing = []
     tables_made = [_table(paths.results / name, title, missing) for name, title in TABLES.items()]
+    tables_made.insert(list(TABLES).index("table2_baselines.csv") + 1, _beside_the_study(paths.results / "table2_baselines.csv"))
     figures_made = [_figure(paths.figures / f"{name}.png", missing) for name in FIGURES]
     if scene is None:
         missing.append(f"the explorer: {why_not}")
@@ -101,6 +102,18 @@ def _table(file: Path, title: str, missing: list[str]) -> dict | None:
         styler = tables.styled(table)
     else:
         styler = tables.show(table.map(_cell))
+    return {"title": title, "html": styler.format(escape="html").format_index(escape="html", axis="columns").to_html()}
+
+
+def _beside_the_study(file: Path) -> dict | None:
+    """Table 2 of a run beside that of the study that the project shows; None without both, and for a study itself."""
+    study = profiles.project_root() / "results" / "study" / file.parent.name / file.name
+    if not (file.exists() and study.exists()) or file.parent.parent.name == "study":
+        return None
+    own = file.parent.parent.name
+    table = tables.beside(pd.read_csv(file), pd.read_csv(study), (own, "study"), tables.NAMES)
+    styler = tables.show(table)
+    title = f"Table 2: this run ({own}) beside the committed study"
     return {"title": title, "html": styler.format(escape="html").format_index(escape="html", axis="columns").to_html()}
 
 

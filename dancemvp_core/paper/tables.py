@@ -184,6 +184,22 @@ def readable(table: pd.DataFrame, labels: dict[str, str] | None = None, levels: 
     return levels.shown(out.astype(str).reset_index(drop=True))
 
 
+def beside(run: pd.DataFrame, other: pd.DataFrame, heads: tuple[str, str], labels: dict[str, str] | None = None) -> pd.DataFrame:
+    """Return our values of two comparison tables side by side, as text: the rows of ``run``, with those that ``other`` has.
+
+    ``heads`` names the two in the headings. The conditions of the pre-trainings stand in the columns of the seeds.
+    """
+    texts = []
+    for table in (run, other):
+        text = readable(table, labels)
+        text.columns = [column.removesuffix(" (synthetic)").removesuffix(" (measured)") for column in text]
+        shown = [c for c in text if c.startswith(("Method", "Protocol", "Task", "Level within", "Seeds")) and "paper" not in c]
+        texts.append(text[shown])
+    names = [column for column in texts[0].columns[2:] if column in texts[1]]
+    joined = texts[0].merge(texts[1], "left", ["Method", "Protocol"], suffixes=[f", {head}" for head in heads]).fillna("")
+    return joined[["Method", "Protocol", *(f"{name}, {head}" for name in names for head in heads)]]
+
+
 def markdown(table: pd.DataFrame) -> str:
     """Return a table of text as Markdown."""
     cells = [list(table.columns), ["---"] * len(table.columns), *table.to_numpy().tolist()]

@@ -294,6 +294,17 @@ def test_the_page_shrinks_to_its_limit(scene, monkeypatch):
     assert smaller.read_bytes() == before, "half a page was written"
 
 
+def test_a_report_shows_the_committed_study_beside_its_own_table(tmp_path):
+    study = report.profiles.project_root() / "results" / "study" / "synthdance" / "table2_baselines.csv"
+    for profile, shown in (("demo", True), ("study", False)):
+        own = tmp_path / "results" / profile / "synthdance" / study.name
+        own.parent.mkdir(parents=True)
+        own.write_bytes(study.read_bytes())
+        beside = report._beside_the_study(own)
+        assert (beside is not None) == shown and (not shown or "Task 1 ↑, study" in beside["html"])
+    assert report._beside_the_study(tmp_path / "results" / "demo" / "other" / study.name) is None
+
+
 def test_a_report_of_nothing_says_so(tmp_path, scene, capsys):
     assert report.main(["--profile", "smoke", "--root", str(tmp_path), "--data", str(scene.dataset.root)]) == 0
     assert "the explorer:" in capsys.readouterr().out

@@ -95,6 +95,15 @@ def test_a_method_that_is_added_appears_in_table_2(monkeypatch):
     assert {row.method.protocol for row in rows.both_protocols(lines) if row.name == "dummy"} == {"prompt", "finetune"}
 
 
+def test_two_runs_side_by_side():
+    lines = rows.rows(2, seeds=3, costly=1)
+    own, other = as_table(lines), as_table(lines[1:]).assign(task1_mean=12.5, task1_ci_low=np.nan, task1_ci_high=np.nan)
+    text = tables.beside(own, other, ("demo", "study")).set_index("Method")
+    assert len(text) == len(own) and list(text)[1:3] == ["Task 1 ↑, demo", "Task 1 ↑, study"]
+    assert text.iloc[0]["Task 1 ↑, study"] == "" and set(text.iloc[1:]["Task 1 ↑, study"]) == {"12.5"}
+    assert not [column for column in text if "paper" in column]
+
+
 def test_all_rows_have_the_same_seeds_but_those_with_a_resnet_50():
     seeds = {row.name: row.seeds for number in (2, 3) for row in rows.rows(number, 3, 1)}
     few = {name for name, count in seeds.items() if count == 1}
