@@ -151,6 +151,18 @@ def test_bvh_round_trip_of_real_positions(shared_data, tmp_path):
     np.testing.assert_allclose(read, motion, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["clean", "nan", "zero"])
+def test_joints_that_a_camera_missed_do_not_move(shared_data, name):
+    """Cameras write an undetected joint as 0, 0, 0. The same dance, whole and with gaps, has the same strokes and hits."""
+    cases = shared_data.parent / "cases"
+    read = recording.read(cases / "05_zero_filled_joints" / f"{name}.npy", cases / "click.ogg", fps=30)
+    found = recording.analyse(read).alignment
+    np.testing.assert_allclose(found["motion_peaks"], np.arange(1, 6), atol=0.01)
+    assert (found["bar"], found["f70"], round(found["bar_chance"])) == (100, 1, 29)
+    filled = "26 joint positions at exactly 0, 0, 0 are taken as missing, of 3780"
+    assert (filled in read.notes) == (name == "zero")
+
+
 def test_an_aistpp_file_is_assessed(shared_data, tmp_path):
     path = sorted((shared_data / "aistpp" / "keypoints3d").glob("*.pkl"))[0]
     write_music(tmp_path / "song.wav", 20, rate=22050, beat_s=BEAT_S)

@@ -53,6 +53,15 @@ def test_what_is_absent_or_empty_is_unknown_and_noted(tmp_path, header):
     assert dataset.index[["genre", "choreography", "trial", "score", "split"]].isna().all(axis=None)
 
 
+def test_the_card_counts_joints_at_the_origin_as_missing(tmp_path):
+    write_manifest(tmp_path, ["a.npy,TVC,60,coco17"])
+    motion = np.load(tmp_path / "a.npy")
+    motion[10:14, 3] = motion[50:53, 9] = 0
+    np.save(tmp_path / "a.npy", motion)
+    card = datacard.card(datasets.load(tmp_path))
+    assert "7 joint positions at exactly 0, 0, 0 are among them" in card.overview["Missing values"]
+
+
 def test_partly_empty_columns_are_counted_and_unknown_ones_named(tmp_path):
     rows = ["a.npy,TVC,60,coco17,salsa,x", "b.npy,CTV,100,coco17,,y"]
     write_manifest(tmp_path, rows, "motion,layout,fps,skeleton,genre,colour")
