@@ -65,7 +65,9 @@ def real_few_shots() -> str:
     measured = pd.read_csv(REAL / "extra_synchrony.csv").query("protocol in ['prompt', 'finetune']")
     text = measured["protocol"] + ", " + measured["shots"].astype(str) + " shots"
     wide = measured.assign(column=text).pivot(index="method", columns="column", values="task1").round(1)
-    wide = wide.reindex(measured["method"].unique())[text.unique()].rename(index=tables.NAMES)
+    wide = wide.reindex(measured["method"].unique())[text.unique()]
+    flagged = pd.read_csv(REAL / "table2_baselines.csv").set_index("method")["condition"].dropna()
+    wide = wide.rename(index=lambda name: tables.NAMES[name] + (f" ({flagged[name]})" if name in flagged.index else ""))
     return _text(wide.reset_index(names="Task 1, accuracy in %"))
 
 
