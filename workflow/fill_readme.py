@@ -211,15 +211,21 @@ def separated(attribute: str) -> str:
 
 def findings() -> str:
     """Return who stands how in the run on SynthDance and in the run on real motion, a row for each question of ``ASKED``."""
-    heads = ["", "SynthDance (synthetic)", "Bandai-Namco 2 (real motion)"]
-    found = [(label, *(_with_seeds(*asked, results) for results in (RESULTS, REAL))) for label, asked in ASKED.items()]
+    places = [("SynthDance (synthetic)", RESULTS), ("Bandai-Namco 2 (real motion)", REAL)]
+    heads = ["", *(f"{place}, {shots} shots" for place, _ in places for shots in SHOTS)]
+    found = [
+        (label, *(_with_seeds(name, where.format(shots), results) for _, results in places for shots in SHOTS))
+        for label, (name, where) in ASKED.items()
+    ]
     return tables.markdown(pd.DataFrame(found, columns=heads))
 
 
 def _with_seeds(name: str, where: str, results: Path) -> str:
-    """Return ``standing``, and that its rows have one seed where they have."""
-    one = (_rows(name, where, results)["n_seeds"] == 1).all()
-    return standing(name, where, results) + (" (one seed)" if one else "")
+    """Return ``standing``, and that its rows have one seed where they have; "not measured" without such rows."""
+    rows = pd.read_csv(results / f"{name}.csv").query(where)
+    if rows.empty:
+        return "not measured"
+    return standing(name, where, results) + (" (one seed)" if (rows["n_seeds"] == 1).all() else "")
 
 
 def _rows(name: str, where: str, results: Path | None = None) -> pd.DataFrame:
@@ -233,23 +239,24 @@ OTHERS = [name for name, method in methods.table(2).items() if method.pretrainin
 WORDS = "protocol == 'prompt-id' and genres == 5 and task == 1 and shots == {}"
 STYLE = "method == 'ours' and protocol == 'prompt' and cast == '{}' and dancers == '{}'"
 BY_HAND = STYLE.replace("'ours'", "'handcrafted'").replace("'prompt'", "'finetune'")
-SYNC = "reference == 'ours-sync, {}' and method == '{}' and shots == {}"
+FEW = "reference == '{}' and method == '{}' and shots == {}"  # rows of extra_synchrony_tests.csv
 FINETUNED = "method == 'ours' and protocol == 'finetune' and genres == genres.max() and shots == {}"
-# question -> (table of tests, its rows)
+SHOTS = (20, 5)
+# question -> (table of tests, its rows); "{}" takes the number of shots
 ASKED = {
     "Ours, prompted, against the same network untrained, prompted":
-        ("significance", "method == 'random_init' and protocol == 'prompt'"),
+        ("extra_synchrony_tests", FEW.format("ours, prompt", "random_init", "{}") + " and protocol == 'prompt'"),
     "Ours, prompted, against the other pre-trainings of Table 2 that have a verdict, prompted":
-        ("significance", f"method in {OTHERS} and protocol == 'prompt'"),
-    "Ours, prompted, against hand-crafted statistics, both protocols": ("significance", "method == 'handcrafted'"),
-    "Ours, prompted, against ours, fine-tuned": ("fig7_tests", FINETUNED.format(20)),
-    "Ours, prompted, against ours, fine-tuned, 5 shots": ("fig7_tests", FINETUNED.format(5)),
+        ("significance", f"method in {OTHERS} and protocol == 'prompt' and shots == {{}}"),
+    "Ours, prompted, against ours, fine-tuned": ("fig7_tests", FINETUNED),
+    "Ours, prompted, against hand-crafted statistics, both protocols":
+        ("extra_synchrony_tests", FEW.format("ours, prompt", "handcrafted", "{}")),
+    "Ours, fine-tuned, against hand-crafted statistics, both protocols":
+        ("extra_synchrony_tests", FEW.format("ours, finetune", "handcrafted", "{}")),
     "Ours-sync (beyond the paper), prompted, against hand-crafted statistics, both protocols":
-        ("extra_synchrony_tests", SYNC.format("prompt", "handcrafted", 20)),
-    "Ours-sync, prompted, against hand-crafted statistics, both protocols, 5 shots":
-        ("extra_synchrony_tests", SYNC.format("prompt", "handcrafted", 5)),
-    "Ours-sync, fine-tuned, against hand-crafted statistics, both protocols, 5 shots":
-        ("extra_synchrony_tests", SYNC.format("finetune", "handcrafted", 5)),
+        ("extra_synchrony_tests", FEW.format("ours-sync, prompt", "handcrafted", "{}")),
+    "Ours-sync, fine-tuned, against hand-crafted statistics, both protocols":
+        ("extra_synchrony_tests", FEW.format("ours-sync, finetune", "handcrafted", "{}")),
 }  # fmt: skip
 # block -> function: accuracies in Task 1 on real motion with few shots, prompted and fine-tuned
 REAL_FEW = {
@@ -286,18 +293,20 @@ FINDINGS = {
     "loss of prompting": lambda: number("fig7_relative", "value", "what == 'loss of prompt' and task == 'mean'"),
     "loss of fine-tuning": lambda: number("fig7_relative", "value", "what == 'loss of finetune' and task == 'mean'"),
     "sync": lambda: standing("significance", "method == 'ours-sync' and protocol == 'prompt'"),
-    "sync by hand, 20": lambda: standing("extra_synchrony_tests", SYNC.format("prompt", "handcrafted", 20)),
-    "sync by hand, fine-tuned, 20": lambda: standing("extra_synchrony_tests", SYNC.format("finetune", "handcrafted", 20)),
-    "sync by hand, fine-tuned, 5": lambda: standing("extra_synchrony_tests", SYNC.format("finetune", "handcrafted", 5)),
-    "sync calibrated, 20": lambda: standing("extra_synchrony_tests", SYNC.format("prompt", "direct_calibrated", 20)),
-    "sync calibrated, 5": lambda: standing("extra_synchrony_tests", SYNC.format("prompt", "direct_calibrated", 5)),
+    "sync by hand, 20": lambda: standing("extra_synchrony_tests", FEW.format("ours-sync, prompt", "handcrafted", 20)),
+    "sync by hand, fine-tuned, 20": lambda: standing("extra_synchrony_tests", FEW.format("ours-sync, finetune", "handcrafted", 20)),
+    "sync by hand, fine-tuned, 5": lambda: standing("extra_synchrony_tests", FEW.format("ours-sync, finetune", "handcrafted", 5)),
+    "sync calibrated, 20": lambda: standing("extra_synchrony_tests", FEW.format("ours-sync, prompt", "direct_calibrated", 20)),
+    "sync calibrated, 5": lambda: standing("extra_synchrony_tests", FEW.format("ours-sync, prompt", "direct_calibrated", 5)),
     "levels of the truth": lambda: number("difficulty_card", "level_within", "row == 'latent_truth'"),
     "BAR of the truth": lambda: number("difficulty_card", "bar_mse", "row == 'latent_truth'"),
     "levels of sync": lambda: number("table2_baselines", "level_within", "method == 'ours-sync'"),
     "BAR of sync": lambda: number("table2_baselines", "task3_mean", "method == 'ours-sync'"),
     "levels by hand": lambda: number("difficulty_card", "level_within", "row == 'handcrafted'"),
-    "sync by hand, 5": lambda: standing("extra_synchrony_tests", SYNC.format("prompt", "handcrafted", 5)),
+    "sync by hand, 5": lambda: standing("extra_synchrony_tests", FEW.format("ours-sync, prompt", "handcrafted", 5)),
     "real, 1 shot": lambda: standing("fig7_tests", FINETUNED.format(1), REAL),
+    "real, by hand, 5": lambda: standing("extra_synchrony_tests", FEW.format("ours, finetune", "handcrafted", 5), REAL),
+    "real, by hand, 20": lambda: standing("extra_synchrony_tests", FEW.format("ours, finetune", "handcrafted", 20), REAL),
     "real, words": lambda: standing("fig7_tests", FINETUNED.replace("'finetune'", "'prompt-id'").format(1), REAL),
     **REAL_FEW,
     **{
