@@ -103,6 +103,8 @@ def card(
         index = index.assign(split=split.sets)
         overview["Split"] = f"as {split.name}, in place of the data's own"
         notes = [note for note in notes if note not in dataset.split_notes]
+    if index["dancer"].nunique() > 1 and not (split and split.name):
+        notes.append("people are named: without SPLIT=people, the same person may be in support and query of the tables")
     if split and split.heard:
         notes.append(split.leak(index))
     if deep and len(music):

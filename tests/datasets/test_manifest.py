@@ -62,6 +62,14 @@ def test_the_card_counts_joints_at_the_origin_as_missing(tmp_path):
     assert "7 joint positions at exactly 0, 0, 0 are among them" in card.overview["Missing values"]
 
 
+@pytest.mark.parametrize(("names", "noted"), [("ann,bob", True), ("ann,ann", False), (",", False)])
+def test_the_card_of_named_people_says_that_they_may_be_on_both_sides(tmp_path, names, noted):
+    rows = [f"{file},60,coco17,{name}" for file, name in zip(("a.npy,TVC", "b.npy,CTV"), names.split(","), strict=True)]
+    write_manifest(tmp_path, rows, "motion,layout,fps,skeleton,dancer")
+    notes = "\n".join(datacard.card(datasets.load(tmp_path)).notes)
+    assert ("without SPLIT=people" in notes) == noted
+
+
 def test_partly_empty_columns_are_counted_and_unknown_ones_named(tmp_path):
     rows = ["a.npy,TVC,60,coco17,salsa,x", "b.npy,CTV,100,coco17,,y"]
     write_manifest(tmp_path, rows, "motion,layout,fps,skeleton,genre,colour")
