@@ -33,7 +33,7 @@ from dancemvp_core.tasks.features import Features
 PROJECT = Path(__file__).resolve().parents[1]
 SMALL = {
     "trials": 10, "piece_frames": 16, "channels": (8, 16), "dim": 8, "features": 24, "epochs": 1, "epochs_resnet50": 1,
-    "epochs_crossentropy": 1, "batch_size": 9, "shots": 2, "shots_curve": (2,), "genres": (2,), "downstream_steps": 3,
+    "epochs_slow": 1, "batch_size": 9, "shots": 2, "shots_curve": (2,), "genres": (2,), "downstream_steps": 3,
     "tsne_points": 60,
 }  # fmt: skip
 # One row for every objective and kind of encoder, and the strongest baseline, for which 11_extra_unseen_dancers asks.

@@ -27,6 +27,7 @@ from dancemvp_core.pretraining.condition import condition, level_within, spread
 from dancemvp_core.pretraining.networks import Width, augmentation, build_encoder, new_objective
 from dancemvp_core.pretraining.training import Training
 
+SLOW = ("crossentropy", "reconstruction")  # objectives that learn slower than the contrastive ones
 WATCHED = 450  # largest number of validation pieces for the k-NN accuracy during training
 
 
@@ -34,8 +35,9 @@ def training_of(pretraining: str, params) -> Training:
     """Return the training settings of a pre-training from a notebook's parameters and from the method's settings."""
     settings = methods.settings(methods.pretrainings()[pretraining])
     rate = params.learning_rate * settings.get("rate_factor", 1.0)
-    passes = {"res50": params.epochs_resnet50, "crossentropy": params.epochs_crossentropy}
-    epochs = next((count for part, count in passes.items() if part in pretraining.split("-")), params.epochs)
+    parts = pretraining.split("-")
+    slow = any(objective in parts for objective in SLOW)
+    epochs = params.epochs_resnet50 if "res50" in parts else params.epochs_slow if slow else params.epochs
     least = params.least_steps * epochs // params.epochs
     more = {"schedule": params.schedule, "same_music": settings["same_music"], "least_steps": least}
     return Training(epochs, params.batch_size, rate, **more)

@@ -54,8 +54,8 @@ class Profile(_Strict):
     ``trials``: number of trials in each file of SynthDance. ``pretrain_recordings``: most recordings in pre-training, spread over
     choreographies and levels (paper: all 30 files of 100 trials). ``epochs``: passes over their pieces; ``least_steps``: a
     data set with so few pieces that these passes have fewer steps gets more passes. ``seeds``: number of seeds (0, 1, ...) of
-    a row. Rows with a ResNet-50 have ``epochs_resnet50`` passes and at most ``seeds_costly`` seeds; classifiers learn slower
-    than contrastive rows and have ``epochs_crossentropy`` passes. The readings of the released code have at most
+    a row. Rows with a ResNet-50 have ``epochs_resnet50`` passes and at most ``seeds_costly`` seeds; rows whose objective
+    learns slower (``pretrained.SLOW``) have ``epochs_slow`` passes. The readings of the released code have at most
     ``seeds_costly`` seeds, too. ``variants``: those of ``extra_augmentation`` (none: the notebook is
     left out). ``released_differences``: the differences of the released code that are measured; "as released" is all of them
     together (none named: each one, and all together). ``shots``: performances of each class in the support, in the tables;
@@ -90,7 +90,7 @@ class Profile(_Strict):
     features: Count = 256
     epochs: Count = 100
     epochs_resnet50: Count = 100
-    epochs_crossentropy: Count = 100
+    epochs_slow: Count = 100
     least_steps: Count = 10000
     batch_size: Annotated[int, Field(ge=2)] = 16
     learning_rate: Annotated[float, Field(gt=0)] = 3e-4
@@ -126,7 +126,7 @@ PROFILES: dict[str, Profile] = {
         features=64,
         epochs=2,
         epochs_resnet50=1,
-        epochs_crossentropy=2,
+        epochs_slow=2,
         least_steps=4,
         variants=("position",),
         released_differences=("split", "text", "as released"),
@@ -145,7 +145,7 @@ PROFILES: dict[str, Profile] = {
         **NARROW,
         epochs=2,
         epochs_resnet50=1,
-        epochs_crossentropy=2,
+        epochs_slow=2,
         least_steps=56,
         variants=(),
         released_differences=("hit rate", "target"),  # those that need no pre-training
@@ -159,7 +159,7 @@ PROFILES: dict[str, Profile] = {
         **NARROW,
         epochs=8,
         epochs_resnet50=4,
-        epochs_crossentropy=48,
+        epochs_slow=48,
         least_steps=224,
         seeds=3,
         downstream_steps=200,
@@ -196,7 +196,7 @@ STAGES: dict[str, tuple[dict[str, tuple[Any, Any]], tuple[str, ...]]] = {
     "02_fig3_fig4_primitives": ({}, _DATA),
     "03_pretraining": (
         {"pretraining": (str, "stgcn-lstm-infonce"), "seed": (Seed, 0)},
-        (*_WIDTH, "epochs", "epochs_resnet50", "epochs_crossentropy", "least_steps", "batch_size", "learning_rate", "schedule"),
+        (*_WIDTH, "epochs", "epochs_resnet50", "epochs_slow", "least_steps", "batch_size", "learning_rate", "schedule"),
     ),
     "04_fig5_embeddings": ({"aistpp": (str, "")}, (*_WIDTH, "piece_frames", "time_normalisation", "tsne_points")),
     "05_table2_baselines": ({}, (*_WIDTH, *_DOWNSTREAM, "seeds_costly")),
