@@ -56,7 +56,14 @@ def _training(assessor: Assessor) -> list[str]:
     return [
         f"The encoder, {nets}, has {size / 1e6:.2f} million parameters; it was pre-trained with InfoNCE, without "
         f"labels, on the pre-train choreographies, and then frozen (profile {facts.get('profile')}).",
-        "A prompter reads its features. Probabilities, the interval of the score, and the thresholds for “unlike anything I was "
+        "A prompter reads its features."
+        + (
+            " It was fitted on the support and on copies of it whose music has noise "
+            f"({facts['music_noise']:g} standard deviations of each feature), so that it hears a lossy copy as the same song."
+            if "music_noise" in facts  # older ones were not
+            else ""
+        ),
+        "Probabilities, the interval of the score, and the thresholds for “unlike anything I was "
         "trained on” were chosen on held-out validation performances.",
     ]
 

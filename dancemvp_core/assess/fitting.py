@@ -19,9 +19,11 @@ from dancemvp_core.assess.assessor import Assessor, postures
 from dancemvp_core.dance import music, rhythm
 from dancemvp_core.dance.pieces import PieceSet, canonical_lengths, resample
 from dancemvp_core.dance.sequences import DanceDataset, DanceSequence
+from dancemvp_core.device import full_precision
 from dancemvp_core.labels import POINTS, Levels, Scores
 from dancemvp_core.models.prompter import SMALLEST_SPREAD, Prompter, PrompterSettings
 from dancemvp_core.pretraining import methods
+from dancemvp_core.pretraining.augment import Augmentation
 from dancemvp_core.pretraining.networks import Width
 from dancemvp_core.runs.workspace import Workspace
 from dancemvp_core.tasks import prompting, protocols, splits
@@ -33,6 +35,7 @@ from dancemvp_core.tasks.rows import encoder_of
 TASKS = ("vocabulary", "score")  # BAR is measured on a recording, not predicted
 SEED = 0
 HELD_OUT = 20  # held-out performances per choreography and level
+NOISY_COPIES, MUSIC_NOISE = 2, 0.5  # copies of the support, and the noise in their music in standard deviations of a feature
 
 
 def why_not(table: pd.DataFrame) -> str:
@@ -184,6 +187,23 @@ class Material:
         return cls(where.pieces, dataset, encoder_of(name, 0, where), spec, *how)
 
 
+def with_noisy_music(material: Material, hidden: Tensor, support: np.ndarray) -> tuple[Tensor, pd.DataFrame, np.ndarray]:
+    """(features, table, support rows) with ``NOISY_COPIES`` of each support piece with music, whose music has noise.
+
+    A lossy copy of a song moves its features a little. Features of songs that pre-training has not heard differ little, so
+    a prompter that knows each song in one copy only takes another copy for another choreography.
+    """
+    pieces, encoder = material.pieces, material.encoder.eval()
+    heard = support[(pieces.table["window"].iloc[support] >= 0).to_numpy()]
+    copied, parts = np.tile(heard, NOISY_COPIES), [hidden]
+    noise, generator = Augmentation(music_noise=MUSIC_NOISE), torch.Generator(device=hidden.device).manual_seed(SEED)
+    with torch.inference_mode(), full_precision():
+        for start in range(0, len(copied), 64):
+            parts.append(encoder.hidden(noise(pieces.batch(copied[start : start + 64]), generator)))
+    table = pd.concat([pieces.table, pieces.table.iloc[copied]], ignore_index=True)
+    return torch.cat(parts), table, np.concatenate([support, np.arange(len(pieces), len(table))])
+
+
 def make(material: Material, hidden: Tensor, support: np.ndarray) -> Assessor:
     """An assessor of all choreographies in the support, not yet calibrated (``calibration.calibrate``).
 
@@ -193,8 +213,9 @@ def make(material: Material, hidden: Tensor, support: np.ndarray) -> Assessor:
     pieces, dataset, encoder, cache = material.pieces, material.dataset, material.encoder, material.cache
     time_normalisation = material.time_normalisation
     table = pieces.table
+    features, copied, with_copies = with_noisy_music(material, hidden, support)
     tensors, classes, floor = prompter_tensors(
-        Features(hidden, encoder.last), table, support, material.settings, Scores.of(dataset)
+        Features(features, encoder.last), copied, with_copies, material.settings, Scores.of(dataset)
     )
     mean, spread = music_scale(dataset, pieces, time_normalisation, cache)
     rows = torch.as_tensor(support)
@@ -231,6 +252,7 @@ def make(material: Material, hidden: Tensor, support: np.ndarray) -> Assessor:
         "longest_beat_s": longest_beat_s(dataset, table.iloc[support]),
         "support_performances": int(references["performance"].nunique()),
         "switched_off": [] if "score.values" in tensors else ["no scores in the data: the score is left out"],
+        "music_noise": MUSIC_NOISE,
         "score_floor": floor,
         "score_widening": 1.0,
         "temperature": 1.0,

@@ -32,7 +32,8 @@ from dancemvp_core.datasets import aistpp
 from dancemvp_core.formats import bvh, motioncsv, names
 from dancemvp_core.models.prompter import PrompterSettings
 from dancemvp_core.player import binary
-from dancemvp_core.tasks import prompting, protocols
+from dancemvp_core.pretraining import methods, networks
+from dancemvp_core.tasks import prompting, protocols, splits
 from dancemvp_core.tasks.features import Features
 
 BEAT_S = 0.5
@@ -312,6 +313,24 @@ def test_the_exported_head_is_the_prompters(monkeypatch):
     mean, sd = zip(*(made.score(row[None]) for row in hidden), strict=True)
     np.testing.assert_allclose(np.array(mean) / 100, expected.score, atol=1e-5)
     np.testing.assert_allclose((np.array(sd) / 100) ** 2, expected.score_var, rtol=1e-3)
+
+
+def test_a_support_is_copied_with_noise_in_its_music_only():
+    ps = tiny.piece_set()
+    ps.table.loc[ps.table.index[:4], "window"] = -1  # without music
+    torch.manual_seed(1)
+    encoder = networks.build_encoder(methods.METHODS["ours"], IMPERIALDANCE21, networks.Width((8, 16), 16, 12))
+    support = np.flatnonzero(ps.table["trial"] < 5)
+    hidden = Features.encoded(encoder, ps, np.arange(len(ps))).hidden
+    features, table, rows = fitting.with_noisy_music(fitting.Material(ps, None, encoder, {}, PrompterSettings()), hidden, support)
+    heard = np.tile(support[ps.table["window"].iloc[support] >= 0], fitting.NOISY_COPIES)
+    assert torch.equal(features[: len(ps)], hidden) and rows.tolist() == [*support, *range(len(ps), len(table))]
+    pd.testing.assert_frame_equal(table.iloc[len(ps) :].reset_index(drop=True), ps.table.iloc[heard].reset_index(drop=True))
+    fold = splits.folds(table.iloc[rows])
+    assert (fold[len(support) :] == pd.Series(fold[: len(support)], index=support)[heard]).all(), "a copy beside its original"
+    copies, plain = features[len(ps) :], hidden[torch.as_tensor(heard)]
+    torch.testing.assert_close(copies[:, :16], plain[:, :16], atol=1e-5, rtol=1e-4)  # motion
+    assert ((copies - plain)[:, 16:].abs().amax(dim=1) > 1e-3).all(), "the music of every copy"
 
 
 def test_music_is_standardised_as_in_training(tmp_path):

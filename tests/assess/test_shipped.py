@@ -65,7 +65,7 @@ class Asked:
             assert part["recognition"][name][0]["name"] == self.plain["recognition"][name][0]["name"]
         level = {found["name"]: found["probability"] for found in part["recognition"]["level"]}
         for found in self.plain["recognition"]["level"]:
-            assert level[found["name"]] == pytest.approx(found["probability"], abs=0.01 if points < 1 else 0.25)
+            assert level[found["name"]] == pytest.approx(found["probability"], abs=0.05)
         assert part["score"]["mean"] == pytest.approx(self.plain["score"]["mean"], abs=points)
 
 
@@ -150,11 +150,14 @@ def test_every_format(asked, suffix):
     asked.same(asked.of_file(path, asked.fps), EXACT)
 
 
-def test_another_file_of_the_same_music(asked, trained):
-    """Quieter and with a constant part: exactly. Another rate and OGG: as far as the card says.
+def test_what_must_not_matter_changes_no_answer(trained):
+    """Whatever the card says after the next `make ship`: no word of the answer changes, and the score by less than a point."""
+    for change, measured in trained.facts["steadiness"].items():
+        assert [measured[answer] for answer in ship.ANSWERS] == [0, 0, 0] and measured["score"] <= 1, change
 
-    The example is an OGG file already. Encoded again, its score moves by 3.0 points and the most probable level changes.
-    """
+
+def test_another_file_of_the_same_music(asked, trained):
+    """Quieter and with a constant part: exactly. Another rate and OGG (the example is one already): as far as the card says."""
     import librosa
 
     samples, rate = soundfile.read(asked.track, dtype="float32")
