@@ -93,6 +93,14 @@ def test_the_package_is_small_and_its_card_is_that_of_its_assessor(trained):
     assert trained.facts["synthetic"] and "synthetic" in card.limits(trained)[0]
 
 
+def test_the_assessor_is_that_of_the_committed_run():
+    results = Path(shipped.HERE).parents[2] / "results" / "study" / "synthdance" / "assessor.csv.prov.json"
+    if not results.exists():
+        pytest.skip("no results beside the package")
+    commit = json.loads(results.read_text(encoding="utf-8"))["git"]["commit"]
+    assert f"- commit: {commit}\n" in shipped.CARD.read_text(encoding="utf-8"), "make ship"
+
+
 def test_the_example_is_recognised(asked):
     truth, found = asked.known["truth"], asked.plain["recognition"]
     assert not found["unlike"] and asked.plain["timeline"]["hit"] > 0
