@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import pandas as pd
@@ -28,8 +29,8 @@ def study(outcomes: Outcomes, shots: int, seeds: int, progress: Callable = lambd
     """Return the measures of ``ours-sync``, ours and the floors at ``FEW`` and at the table's shots, and the tests.
 
     Measures: shots, method, protocol, n_seeds, and the means of task1 (accuracy in %), task2 (L2), task3 (squared percentage
-    points) and level_within (%). Tests: ``comparison.significance`` of ``ours-sync`` under each protocol against every other
-    row in these measures, with the column reference.
+    points) and level_within (%). Tests: ``comparison.significance`` of ``ours-sync`` and of ours, under each protocol, against
+    every other row in these measures, with the column reference.
     """
     every = [(NAME, protocol) for protocol in BOTH] + rivals()
     points = list(dict.fromkeys((min(FEW, shots), shots)))
@@ -40,9 +41,9 @@ def study(outcomes: Outcomes, shots: int, seeds: int, progress: Callable = lambd
     for n in points:
         here = [outcome for job, outcome in made.items() if job[3] == n]
         measured.append(_means(pd.concat([outcome.metrics for outcome in here])).assign(shots=n))
-        for protocol in BOTH:
-            tests = comparison.significance(here, conditions, (NAME, protocol), MEASURES.values())
-            tested.append(tests.assign(reference=f"{NAME}, {protocol}"))
+        for name, protocol in itertools.product((NAME, "ours"), BOTH):
+            tests = comparison.significance(here, conditions, (name, protocol), MEASURES.values())
+            tested.append(tests.assign(reference=f"{name}, {protocol}"))
     return pd.concat(measured, ignore_index=True), pd.concat(tested, ignore_index=True)
 
 
@@ -56,7 +57,7 @@ def _means(metrics: pd.DataFrame) -> pd.DataFrame:
 
 
 def verdict(tests: pd.DataFrame, levels: Levels = SKILL) -> list[str]:
-    """Return one line for each number of shots and protocol: what ``ours-sync`` is not ahead of, by measure (``stands``)."""
+    """Return one line for each number of shots and protocol: what the reference is not ahead of, by measure (``stands``)."""
     names, lines = {key: measure for measure, key in MEASURES.items()}, []
     for (shots, reference), own in tests.groupby(["shots", "reference"], sort=False):
         parts = []
