@@ -1,7 +1,7 @@
 """Tables 2 and 3: the rows of a table, their outcomes, and tests of ours against each row.
 
 All intervals and tests are over seeds and query performances (``stats.crossed``), so that a comparison reads the same wherever
-it stands. ``significance`` corrects them for the number of rows.
+it stands: in tables, claims and READMEs. None of these words is corrected for the number of rows (``significance`` has p_holm).
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ def significance(
     ours, other (means), difference (above 0: ours is better), ci_low, ci_high, lead (``lead``, in percent), lead_low, lead_high,
     effect_size (Cohen's d_z), p, p_holm (Holm's correction over the rows of a measure, g and number of shots), stands
     (``stands``; "" without a verdict), note.
-    ``stands`` is the one word for a comparison wherever it is read; ``p_holm`` is for statements that search among many rows.
+    ``stands`` is the one word for a comparison wherever it is read; ``p_holm`` is for readers who search among many rows.
     """
     rows, out, tested = by_row(outcomes), [], set()
     for (method, protocol, *point), seeds in rows.items():

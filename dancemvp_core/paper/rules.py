@@ -265,7 +265,7 @@ def numbers_reproduced(results: Results, table: str) -> Finding:
 def _standing(results: Results, table: str, tests: str, tasks: list[int], rivals: list[str] | None) -> pd.DataFrame:
     """Return the position of ours against each rival on each task.
 
-    Columns: method, task, stands (ahead, behind, level, or "" without a verdict), mean_ahead (bool), p_holm, note. A task without
+    Columns: method, task, stands (ahead, behind, level, or "" without a verdict), mean_ahead (bool), note. A task without
     labels is a comparison without a verdict.
     """
     rows = results.table(table).set_index("method")
@@ -278,14 +278,14 @@ def _standing(results: Results, table: str, tests: str, tasks: list[int], rivals
         for name in rivals:
             ours, other = (rows.loc[n, f"task{task}_mean"] for n in ("ours", name))
             if pd.isna(ours):
-                out.append((name, task, "", False, np.nan, f"no values of Task {task}"))
+                out.append((name, task, "", False, f"no values of Task {task}"))
             if pd.isna(ours) or pd.isna(other):  # a rival may answer one task only
                 continue
             key = (name, rows.loc[name, "protocol"], task)
-            test = tested.loc[key] if key in tested.index else pd.Series({"stands": "", "p_holm": np.nan, "note": "not tested"})
+            test = tested.loc[key] if key in tested.index else pd.Series({"stands": "", "note": "not tested"})
             stands, note = (test[name] if isinstance(test[name], str) else "" for name in ("stands", "note"))  # "" is read as nan
-            out.append((name, task, stands, better(ours, other, task), test["p_holm"], note))
-    standing = pd.DataFrame(out, columns=["method", "task", "stands", "mean_ahead", "p_holm", "note"])
+            out.append((name, task, stands, better(ours, other, task), note))
+    standing = pd.DataFrame(out, columns=["method", "task", "stands", "mean_ahead", "note"])
     if standing["note"].str.startswith("no values").all():
         raise Missing(f"{table} has no values to compare on Task {', '.join(map(str, tasks))}")
     return standing
@@ -314,12 +314,10 @@ def _ours(results: Results, table: str, task: int) -> dict:
 def beats_all(results: Results, table: str, tests: str, tasks: list[int], rivals: list[str] | None = None) -> Finding:
     """The claim holds if ours is ahead of every rival on every task.
 
-    It does not hold if one rival is ahead on one task after the correction for the number of rows. A rival without a verdict
-    leaves the claim open.
+    It does not hold if one rival is ahead on one task. A rival without a verdict leaves the claim open.
     """
     standing = _standing(results, table, tests, tasks, rivals)
-    behind = (standing["stands"] == "behind") & (standing["p_holm"] <= ALPHA)
-    holds = False if behind.any() else True if (standing["stands"] == "ahead").all() else None
+    holds = False if (standing["stands"] == "behind").any() else True if (standing["stands"] == "ahead").all() else None
     text = _standing_text(standing) + _floors_ahead(results, table, tests, tasks)
     return Finding(holds, text, **_ours(results, table, tasks[0]))
 
@@ -336,16 +334,16 @@ def _floors_ahead(results: Results, table: str, tests: str, tasks: list[int]) ->
 
 
 def beats_several(results: Results, table: str, tests: str, tasks: list[int], fewest: int) -> Finding:
-    """The claim holds if ours is ahead of at least ``fewest`` rows on every task, after the correction for the number of rows.
+    """The claim holds if ours is ahead of at least ``fewest`` rows on every task.
 
-    It does not hold if this is still possible for fewer than ``fewest`` rows.
+    It does not hold if this is still possible for fewer than ``fewest`` rows. A row that is level with ours or without a verdict
+    may be beaten or not.
     """
     standing = _standing(results, table, tests, tasks, None)
-    sure = standing["p_holm"] <= ALPHA
-    beaten = (sure & standing["stands"].eq("ahead")).groupby(standing["method"]).all()
-    possible = (~(sure & standing["stands"].eq("behind"))).groupby(standing["method"]).all()
+    beaten = standing["stands"].eq("ahead").groupby(standing["method"]).all()
+    possible = standing["stands"].ne("behind").groupby(standing["method"]).all()
     holds = True if beaten.sum() >= fewest else False if possible.sum() < fewest else None
-    text = f"after correction, ours is ahead of {beaten.sum()} of {len(beaten)} rows on every task"
+    text = f"ours is ahead of {beaten.sum()} of {len(beaten)} rows on every task"
     text += f"; at most {possible.sum()} rows are possible"
     if gaps := sorted(set(standing.loc[standing["note"].str.startswith("no values"), "note"])):
         text += f"; {', '.join(gaps)}"
@@ -358,8 +356,7 @@ def rank_among(results: Results, table: str, tests: str, task: int, stated: int)
     The rank is a range, because a row that is level with ours or without a verdict may be better or worse.
     """
     standing = _standing(results, table, tests, [task], None)
-    sure = standing["p_holm"] <= ALPHA
-    ahead, unclear = int((sure & standing["stands"].eq("behind")).sum()), int((~sure).sum())
+    ahead, unclear = int(standing["stands"].eq("behind").sum()), int(standing["stands"].isin(["level", ""]).sum())
     low, high = 1 + ahead, 1 + ahead + unclear
     rank = 1 + int((~standing["mean_ahead"]).sum())
     holds = False if not low <= stated <= high else True if low == high else None
