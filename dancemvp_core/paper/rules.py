@@ -24,6 +24,7 @@ from dancemvp_core.released import cutting, hits
 from dancemvp_core.runs.provenance import Paths
 from dancemvp_core.tasks import stats
 from dancemvp_core.tasks.metrics import HIGHER_IS_BETTER, TASKS
+from dancemvp_core.tasks.rows import FLOORS
 
 ALPHA = 0.05
 
@@ -325,7 +326,7 @@ def beats_all(results: Results, table: str, tests: str, tasks: list[int], rivals
 def _floors_ahead(results: Results, table: str, tests: str, tasks: list[int]) -> str:
     """Return the floors with a better mean than ours as text, "" for none. The paper has no floors, so they judge no claim."""
     rows = results.table(table)
-    floors = rows.loc[rows["paper_task1"].isna() & ~rows["method"].isin(["ours", *methods.EXTENSIONS]), "method"].tolist()
+    floors = [name for name in rows["method"] if name in FLOORS]
     if not floors:
         return ""
     standing = _standing(results, table, tests, tasks, floors)

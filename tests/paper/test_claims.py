@@ -118,8 +118,9 @@ def test_table4_repeats_rows_of_table2():
     assert printed.TABLE4["finetune", 5] == printed.results("contrastivedance")
 
 
-def test_every_row_of_the_paper_s_tables_has_its_printed_values():
-    assert set(printed.RESULTS) == set(methods.METHODS)
+def test_printed_values_are_of_rows_that_exist():
+    """A row that somebody adds needs none."""
+    assert len(printed.RESULTS) == 18 and set(printed.RESULTS) <= set(methods.METHODS)
     assert set(printed.STATED) <= {claim["id"] for claim in CLAIMS}
 
 

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -84,9 +85,11 @@ def test_mixed_shots_are_refused():
 def test_a_method_that_is_added_appears_in_table_2(monkeypatch):
     dummy = Method("Dummy", "stgcn", "lstm", "infonce", "finetune", (2,), "Nothing is open.")
     monkeypatch.setitem(methods.METHODS, "dummy", dummy)
+    monkeypatch.setitem(methods.METHODS, "mine", replace(dummy, label="Mine"))  # not of the paper, without printed values
     monkeypatch.setitem(printed.RESULTS, "dummy", (1.0, 2.0, 3.0))
     lines = rows.rows(2, seeds=3, costly=1)
     table = as_table(lines).set_index("method")
+    assert np.isnan(table.loc["mine", "paper_task1"]) and table.loc["mine", "task1_mean"] > 0
     assert table.loc["dummy", "interpretation"] == "Nothing is open." and table.loc["dummy", "paper_task3"] == 3.0
     assert "dummy" not in [row.name for row in rows.rows(3, 3, 1)]
     assert {row.method.protocol for row in rows.both_protocols(lines) if row.name == "dummy"} == {"prompt", "finetune"}
