@@ -51,7 +51,7 @@ class Conv2d(nn.Conv2d):
 
 
 class _EachView:
-    """Makes a batch norm one for a batch of several ``views``, one after the other: it normalises each view by itself."""
+    """A batch norm of a batch with several ``views``, one after the other: it normalises each view by itself."""
 
     def forward(self, x: Tensor, views: int = 1) -> Tensor:
         if views == 1 or not self.training:

@@ -190,8 +190,8 @@ class Material:
 def with_noisy_music(material: Material, hidden: Tensor, support: np.ndarray) -> tuple[Tensor, pd.DataFrame, np.ndarray]:
     """(features, table, support rows) with ``NOISY_COPIES`` of each support piece with music, whose music has noise.
 
-    A lossy copy of a song moves its features a little. Features of songs that pre-training has not heard differ little, so
-    a prompter that knows each song in one copy only takes another copy for another choreography.
+    A lossy copy of a song moves its features a little, and features of songs that pre-training has not heard differ little. A
+    prompter that was fitted on one copy of each song may take another copy for another choreography.
     """
     pieces, encoder = material.pieces, material.encoder.eval()
     heard = support[(pieces.table["window"].iloc[support] >= 0).to_numpy()]

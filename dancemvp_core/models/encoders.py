@@ -189,7 +189,7 @@ def velocity(motion: Tensor, seconds: Tensor) -> Tensor:
 BFLOAT16 = {STGCN: ("cpu", "cuda"), LSTM: (), Transformer: (), ResNet: (), AccelerationCNN: ()}
 ONE_FOR_BOTH = (LSTM, Transformer)  # encoders whose state does not change with the number of calls (batch norm's does)
 NORMS_BY_VIEW = (ResNet, STGCN)  # encoders with batch norms, which normalise each view by itself
-JOINS_VIEWS = {"cpu": (ResNet,)}  # these compute both views in one call; on a GPU all above do, which then starts fewer kernels
+JOINS_VIEWS = {"cpu": (ResNet,)}  # encoders that join both views in one call; on a GPU all named above do
 
 REPRESENTATIONS = {"position": lambda motion, seconds: motion, "velocity": velocity}
 
